@@ -1,0 +1,30 @@
+// A row-major matrix that somebody else owns.
+#pragma once
+
+#include <cstdint>
+
+#include "sq/base/error.h"
+
+namespace sq {
+
+template <typename T>
+struct MatrixView {
+  T* data = nullptr;
+  int64_t rows = 0;
+  int64_t cols = 0;
+  int64_t stride = 0;  // elements from one row to the next, >= cols
+
+  MatrixView() = default;
+  MatrixView(T* data, int64_t rows, int64_t cols) : MatrixView(data, rows, cols, cols) {}
+  MatrixView(T* data, int64_t rows, int64_t cols, int64_t stride)
+      : data(data), rows(rows), cols(cols), stride(stride) {}
+  // A view that may write can be read.
+  operator MatrixView<const T>() const { return {data, rows, cols, stride}; }
+
+  T* Row(int64_t row) const {
+    SQ_DCHECK(row >= 0 && row < rows);
+    return data + row * stride;
+  }
+};
+
+}  // namespace sq

@@ -1,0 +1,20 @@
+// Loops over independent items on several threads. What an item writes may depend on its index
+// alone, so results are the same for any thread count.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+namespace sq {
+
+// Threads that ParallelFor uses from now on; 0 means all that the process may run on.
+void SetThreadCount(int count);
+int ThreadCount();
+
+// Calls body(i) once for each i in [0, count), in no set order; items are handed out one by one, so
+// they may differ in cost. Inside another ParallelFor it runs on the calling thread alone. The first
+// exception (of the lowest index among those thrown) is rethrown here after all threads are done;
+// items not begun by then are dropped.
+void ParallelFor(int64_t count, const std::function<void(int64_t)>& body);
+
+}  // namespace sq

@@ -1,0 +1,27 @@
+// The sparse part of a layer: outliers in compressed sparse rows.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace sq {
+
+// Row r holds entries row_ptr[r] .. row_ptr[r+1]-1; cols ascend inside a row. An empty row_ptr means
+// no sparse part at all, which differs from one without entries only on disk.
+struct Csr {
+  std::vector<int32_t> row_ptr;  // [out_features + 1]
+  std::vector<int32_t> cols;     // [nonzeros], each in [0, in_features)
+  std::vector<float> vals;       // [nonzeros]
+
+  int64_t NonZeros() const { return static_cast<int64_t>(vals.size()); }
+  bool Empty() const { return vals.empty(); }
+};
+
+// Throws sq::Error, naming `what`, unless row_ptr starts at 0, never falls, ends at the number of
+// cols and vals, and every column lies in [0, in_features). Columns of a row may come in any order:
+// the original's files do not promise one. Cost: one pass.
+void ValidateCsr(const Csr& csr, int64_t out_features, int64_t in_features,
+                 const std::string& what);
+
+}  // namespace sq

@@ -1,0 +1,56 @@
+// Packed layers made from a seed, with the dense weight that they stand for.
+#pragma once
+
+#include <algorithm>
+#include <numeric>
+#include <random>
+#include <vector>
+
+#include "sq/packed/bit_pack.h"
+#include "sq/packed/packed_layer.h"
+
+namespace sq::test {
+
+struct RandomLayer {
+  PackedLayer layer;
+  std::vector<float> weight;  // [out][in], outliers added
+};
+
+inline RandomLayer MakeRandomLayer(int bits, int64_t out, int64_t in, int64_t outliers_per_row,
+                                   uint32_t seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal;
+  RandomLayer made;
+  PackedLayer& layer = made.layer;
+  layer.bits = bits;
+  layer.out_features = out;
+  layer.in_features = in;
+  layer.lookup_table.resize(out << bits);
+  for (float& entry : layer.lookup_table) entry = normal(random);
+  std::vector<uint8_t> indices(out * in);
+  for (uint8_t& index : indices) index = static_cast<uint8_t>(random() & ((1u << bits) - 1));
+  layer.qweight.resize(PackedWords(bits, in, "random layer") * out);
+  PackIndices(bits, {indices.data(), out, in}, {layer.qweight.data(), in / 32 * bits, out});
+  made.weight.resize(out * in);
+  for (int64_t i = 0; i < out * in; ++i) {
+    made.weight[i] = layer.lookup_table[((i / in) << bits) + indices[i]];
+  }
+  if (outliers_per_row == 0) return made;
+  layer.outliers.row_ptr.push_back(0);
+  std::vector<int32_t> cols(in);
+  std::iota(cols.begin(), cols.end(), 0);
+  for (int64_t row = 0; row < out; ++row) {
+    std::shuffle(cols.begin(), cols.end(), random);
+    std::vector<int32_t> chosen(cols.begin(), cols.begin() + outliers_per_row);
+    std::sort(chosen.begin(), chosen.end());
+    for (const int32_t col : chosen) {
+      layer.outliers.cols.push_back(col);
+      layer.outliers.vals.push_back(normal(random));
+      made.weight[row * in + col] += layer.outliers.vals.back();
+    }
+    layer.outliers.row_ptr.push_back(static_cast<int32_t>(layer.outliers.cols.size()));
+  }
+  return made;
+}
+
+}  // namespace sq::test
