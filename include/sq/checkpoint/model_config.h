@@ -1,0 +1,55 @@
+// config.json -> ModelConfig. What a model is comes from here and nowhere else: not from a folder's name.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace sq {
+
+// Rotary position embedding: frequency of pair i is theta^(-2i/head_dim), then scaled.
+struct Rope {
+  enum class Scaling {
+    kNone,
+    kLinear,  // frequencies divided by factor
+    kLlama3,  // long wave lengths divided by factor, with a ramp between (LLaMA-3.1 model card)
+  };
+  double theta = 10000;
+  Scaling scaling = Scaling::kNone;
+  double factor = 1;
+  double low_freq_factor = 1;
+  double high_freq_factor = 4;
+  double original_max_positions = 8192;
+};
+
+struct ModelConfig {
+  std::string model_type;  // a row of model/architecture.h
+  int64_t hidden_size = 0;
+  int64_t intermediate_size = 0;
+  int64_t num_layers = 0;
+  int64_t num_heads = 0;
+  int64_t num_kv_heads = 0;  // divides num_heads
+  int64_t head_dim = 0;
+  int64_t vocab_size = 0;
+  int64_t max_positions = 0;
+  double norm_epsilon = 0;
+  Rope rope;
+  bool tie_word_embeddings = false;
+  bool attention_bias = false;
+  bool mlp_bias = false;
+  int bos_token_id = -1;           // -1: none
+  std::vector<int> eos_token_ids;  // generation stops at any of them
+  // Set when the folder was written by sq-quantize: the width where a layer does not say otherwise.
+  int quantized_bits = 0;
+};
+
+// Reads FOLDER/config.json (and eos ids from generation_config.json when it is there). Throws sq::Error
+// naming the file and the field: an unknown model_type, a missing or absurd size, a field whose value
+// this code does not implement (an activation but silu, an unknown rope type, a foreign
+// quantization method).
+ModelConfig ReadModelConfig(const std::string& folder);
+
+// The same on the file's text; `path` names it in errors. For ReadModelConfig, tests and the fuzzer.
+ModelConfig ParseModelConfig(const std::string& text, const std::string& path);
+
+}  // namespace sq

@@ -1,0 +1,64 @@
+// Tensors as files hold them.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace sq {
+
+class MappedFile;
+
+enum class DType { kBool, kU8, kI8, kU16, kI16, kF16, kBF16, kU32, kI32, kF32, kU64, kI64, kF64 };
+
+// Bytes of one element, and the name that safetensors uses ("BF16").
+int64_t DTypeBytes(DType dtype);
+const char* DTypeName(DType dtype);
+
+using Shape = std::vector<int64_t>;
+
+// "[4096, 11008]"
+std::string ShapeText(const Shape& shape);
+
+// Product of the sizes; throws sq::Error, naming `what`, on a negative size or overflow.
+int64_t ElementCount(const Shape& shape, const std::string& what);
+
+// A tensor inside a mapped file, which it keeps alive. Row-major, contiguous, any alignment.
+struct FileTensor {
+  std::string name;
+  DType dtype = DType::kF32;
+  Shape shape;
+  std::shared_ptr<const MappedFile> file;
+  int64_t offset = 0;  // of the data in the file
+  int64_t bytes = 0;
+
+  const uint8_t* data() const;
+  // "model.safetensors: tensor lm_head.weight", to begin an error message with.
+  std::string Where() const;
+  // Drops its pages from memory until they are read again.
+  void Release() const;
+};
+
+// A tensor to be written: a view of memory that the caller keeps alive.
+struct TensorView {
+  std::string name;
+  DType dtype = DType::kF32;
+  Shape shape;
+  const void* data = nullptr;
+  int64_t bytes = 0;
+};
+
+// Throws sq::Error naming file, tensor, expected and found.
+void CheckShape(const FileTensor& tensor, const Shape& expected);
+void CheckDType(const FileTensor& tensor, DType expected);
+
+// Converts elements [first, first + count) of an F32, F16 or BF16 tensor to fp32. Throws sq::Error for
+// other types.
+void ReadFloats(const FileTensor& tensor, int64_t first, int64_t count, float* out);
+
+// All elements of a tensor of that very type, copied.
+std::vector<float> ReadF32(const FileTensor& tensor);
+std::vector<int32_t> ReadI32(const FileTensor& tensor);
+
+}  // namespace sq

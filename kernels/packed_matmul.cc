@@ -1,0 +1,57 @@
+#include "sq/kernels/packed_matmul.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "kernels/cpu/kernels.h"
+#include "sq/base/parallel.h"
+
+namespace sq {
+namespace {
+
+constexpr int64_t kGemvRows = 64;            // rows of one LUT-GEMV call: their tables fit 4 KB
+constexpr int64_t kTileFloats = 256 * 1024;  // 1 MB: a decoded tile stays in the second-level cache
+
+int64_t Blocks(int64_t total, int64_t block) { return (total + block - 1) / block; }
+
+void ByGemv(const PackedLayer& layer, MatrixView<const float> x, MatrixView<float> y) {
+  const int64_t blocks = Blocks(layer.out_features, kGemvRows);
+  ParallelFor(blocks * x.rows, [&](int64_t task) {
+    const int64_t token = task / blocks, begin = task % blocks * kGemvRows;
+    const int64_t end = std::min(begin + kGemvRows, layer.out_features);
+    LutGemv(layer, x.Row(token), begin, end, y.Row(token));
+    if (!layer.outliers.Empty()) CsrSpmv(layer.outliers, x.Row(token), begin, end, y.Row(token));
+  });
+}
+
+void ByTiles(const PackedLayer& layer, MatrixView<const float> x, MatrixView<float> y, Gemm gemm) {
+  // A multiple of 32 rows suits every vector width.
+  const int64_t rows = std::max<int64_t>(kTileFloats / layer.in_features / 32 * 32, 32);
+  ParallelFor(Blocks(layer.out_features, rows), [&](int64_t block) {
+    const int64_t begin = block * rows, count = std::min(rows, layer.out_features - begin);
+    std::vector<float> buffer(static_cast<size_t>(count * layer.in_features));
+    const MatrixView<float> tile{buffer.data(), count, layer.in_features};
+    DecodeTile(layer, begin, tile);
+    gemm(x, tile, {y.data + begin, y.rows, count, y.stride});
+  });
+}
+
+}  // namespace
+
+void PackedMatmul(const PackedLayer& layer, MatrixView<const float> x, MatrixView<float> y,
+                  Gemm gemm) {
+  SQ_CHECK(x.cols == layer.in_features && y.cols == layer.out_features && x.rows == y.rows,
+           "packed layer of [", layer.out_features, ", ", layer.in_features, "]: x is [", x.rows,
+           ", ", x.cols, "], y is [", y.rows, ", ", y.cols, "]");
+  if (gemm == nullptr || x.rows < kGemmTokens) {
+    ByGemv(layer, x, y);
+  } else {
+    ByTiles(layer, x, y, gemm);
+  }
+  if (layer.bias.empty()) return;
+  for (int64_t t = 0; t < y.rows; ++t) {
+    for (int64_t o = 0; o < y.cols; ++o) y.Row(t)[o] += layer.bias[o];
+  }
+}
+
+}  // namespace sq

@@ -1,0 +1,51 @@
+#include "sq/checkpoint/mapped_file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "sq/base/error.h"
+
+namespace sq {
+
+MappedFile::MappedFile(const std::string& path) : path_(path) {
+  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  SQ_CHECK(descriptor >= 0, path, ": cannot open: ", std::strerror(errno));
+  struct stat status {};
+  std::string problem;
+  if (fstat(descriptor, &status) != 0) {
+    problem = std::strerror(errno);
+  } else if (!S_ISREG(status.st_mode)) {
+    problem = "not a regular file";
+  } else if (status.st_size > 0) {
+    void* mapped = mmap(nullptr, static_cast<size_t>(status.st_size), PROT_READ, MAP_PRIVATE,
+                        descriptor, 0);
+    if (mapped == MAP_FAILED) {
+      problem = std::strerror(errno);
+    } else {
+      data_ = static_cast<const uint8_t*>(mapped);
+      size_ = status.st_size;
+    }
+  }
+  close(descriptor);
+  SQ_CHECK(problem.empty(), path, ": cannot map: ", problem);
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) munmap(const_cast<uint8_t*>(data_), static_cast<size_t>(size_));
+}
+
+void MappedFile::Release(int64_t offset, int64_t bytes) const {
+  const int64_t page = sysconf(_SC_PAGESIZE);
+  const int64_t begin = (offset + page - 1) / page * page;
+  const int64_t end = (offset + bytes) / page * page;
+  if (begin >= end) return;
+  // Advice only: a failure costs memory, not correctness.
+  madvise(const_cast<uint8_t*>(data_) + begin, static_cast<size_t>(end - begin), MADV_DONTNEED);
+}
+
+}  // namespace sq

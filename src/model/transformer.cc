@@ -1,0 +1,209 @@
+#include "sq/model/transformer.h"
+
+#include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/rsqrt.h>
+#include <ATen/ops/scaled_dot_product_attention.h>
+#include <ATen/ops/silu.h>
+
+#include <cmath>
+#include <set>
+
+#include "sq/base/error.h"
+
+namespace sq {
+namespace {
+
+at::Tensor RmsNorm(const at::Tensor& x, const at::Tensor& weight, double epsilon) {
+  return x * at::rsqrt(x.square().mean(-1, /*keepdim=*/true) + epsilon) * weight;
+}
+
+// The second half of each head's values negated and put before the first.
+at::Tensor RotateHalf(const at::Tensor& x) {
+  const int64_t half = x.size(-1) / 2;
+  return at::cat({-x.narrow(-1, half, half), x.narrow(-1, 0, half)}, -1);
+}
+
+at::Tensor Rotate(const at::Tensor& x, const RopeTable& rope) {
+  return x * rope.cos + RotateHalf(x) * rope.sin;
+}
+
+// [batch, tokens, heads * head_dim] -> [batch, heads, tokens, head_dim]
+at::Tensor SplitHeads(const at::Tensor& x, int64_t head_dim) {
+  return x.view({x.size(0), x.size(1), -1, head_dim}).transpose(1, 2);
+}
+
+// Each of the kv heads serves `times` neighbouring query heads.
+at::Tensor RepeatHeads(const at::Tensor& x, int64_t times) {
+  if (times == 1) return x;
+  return x.unsqueeze(2)
+      .expand({x.size(0), x.size(1), times, x.size(2), x.size(3)})
+      .reshape({x.size(0), x.size(1) * times, x.size(2), x.size(3)});
+}
+
+void AppendToCache(LayerCache* cache, at::Tensor* keys, at::Tensor* values) {
+  const int64_t tokens = keys->size(2);
+  SQ_DCHECK(cache->length + tokens <= cache->keys.size(2));
+  cache->keys.narrow(2, cache->length, tokens).copy_(*keys);
+  cache->values.narrow(2, cache->length, tokens).copy_(*values);
+  cache->length += tokens;
+  *keys = cache->keys.narrow(2, 0, cache->length);
+  *values = cache->values.narrow(2, 0, cache->length);
+}
+
+// Wave lengths beyond the original context are stretched by the factor, short ones kept, those between
+// blended (transformers, modeling_rope_utils.py, _compute_llama3_parameters).
+float ScaleLlama3(const Rope& rope, float frequency) {
+  const double wave = 2 * M_PI / frequency;
+  if (wave < rope.original_max_positions / rope.high_freq_factor) return frequency;
+  if (wave > rope.original_max_positions / rope.low_freq_factor) {
+    return static_cast<float>(frequency / rope.factor);
+  }
+  const double smooth = (rope.original_max_positions / wave - rope.low_freq_factor) /
+                        (rope.high_freq_factor - rope.low_freq_factor);
+  return static_cast<float>((1 - smooth) * frequency / rope.factor + smooth * frequency);
+}
+
+// Names every tensor that is missing, and every one that the architecture does not know.
+void CheckTensors(const Model& model) {
+  const Architecture& architecture = FindArchitecture(model.config.model_type);
+  std::set<std::string> known = {architecture.embedding, architecture.final_norm,
+                                 architecture.head};
+  std::vector<std::string> needed = {architecture.embedding, architecture.final_norm};
+  if (!model.config.tie_word_embeddings) needed.push_back(architecture.head);
+  for (int64_t layer = 0; layer < model.config.num_layers; ++layer) {
+    const std::string prefix = architecture.layer_prefix + std::to_string(layer) + ".";
+    needed.push_back(prefix + architecture.attention_norm);
+    needed.push_back(prefix + architecture.mlp_norm);
+    // Older exports hold the rotary frequencies, which follow from the configuration.
+    known.insert(prefix + "self_attn.rotary_emb.inv_freq");
+    for (const LinearInfo& linear : LayerLinears(model.config, layer)) {
+      const bool packed = model.store.Find(linear.name + ".qweight") != nullptr;
+      if (packed) {
+        needed.push_back(linear.name + ".lookup_table");
+        for (const char* part : {".qweight", ".rows", ".cols", ".vals"}) {
+          known.insert(linear.name + part);
+        }
+      } else {
+        needed.push_back(linear.name + ".weight");
+      }
+      if (linear.bias) needed.push_back(linear.name + ".bias");
+    }
+  }
+  known.insert(needed.begin(), needed.end());
+  std::string problems;
+  int count = 0;
+  const auto report = [&](const std::string& name, const char* problem) {
+    if (++count <= 5) problems += (count == 1 ? "" : "; ") + ("tensor " + name + problem);
+  };
+  for (const std::string& name : needed) {
+    if (model.store.Find(name) == nullptr) report(name, " is missing");
+  }
+  for (const std::string& name : model.store.Names()) {
+    if (known.count(name) == 0) report(name, " is unknown");
+  }
+  SQ_CHECK(count == 0, model.folder, ": ", problems,
+           count > 5 ? StrCat("; and ", count - 5, " more") : "");
+}
+
+}  // namespace
+
+Model OpenModel(const std::string& folder) {
+  Model model{folder, ReadModelConfig(folder), TensorStore::Open(folder)};
+  CheckTensors(model);
+  return model;
+}
+
+DecoderLayer LoadDecoderLayer(const Model& model, int64_t layer) {
+  const Architecture& architecture = FindArchitecture(model.config.model_type);
+  const std::string prefix = architecture.layer_prefix + std::to_string(layer) + ".";
+  const Shape hidden = {model.config.hidden_size};
+  DecoderLayer loaded;
+  for (const LinearInfo& info : LayerLinears(model.config, layer)) {
+    loaded.linears[static_cast<size_t>(info.projection)] = LoadLinear(model.store, info);
+  }
+  loaded.attention_norm = LoadFloats(model.store.Get(prefix + architecture.attention_norm), hidden);
+  loaded.mlp_norm = LoadFloats(model.store.Get(prefix + architecture.mlp_norm), hidden);
+  return loaded;
+}
+
+Head LoadHead(const Model& model) {
+  const Architecture& architecture = FindArchitecture(model.config.model_type);
+  const char* name = model.config.tie_word_embeddings ? architecture.embedding : architecture.head;
+  return {LoadFloats(model.store.Get(architecture.final_norm), {model.config.hidden_size}),
+          LoadFloats(model.store.Get(name), {model.config.vocab_size, model.config.hidden_size})};
+}
+
+at::Tensor EmbedTokens(const Model& model, const std::vector<int32_t>& ids) {
+  const int64_t hidden = model.config.hidden_size;
+  const FileTensor& table =
+      model.store.Get(FindArchitecture(model.config.model_type).embedding);
+  CheckShape(table, {model.config.vocab_size, hidden});
+  at::Tensor rows = at::empty({static_cast<int64_t>(ids.size()), hidden}, at::kFloat);
+  float* out = rows.mutable_data_ptr<float>();
+  for (size_t i = 0; i < ids.size(); ++i) {
+    SQ_CHECK(ids[i] >= 0 && ids[i] < model.config.vocab_size, model.folder, ": token id ", ids[i],
+             " outside the vocabulary of ", model.config.vocab_size);
+    ReadFloats(table, ids[i] * hidden, hidden, out + static_cast<int64_t>(i) * hidden);
+  }
+  return rows;
+}
+
+RopeTable MakeRopeTable(const ModelConfig& config, int64_t begin, int64_t count) {
+  const int64_t half = config.head_dim / 2;
+  at::Tensor frequencies = at::empty({half}, at::kFloat);
+  float* out = frequencies.mutable_data_ptr<float>();
+  for (int64_t i = 0; i < half; ++i) {
+    // In fp32 as transformers does: at position 2000 the rounding of a frequency shows in the angle.
+    const float exponent = static_cast<float>(2 * i) / static_cast<float>(config.head_dim);
+    out[i] = 1.0f / std::pow(static_cast<float>(config.rope.theta), exponent);
+    if (config.rope.scaling == Rope::Scaling::kLinear) {
+      out[i] /= static_cast<float>(config.rope.factor);
+    } else if (config.rope.scaling == Rope::Scaling::kLlama3) {
+      out[i] = ScaleLlama3(config.rope, out[i]);
+    }
+  }
+  const at::Tensor positions = at::arange(begin, begin + count, at::kFloat);
+  const at::Tensor angles = positions.unsqueeze(1) * frequencies.unsqueeze(0);
+  const at::Tensor both = at::cat({angles, angles}, -1);
+  return {both.cos(), both.sin()};
+}
+
+at::Tensor DecoderForward(const ModelConfig& config, const DecoderLayer& layer,
+                          const at::Tensor& hidden, const RopeTable& rope, LayerCache* cache,
+                          const LinearFn& apply) {
+  const auto linear = [&](Projection projection, const at::Tensor& x) {
+    const Linear& weights = layer.linears[static_cast<size_t>(projection)];
+    return apply ? apply(projection, weights, x) : ApplyLinear(weights, x);
+  };
+  const at::Tensor x = RmsNorm(hidden, layer.attention_norm, config.norm_epsilon);
+  at::Tensor queries = SplitHeads(linear(Projection::kQuery, x), config.head_dim);
+  at::Tensor keys = SplitHeads(linear(Projection::kKey, x), config.head_dim);
+  at::Tensor values = SplitHeads(linear(Projection::kValue, x), config.head_dim);
+  queries = Rotate(queries, rope);
+  keys = Rotate(keys, rope);
+  const int64_t tokens = queries.size(2);
+  if (cache != nullptr) AppendToCache(cache, &keys, &values);
+  SQ_DCHECK(tokens == 1 || tokens == keys.size(2));
+  const int64_t times = config.num_heads / config.num_kv_heads;
+  const at::Tensor attended = at::scaled_dot_product_attention(
+      queries, RepeatHeads(keys, times), RepeatHeads(values, times), /*attn_mask=*/{},
+      /*dropout_p=*/0.0, /*is_causal=*/tokens > 1);
+  const at::Tensor joined =
+      attended.transpose(1, 2).reshape({hidden.size(0), tokens, config.num_heads * config.head_dim});
+  const at::Tensor middle = hidden + linear(Projection::kAttentionOut, joined);
+  const at::Tensor y = RmsNorm(middle, layer.mlp_norm, config.norm_epsilon);
+  const at::Tensor gated = at::silu(linear(Projection::kGate, y)) * linear(Projection::kUp, y);
+  return middle + linear(Projection::kDown, gated);
+}
+
+at::Tensor FinalNorm(const ModelConfig& config, const Head& head, const at::Tensor& hidden) {
+  return RmsNorm(hidden, head.norm, config.norm_epsilon);
+}
+
+at::Tensor Logits(const Head& head, const at::Tensor& normed) {
+  return ApplyLinear({head.weight, {}, nullptr}, normed);
+}
+
+}  // namespace sq
