@@ -26,6 +26,8 @@ void SetLogLevel(LogLevel level) {
   }
 }
 
+bool LogsInfo() { return Logger().should_log(spdlog::level::info); }
+
 void LogWarning(const std::string& message) { Logger().warn("{}", message); }
 void LogInfo(const std::string& message) { Logger().info("{}", message); }
 void LogDebug(const std::string& message) { Logger().debug("{}", message); }

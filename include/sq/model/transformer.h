@@ -53,6 +53,8 @@ struct LayerCache {
 // cos and sin of the rotary embedding for positions [begin, begin + count): [count, head_dim].
 struct RopeTable {
   at::Tensor cos, sin;
+  // Its first `count` positions.
+  RopeTable First(int64_t count) const { return {cos.narrow(0, 0, count), sin.narrow(0, 0, count)}; }
 };
 RopeTable MakeRopeTable(const ModelConfig& config, int64_t begin, int64_t count);
 

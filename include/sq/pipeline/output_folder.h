@@ -1,0 +1,43 @@
+// Folders as results: made under a temporary name, renamed when whole.
+#pragma once
+
+#include <string>
+
+#include "sq/checkpoint/packed_checkpoint.h"
+#include "sq/model/transformer.h"
+#include "sq/pipeline/run_folder.h"
+
+namespace sq {
+
+// Throws sq::Error when `path` is there and not an empty folder: nothing is ever overwritten.
+void CheckFree(const std::string& path);
+
+// A folder being made. Owns `path`.tmp and removes it again unless Commit is reached.
+class OutputFolder {
+ public:
+  explicit OutputFolder(const std::string& path);
+  ~OutputFolder();
+  OutputFolder(const OutputFolder&) = delete;
+  OutputFolder& operator=(const OutputFolder&) = delete;
+
+  const std::string& temporary() const { return temporary_; }
+  void Commit();
+
+ private:
+  std::string path_, temporary_;
+  bool committed_ = false;
+};
+
+// Copies what makes a folder stand alone beside config and weights: tokenizer files, generation
+// settings, licence.
+void CopyCompanionFiles(const std::string& from, const std::string& to);
+
+// Puts the finished layers of `run` and the tensors that stay as they are into a quantized checkpoint at
+// `folder`, with its configuration and companion files. Returns the bytes of all tensors.
+int64_t AssembleQuantized(const Model& source, const RunFolder& run, const QuantizationInfo& info,
+                          const std::string& folder);
+
+// Moves the Fisher matrices that `run` kept to a checkpoint of the model's own tensor names at `path`.
+void MoveSensitivity(const RunFolder& run, int64_t layers, const std::string& path);
+
+}  // namespace sq

@@ -1,0 +1,55 @@
+// The work folder of a quantization run: what is finished so far, so that an interrupted run goes on
+// where it stopped and gives the same bytes as one that never stopped.
+//
+//   run.json                    what the run was asked to do; another request is not mixed in
+//   samples.json                the calibration samples
+//   layer-00012.safetensors     the packed tensors of a finished decoder layer, its statistics as metadata
+//   sensitivity-00012.safetensors   its Fisher matrices, when they are to be kept
+//   gradient.safetensors        the gradient at the output of the next layer to be differentiated
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "sq/checkpoint/safetensors.h"
+
+namespace sq {
+
+class RunFolder {
+ public:
+  // Makes the folder for `request`, or, with `resume`, goes on in one that is there. Throws sq::Error when it is
+  // there without `resume`, or was made for another request: the first difference is named.
+  RunFolder(const std::string& path, const nlohmann::json& request, bool resume);
+
+  const std::string& path() const { return path_; }
+
+  bool HasLayer(int64_t layer) const;
+  void WriteLayer(int64_t layer, const std::vector<TensorView>& tensors,
+                  const nlohmann::json& statistics) const;
+  std::string LayerPath(int64_t layer) const;
+  nlohmann::json LayerStatistics(int64_t layer) const;
+
+  bool HasSensitivity(int64_t layer) const;
+  void WriteSensitivity(int64_t layer, const std::vector<TensorView>& tensors) const;
+  std::string SensitivityPath(int64_t layer) const;
+
+  using Samples = std::vector<std::vector<int32_t>>;
+  std::optional<Samples> ReadSamples() const;
+  void WriteSamples(const Samples& samples) const;
+
+  // The layer whose output the saved gradient belongs to; nothing when there is none.
+  std::optional<int64_t> GradientLayer() const;
+  FileTensor ReadGradient() const;
+  void WriteGradient(int64_t layer, const TensorView& gradient) const;
+
+  // Deletes the folder with all in it.
+  void Remove() const;
+
+ private:
+  std::string path_;
+};
+
+}  // namespace sq

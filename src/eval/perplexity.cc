@@ -1,0 +1,96 @@
+#include "sq/eval/perplexity.h"
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/log_softmax.h>
+#include <ATen/ops/nll_loss.h>
+#include <ATen/ops/tensor.h>
+#include <c10/core/GradMode.h>
+
+#include <cmath>
+
+#include "sq/base/error.h"
+#include "sq/base/parallel.h"
+
+namespace sq {
+namespace {
+
+constexpr int64_t kLossTokens = 256;  // logits of so many tokens at once: [256, vocab]
+
+double WindowLoss(const Model& model, const Head& head, const at::Tensor& hidden,
+                  const std::vector<int32_t>& window, at::Tensor* all_logits) {
+  const c10::NoGradGuard no_grad;
+  const int64_t tokens = hidden.size(0), predictions = tokens - 1;
+  const std::vector<int64_t> ids(window.begin(), window.end());
+  const at::Tensor targets = at::tensor(ids);
+  double sum = 0;
+  for (int64_t begin = 0; begin < tokens; begin += kLossTokens) {
+    const int64_t count = std::min(kLossTokens, tokens - begin);
+    const at::Tensor logits =
+        Logits(head, FinalNorm(model.config, head, hidden.narrow(0, begin, count)));
+    if (all_logits != nullptr) all_logits->narrow(0, begin, count).copy_(logits);
+    // The last position of the window predicts nothing.
+    const int64_t predicted = std::min(count, predictions - begin);
+    if (predicted <= 0) continue;
+    const at::Tensor losses =
+        at::nll_loss(at::log_softmax(logits.narrow(0, 0, predicted), 1),
+                     targets.narrow(0, begin + 1, predicted), /*weight=*/{}, at::Reduction::None);
+    sum += losses.sum(at::kDouble).item<double>();
+  }
+  return sum / static_cast<double>(predictions);
+}
+
+}  // namespace
+
+double Perplexity(const WindowLosses& losses) {
+  double sum = 0;
+  for (const double nll : losses.nll) sum += nll;
+  return std::exp(sum / static_cast<double>(losses.nll.size()));
+}
+
+WindowLosses EvaluateWindows(const Model& model, const std::vector<std::vector<int32_t>>& windows,
+                             const EvaluationOptions& options,
+                             const std::function<void(int64_t, const at::Tensor&)>& logits) {
+  SQ_CHECK(!windows.empty(), "no tokens to evaluate");
+  const ModelConfig& config = model.config;
+  std::vector<int64_t> begin = {0};
+  int64_t longest = 0;
+  for (const auto& window : windows) {
+    const int64_t size = static_cast<int64_t>(window.size());
+    SQ_CHECK(size >= 2, "window ", begin.size() - 1, ": expected at least 2 tokens, found ", size);
+    begin.push_back(begin.back() + size);
+    longest = std::max(longest, size);
+  }
+  const int64_t count = static_cast<int64_t>(windows.size());
+  const ActivationStore store(1, begin.back(), config.hidden_size, options.activations);
+  const at::Tensor hidden = store.Slot(0);
+  const auto rows = [&](int64_t w) { return hidden.narrow(0, begin[w], begin[w + 1] - begin[w]); };
+  ParallelFor(count, [&](int64_t w) { rows(w).copy_(EmbedTokens(model, windows[w])); });
+  const RopeTable rope = MakeRopeTable(config, 0, longest);
+  for (int64_t layer = 0; layer < config.num_layers; ++layer) {
+    const DecoderLayer weights = LoadDecoderLayer(model, layer);
+    ParallelFor(count, [&](int64_t w) {
+      const c10::NoGradGuard no_grad;
+      const at::Tensor in = rows(w);
+      in.copy_(DecoderForward(config, weights, in.unsqueeze(0), rope.First(in.size(0))).squeeze(0));
+    });
+    if (options.progress) options.progress(layer + 1, config.num_layers);
+  }
+  const Head head = LoadHead(model);
+  WindowLosses losses;
+  losses.nll.resize(windows.size());
+  for (const auto& window : windows) losses.tokens.push_back(static_cast<int64_t>(window.size()) - 1);
+  if (!logits) {
+    ParallelFor(count, [&](int64_t w) {
+      losses.nll[w] = WindowLoss(model, head, rows(w), windows[w], nullptr);
+    });
+    return losses;
+  }
+  for (int64_t w = 0; w < count; ++w) {
+    at::Tensor out = at::empty({begin[w + 1] - begin[w], config.vocab_size}, at::kFloat);
+    losses.nll[w] = WindowLoss(model, head, rows(w), windows[w], &out);
+    logits(w, out);
+  }
+  return losses;
+}
+
+}  // namespace sq

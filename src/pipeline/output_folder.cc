@@ -1,0 +1,129 @@
+#include "sq/pipeline/output_folder.h"
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <map>
+#include <set>
+
+#include "sq/base/error.h"
+#include "sq/base/output_file.h"
+#include "sq/checkpoint/checkpoint_writer.h"
+#include "sq/checkpoint/mapped_file.h"
+
+namespace sq {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kCompanionFiles[] = {
+    "tokenizer.json",         "tokenizer.model",  "tokenizer_config.json", "special_tokens_map.json",
+    "added_tokens.json",      "vocab.json",       "merges.txt",            "generation_config.json",
+    "chat_template.jinja",    "LICENSE",          "LICENSE.txt",           "USE_POLICY.md"};
+
+void Copy(const fs::path& from, const fs::path& to) {
+  std::error_code error;
+  fs::copy_file(from, to, fs::copy_options::overwrite_existing, error);
+  SQ_CHECK(!error, to.string(), ": cannot copy from ", from.string(), ": ", error.message());
+}
+
+// Renames, or copies where the two lie on different disks.
+void Move(const fs::path& from, const fs::path& to) {
+  std::error_code error;
+  fs::rename(from, to, error);
+  if (!error) return;
+  Copy(from, to);
+  fs::remove(from, error);
+}
+
+TensorView Describe(const FileTensor& tensor) {
+  return {tensor.name, tensor.dtype, tensor.shape, nullptr, tensor.bytes};
+}
+
+}  // namespace
+
+void CheckFree(const std::string& path) {
+  std::error_code error;
+  const bool free = !fs::exists(path, error) || (fs::is_directory(path, error) && fs::is_empty(path, error));
+  SQ_CHECK(free && !error, path, ": is there already; nothing was changed");
+}
+
+OutputFolder::OutputFolder(const std::string& path) : path_(path), temporary_(path + ".tmp") {
+  CheckFree(path);
+  std::error_code error;
+  fs::remove_all(temporary_, error);
+  MakeFolder(temporary_);
+}
+
+OutputFolder::~OutputFolder() {
+  if (committed_) return;
+  std::error_code error;
+  fs::remove_all(temporary_, error);
+}
+
+void OutputFolder::Commit() {
+  SQ_CHECK(std::rename(temporary_.c_str(), path_.c_str()) == 0, path_, ": cannot rename ",
+           temporary_, ": ", std::strerror(errno));
+  committed_ = true;
+}
+
+void CopyCompanionFiles(const std::string& from, const std::string& to) {
+  for (const char* name : kCompanionFiles) {
+    if (fs::exists(fs::path(from) / name)) Copy(fs::path(from) / name, fs::path(to) / name);
+  }
+}
+
+int64_t AssembleQuantized(const Model& source, const RunFolder& run, const QuantizationInfo& info,
+                          const std::string& folder) {
+  std::map<std::string, FileTensor> tensors;  // sorted by name: the order does not depend on the run
+  std::set<std::string> replaced;
+  for (int64_t layer = 0; layer < source.config.num_layers; ++layer) {
+    for (const LinearInfo& linear : LayerLinears(source.config, layer)) {
+      replaced.insert(linear.name + ".weight");
+    }
+    for (const FileTensor& tensor : OpenSafetensors(run.LayerPath(layer)).tensors) {
+      tensors.emplace(tensor.name, tensor);
+    }
+  }
+  for (const std::string& name : source.store.Names()) {
+    // A bias goes with its packed layer, which has put it in already.
+    if (replaced.count(name) == 0) tensors.emplace(name, source.store.Get(name));
+  }
+  std::vector<TensorView> views;
+  std::vector<const FileTensor*> files;
+  int64_t bytes = 0;
+  for (const auto& [name, tensor] : tensors) {
+    views.push_back(Describe(tensor));
+    files.push_back(&tensor);
+    bytes += tensor.bytes;
+  }
+  WriteCheckpoint(folder, views, [&](size_t i) {
+    if (i > 0) files[i - 1]->Release();
+    return files[i]->data();
+  });
+  WriteQuantizedConfig(source.folder, folder, info);
+  CopyCompanionFiles(source.folder, folder);
+  return bytes;
+}
+
+void MoveSensitivity(const RunFolder& run, int64_t layers, const std::string& path) {
+  OutputFolder folder(path);
+  std::vector<Shard> shards;
+  int64_t bytes = 0;
+  for (int64_t layer = 0; layer < layers; ++layer) {
+    Shard shard{ShardName(layer, layers), {}};
+    for (const FileTensor& tensor : OpenSafetensors(run.SensitivityPath(layer)).tensors) {
+      shard.tensors.push_back(tensor.name);
+      bytes += tensor.bytes;
+    }
+    shards.push_back(shard);
+  }
+  WriteShardIndex(folder.temporary(), shards, bytes);
+  for (int64_t layer = 0; layer < layers; ++layer) {
+    Move(run.SensitivityPath(layer), fs::path(folder.temporary()) / shards[layer].file_name);
+  }
+  folder.Commit();
+}
+
+}  // namespace sq

@@ -1,0 +1,112 @@
+#include "sq/pipeline/run_folder.h"
+
+#include <cstdio>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "sq/base/error.h"
+#include "sq/base/json.h"
+#include "sq/base/output_file.h"
+#include "sq/text/token_lists.h"
+
+namespace sq {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+std::string Numbered(const std::string& folder, const char* stem, int64_t number) {
+  char name[64];
+  std::snprintf(name, sizeof name, "%s-%05d.safetensors", stem, static_cast<int>(number));
+  return fs::path(folder) / name;
+}
+
+void CheckSameRequest(const Json& found, const Json& asked, const std::string& path) {
+  for (const auto& [key, value] : asked.items()) {
+    const Json other = found.is_object() && found.contains(key) ? found[key] : Json();
+    SQ_CHECK(other == value, path, ": the interrupted run was made with ", key, " ", other.dump(),
+             ", now it is ", value.dump(), "; remove the folder to start anew");
+  }
+}
+
+}  // namespace
+
+RunFolder::RunFolder(const std::string& path, const Json& request, bool resume) : path_(path) {
+  const std::string file = fs::path(path) / "run.json";
+  if (fs::exists(file)) {
+    SQ_CHECK(resume, path, ": holds an interrupted run; --resume goes on with it, and without the ",
+             "folder it starts anew");
+    CheckSameRequest(ReadJsonFile(file), request, file);
+    return;
+  }
+  SQ_CHECK(!fs::exists(path) || fs::is_empty(path), path,
+           ": is not empty and not the work folder of a run");
+  MakeFolder(path);
+  WriteFile(file, request.dump(2) + "\n");
+}
+
+std::string RunFolder::LayerPath(int64_t layer) const { return Numbered(path_, "layer", layer); }
+
+bool RunFolder::HasLayer(int64_t layer) const { return fs::exists(LayerPath(layer)); }
+
+void RunFolder::WriteLayer(int64_t layer, const std::vector<TensorView>& tensors,
+                           const Json& statistics) const {
+  WriteSafetensors(LayerPath(layer), tensors, {{"statistics", statistics.dump()}});
+}
+
+Json RunFolder::LayerStatistics(int64_t layer) const {
+  const std::string path = LayerPath(layer);
+  const Metadata metadata = OpenSafetensors(path).metadata;
+  const auto found = metadata.find("statistics");
+  SQ_CHECK(found != metadata.end(), path, ": no statistics");
+  return ParseJson(found->second, path);
+}
+
+std::string RunFolder::SensitivityPath(int64_t layer) const {
+  return Numbered(path_, "sensitivity", layer);
+}
+
+bool RunFolder::HasSensitivity(int64_t layer) const { return fs::exists(SensitivityPath(layer)); }
+
+void RunFolder::WriteSensitivity(int64_t layer, const std::vector<TensorView>& tensors) const {
+  WriteSafetensors(SensitivityPath(layer), tensors, {{"format", "pt"}});
+}
+
+std::optional<RunFolder::Samples> RunFolder::ReadSamples() const {
+  const std::string path = fs::path(path_) / "samples.json";
+  if (!fs::exists(path)) return std::nullopt;
+  return ReadTokenLists(path);
+}
+
+void RunFolder::WriteSamples(const Samples& samples) const {
+  WriteFile(fs::path(path_) / "samples.json", Json(samples).dump() + "\n");
+}
+
+std::optional<int64_t> RunFolder::GradientLayer() const {
+  const std::string path = fs::path(path_) / "gradient.safetensors";
+  if (!fs::exists(path)) return std::nullopt;
+  const Metadata metadata = OpenSafetensors(path).metadata;
+  const auto found = metadata.find("layer");
+  SQ_CHECK(found != metadata.end(), path, ": no layer number");
+  return std::stoll(found->second);
+}
+
+FileTensor RunFolder::ReadGradient() const {
+  const std::string path = fs::path(path_) / "gradient.safetensors";
+  const Safetensors file = OpenSafetensors(path);
+  SQ_CHECK(file.tensors.size() == 1, path, ": expected one tensor, found ", file.tensors.size());
+  return file.tensors[0];
+}
+
+void RunFolder::WriteGradient(int64_t layer, const TensorView& gradient) const {
+  WriteSafetensors(fs::path(path_) / "gradient.safetensors", {gradient},
+                   {{"layer", std::to_string(layer)}});
+}
+
+void RunFolder::Remove() const {
+  std::error_code error;
+  fs::remove_all(path_, error);
+  SQ_CHECK(!error, path_, ": cannot remove: ", error.message());
+}
+
+}  // namespace sq
