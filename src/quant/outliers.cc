@@ -145,8 +145,8 @@ OutlierOptions SparsityLevels(double percent) {
 }
 
 int64_t OutlierCount(double fraction, int64_t count) {
-  const double product = fraction * static_cast<double>(count);
-  return static_cast<int64_t>(std::floor(product + 1e-12 * std::max(1.0, product)));
+  const double product = fraction * static_cast<double>(count) * (1 + 1e-15);
+  return static_cast<int64_t>(std::floor(product));
 }
 
 double RangeThreshold(MatrixView<const float> weights, double range) {

@@ -30,8 +30,8 @@ struct OutlierPattern {
   int64_t magnitude = 0;         // and how many of the rest by |weight|
 };
 
-// The number of weights that a fraction stands for: floor(fraction * count), where a product within
-// 1e-12 of a whole number is that number (0.0005 * 2000 is 1 on any machine).
+// The number of weights that a fraction stands for: floor(fraction * count), where a product that
+// only rounding (1e-15 of it) keeps below a whole number is that number: 0.29 of 100 is 29.
 int64_t OutlierCount(double fraction, int64_t count);
 
 // The smallest |weight| that counts as an outlier by the original's rule: with quartiles q1, q3 of
