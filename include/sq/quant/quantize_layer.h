@@ -1,0 +1,52 @@
+// One matrix end to end: choose outliers, cluster what is left of each row, pack, measure.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "sq/base/matrix_view.h"
+#include "sq/packed/packed_layer.h"
+#include "sq/quant/distortion.h"
+#include "sq/quant/outliers.h"
+#include "sq/quant/sensitivity.h"
+
+namespace sq {
+
+struct QuantizeOptions {
+  int bits = 4;  // 2, 3 or 4
+  OutlierOptions outliers;
+  // Also cluster each row without taking its outliers out, to tell what they are worth. Costs a
+  // second k-means for the rows that have any.
+  bool report_dense_distortion = false;
+};
+
+struct QuantizeStats {
+  Distortion distortion;  // of the result; outliers are exact but for the rounding of one addition
+  std::optional<Distortion> dense_distortion;  // before taking outliers out, if asked for
+  int64_t weights = 0;
+  int64_t sensitive_outliers = 0;
+  int64_t magnitude_outliers = 0;
+  double seconds = 0;  // wall clock, all threads together
+
+  int64_t NonZeros() const { return sensitive_outliers + magnitude_outliers; }
+};
+
+struct QuantizedLayer {
+  PackedLayer layer;  // without bias
+  QuantizeStats stats;
+};
+
+// Quantizes weights [out][in] (in a multiple of 32) with the Fisher diagonal [out][in], or without
+// data for plain k-means. Neither is changed. As the original does (SqueezeLLM, nuq.py and
+// pack.py): outliers become 0 in the dense part and weigh nothing in their row's k-means; their
+// index is that of the table entry nearest 0 (the lower of two) and their value the weight minus
+// that entry. With outlier options all 0 the layer has no sparse part.
+//
+// Throws sq::Error, naming `what`, for shapes, options, weights or sensitivities that will not do.
+// The same bytes for any thread count. Cost: kmeans1d a row; besides the result, memory for the
+// indices of a few rows a thread.
+QuantizedLayer QuantizeLayer(MatrixView<const float> weights, FisherView fisher,
+                             const QuantizeOptions& options, const std::string& what);
+
+}  // namespace sq

@@ -1,0 +1,90 @@
+#include "sq/quant/least_weight.h"
+
+#include <algorithm>
+
+#include "sq/base/error.h"
+
+#pragma STDC FP_CONTRACT OFF  // the same bytes with and without fused multiply-add
+
+namespace sq {
+namespace {
+
+constexpr int64_t kFirstBlock = 8;
+constexpr int64_t kLargestBlock = 64;
+
+struct Pass {
+  const double* mass;
+  const double* moment;
+  double* best;
+  int32_t* from;
+  double fee;
+
+  double Value(int64_t begin, double mass_end, double moment_end) const {
+    const double moved = moment_end - moment[begin];
+    return best[begin] + moved * moved / (mass_end - mass[begin]);
+  }
+
+  // Settles column `end` with the beginnings low .. high, all of them known and below `end`.
+  void Scan(int64_t end, int64_t low, int64_t high) const {
+    const double mass_end = mass[end], moment_end = moment[end];
+    double most = Value(low, mass_end, moment_end);
+    int64_t at = low;
+    for (int64_t begin = low + 1; begin <= high; ++begin) {
+      const double value = Value(begin, mass_end, moment_end);
+      at = value > most ? begin : at;
+      most = value > most ? value : most;
+    }
+    best[end] = most - fee;
+    from[end] = static_cast<int32_t>(at);
+  }
+};
+
+// Settles the columns behind `last`, for the beginnings up to `last` alone, to last + block;
+// returns the last column that beginnings behind `last` leave as it is.
+int64_t Advance(const Pass& pass, int64_t last, int64_t block_end, int64_t block) {
+  pass.Scan(block_end, pass.from[last], last);
+  for (int64_t stride = block / 2; stride > 0; stride /= 2) {
+    for (int64_t end = last + stride; end < block_end; end += 2 * stride) {
+      pass.Scan(end, pass.from[end - stride], pass.from[std::min(end + stride, block_end)]);
+    }
+  }
+  // A beginning inside the block that is no better than those before it at the block's last column
+  // is no better at any: later beginnings only gain as the end moves on.
+  const double mass_end = pass.mass[block_end], moment_end = pass.moment[block_end];
+  for (int64_t begin = last + 1; begin < block_end; ++begin) {
+    if (pass.Value(begin, mass_end, moment_end) - pass.fee > pass.best[block_end]) return begin;
+  }
+  return block_end;
+}
+
+}  // namespace
+
+void LeastWeightPass(const Boundaries& boundaries, double fee, LeastWeightWorkspace& workspace,
+                     std::vector<int32_t>& cuts) {
+  const int64_t count = boundaries.count;
+  SQ_DCHECK(count >= 1);
+  if (static_cast<int64_t>(workspace.best.size()) <= count) {
+    workspace.best.resize(count + 1);
+    workspace.from.resize(count + 1);
+  }
+  const Pass pass{boundaries.mass, boundaries.moment, workspace.best.data(), workspace.from.data(),
+                  fee};
+  pass.best[0] = 0;
+  pass.from[0] = 0;
+  int64_t block = kFirstBlock;
+  for (int64_t last = 0; last < count;) {
+    const int64_t block_end = std::min(last + block, count);
+    const int64_t settled = Advance(pass, last, block_end, block);
+    block =
+        settled < block_end ? std::max<int64_t>(1, block / 2) : std::min(kLargestBlock, 2 * block);
+    last = settled;
+  }
+  cuts.clear();
+  for (int64_t end = count; end > 0; end = pass.from[end]) {
+    cuts.push_back(static_cast<int32_t>(end));
+  }
+  cuts.push_back(0);
+  std::reverse(cuts.begin(), cuts.end());
+}
+
+}  // namespace sq

@@ -1,0 +1,127 @@
+#include "sq/quant/segmentation.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "sq/base/error.h"
+
+#pragma STDC FP_CONTRACT OFF  // the same bytes with and without fused multiply-add
+
+namespace sq {
+namespace {
+
+constexpr int64_t kCoarsePerCluster = 8;
+
+int64_t Clusters(const std::vector<int32_t>& cuts) { return static_cast<int64_t>(cuts.size()) - 1; }
+
+double TotalGain(const Boundaries& boundaries, const std::vector<int32_t>& cuts) {
+  double gain = 0;
+  for (size_t c = 1; c < cuts.size(); ++c) gain += boundaries.Gain(cuts[c - 1], cuts[c]);
+  return gain;
+}
+
+// Makes k clusters of two splits with fewer and more. Where a cluster of `fewer` holds one of
+// `more` that stands k - |fewer| places further on, `more` up to that cluster's beginning is joined
+// by `fewer` from its end: by the quadrangle inequality the two splits that come of crossing over
+// cost no more than the two before. If both were optimal for one fee, so is this one.
+void Splice(const std::vector<int32_t>& fewer, const std::vector<int32_t>& more, int64_t k,
+            std::vector<int32_t>& cuts) {
+  const int64_t ahead = k - Clusters(fewer);
+  int64_t at = 0;
+  while (more[at + ahead + 1] > fewer[at + 1]) ++at;
+  SQ_DCHECK(fewer[at] <= more[at + ahead]);
+  cuts.assign(more.begin(), more.begin() + at + ahead + 1);
+  cuts.insert(cuts.end(), fewer.begin() + at + 1, fewer.end());
+  SQ_DCHECK(Clusters(cuts) == k);
+}
+
+// Finds the best k clusters, 1 < k < boundaries.count, starting from a guess of the fee; returns
+// the fee at which they were found. second_moment: what one cluster costs.
+double Search(const Boundaries& boundaries, int64_t k, double second_moment, double fee,
+              SegmentationWorkspace& workspace, int64_t& passes, int64_t& splices) {
+  std::vector<int32_t>& cuts = workspace.cuts;
+  // Two splits that enclose k; at first those that need no search.
+  std::vector<int32_t>& fewer = workspace.fewer;
+  std::vector<int32_t>& more = workspace.more;
+  fewer = {0, static_cast<int32_t>(boundaries.count)};
+  more.resize(boundaries.count + 1);
+  std::iota(more.begin(), more.end(), 0);
+  double gain_fewer = 0, gain_more = TotalGain(boundaries, more);
+  double fee_fewer = second_moment, fee_more = 0;  // the best fee lies between
+  bool at_crossing = false;
+  for (;;) {
+    if (!(fee > fee_more && fee < fee_fewer)) {
+      fee = (gain_more - gain_fewer) / static_cast<double>(Clusters(more) - Clusters(fewer));
+      at_crossing = true;
+    }
+    LeastWeightPass(boundaries, fee, workspace.pass, cuts);
+    ++passes;
+    const int64_t found = Clusters(cuts);
+    if (found == k) return fee;
+    const bool progress = found > Clusters(fewer) && found < Clusters(more);
+    if (at_crossing && !progress) break;
+    if (found < k) {
+      fee_fewer = fee;
+      if (found > Clusters(fewer)) {
+        fewer.swap(cuts);
+        gain_fewer = TotalGain(boundaries, fewer);
+      }
+    } else {
+      fee_more = fee;
+      if (found < Clusters(more)) {
+        more.swap(cuts);
+        gain_more = TotalGain(boundaries, more);
+      }
+    }
+    // The distortion falls about as 1 / clusters^2, so its steps, between which the fee lies, as
+    // 1 / clusters^3. Where that has not helped, or k is enclosed closely, the crossing is safe.
+    const double ratio = static_cast<double>(found) / static_cast<double>(k);
+    const bool close = Clusters(more) - Clusters(fewer) <= 3;
+    fee = progress && !close ? fee * ratio * ratio * ratio : -1;
+    at_crossing = false;
+  }
+  // Both splits are the best for this fee, and no number of clusters between does better: a tie.
+  Splice(fewer, more, k, cuts);
+  ++splices;
+  return fee;
+}
+
+}  // namespace
+
+void OptimalSegments(const WeightedPoints& points, int k, SegmentationWorkspace& workspace,
+                     std::vector<int32_t>& cuts, SegmentationStats* stats) {
+  const int64_t count = points.Count();
+  SQ_DCHECK(k >= 1 && k <= count);
+  if (k == 1 || k == count) {
+    cuts.resize(k + 1);
+    for (int c = 0; c <= k; ++c) cuts[c] = static_cast<int32_t>(k == 1 ? c * count : c);
+    return;
+  }
+  SegmentationStats local;
+  // What k clusters of a uniform density would ask.
+  double fee = 2 * points.second_moment / (static_cast<double>(k) * k * k);
+  const int64_t coarse = kCoarsePerCluster * k;
+  if (count >= 2 * coarse) {
+    workspace.coarse_mass.resize(coarse + 1);
+    workspace.coarse_moment.resize(coarse + 1);
+    for (int64_t i = 0; i <= coarse; ++i) {
+      workspace.coarse_mass[i] = points.mass_to[i * count / coarse];
+      workspace.coarse_moment[i] = points.moment_to[i * count / coarse];
+    }
+    const Boundaries sample{workspace.coarse_mass.data(), workspace.coarse_moment.data(), coarse};
+    fee =
+        Search(sample, k, points.second_moment, fee, workspace, local.coarse_passes, local.splices);
+    local.splices = 0;  // only those over all points are told
+  }
+  const Boundaries all{points.mass_to.data(), points.moment_to.data(), count};
+  Search(all, k, points.second_moment, fee, workspace, local.passes, local.splices);
+  cuts = workspace.cuts;
+  if (stats != nullptr) {
+    stats->passes += local.passes;
+    stats->coarse_passes += local.coarse_passes;
+    stats->splices += local.splices;
+  }
+}
+
+}  // namespace sq
