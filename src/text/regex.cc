@@ -61,6 +61,11 @@ Regex Regex::Literal(const std::string& literal, const std::string& what) {
   return Regex(literal, PCRE2_UTF | PCRE2_LITERAL, what);
 }
 
+Regex Regex::WordCharacter() {
+  return Regex("[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}]", PCRE2_UTF | PCRE2_UCP,
+               "word characters");
+}
+
 Regex::Regex(const std::string& pattern, unsigned options, const std::string& what)
     : code_(std::make_unique<Code>()) {
   int error = 0;

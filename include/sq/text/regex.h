@@ -17,6 +17,8 @@ class Regex {
   Regex(const std::string& pattern, const std::string& what);
   // The pattern that matches `literal` (not empty).
   static Regex Literal(const std::string& literal, const std::string& what);
+  // The pattern that matches one character of a word: \w of Unicode's UTS 18.
+  static Regex WordCharacter();
   ~Regex();
   Regex(Regex&&) noexcept;
   Regex& operator=(Regex&&) noexcept;
