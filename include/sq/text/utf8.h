@@ -1,0 +1,23 @@
+// UTF-8: decoding, encoding, and what becomes of bytes that are not UTF-8.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace sq {
+
+// Decodes the sequence that `bytes` (not empty) begins with. Returns its length in bytes, 1 to 4;
+// for an ill-formed one *code_point is U+FFFD and the length is that of the maximal subpart, as
+// Unicode section 3.9 (table 3-7) defines it. `valid`, unless null, tells the two apart.
+int DecodeUtf8(std::string_view bytes, char32_t* code_point, bool* valid = nullptr);
+
+// Appends `code_point` (a Unicode scalar value) to *out.
+void AppendUtf8(char32_t code_point, std::string* out);
+
+bool IsValidUtf8(std::string_view bytes);
+
+// `bytes` with each maximal ill-formed subsequence replaced by one U+FFFD, as Python's
+// bytes.decode("utf-8", errors="replace") and Rust's from_utf8_lossy do.
+std::string ReplaceInvalidUtf8(std::string_view bytes);
+
+}  // namespace sq

@@ -1,0 +1,111 @@
+#include "sq/text/pre_tokenizer.h"
+
+#include <string>
+
+#include "sq/text/utf8.h"
+
+namespace sq {
+namespace {
+
+struct Span {
+  size_t begin = 0;
+  size_t end = 0;
+  bool match = false;
+};
+
+// Calls `visit` for the matches of `pattern` in `text` and the gaps between them, in order; an
+// empty match, which divides what is around it, is allowed but right after another match.
+template <typename Visit>
+void ForEachSpan(const Regex& pattern, std::string_view text, Regex::Scratch* scratch,
+                 const Visit& visit) {
+  size_t done = 0;
+  size_t from = 0;
+  bool any = false;
+  Regex::Match match;
+  while (from <= text.size() && pattern.Find(text, from, scratch, &match)) {
+    if (match.begin == match.end && any && match.end == done) {
+      if (match.end == text.size()) break;
+      char32_t c;
+      from = match.end + DecodeUtf8(text.substr(match.end), &c);
+      continue;
+    }
+    if (done < match.begin) visit(Span{done, match.begin, false});
+    visit(Span{match.begin, match.end, true});
+    done = from = match.end;
+    any = true;
+  }
+  if (done < text.size()) visit(Span{done, text.size(), false});
+}
+
+// The words that `spans` (of all of a text) make for the behaviors that join a span to its
+// neighbour.
+std::vector<Span> Join(const std::vector<Span>& spans, SplitBehavior behavior) {
+  std::vector<Span> words;
+  bool previous = false;  // the span visited before is a match
+  if (behavior == SplitBehavior::kMergedWithNext) {
+    for (auto span = spans.rbegin(); span != spans.rend(); ++span) {
+      if (span->match && !previous && !words.empty()) {
+        words.back().begin = span->begin;
+      } else {
+        words.push_back(*span);
+      }
+      previous = span->match;
+    }
+    return {words.rbegin(), words.rend()};
+  }
+  const bool contiguous = behavior == SplitBehavior::kContiguous;
+  for (const Span& span : spans) {
+    const bool joins = contiguous ? span.match == previous : span.match && !previous;
+    if (joins && !words.empty()) {
+      words.back().end = span.end;
+    } else {
+      words.push_back(span);
+    }
+    previous = span.match;
+  }
+  return words;
+}
+
+void SplitWord(const SplitStep& step, std::string_view text, Regex::Scratch* scratch,
+               const PreTokenizer::Emit& emit) {
+  const auto emit_span = [&](const Span& span) {
+    if (span.begin < span.end) emit(text.substr(span.begin, span.end - span.begin));
+  };
+  if (step.behavior == SplitBehavior::kIsolated || step.behavior == SplitBehavior::kRemoved) {
+    const bool removes = step.behavior == SplitBehavior::kRemoved;
+    ForEachSpan(*step.pattern, text, scratch, [&](const Span& span) {
+      if (!removes || span.match == step.invert) emit_span(span);
+    });
+    return;
+  }
+  std::vector<Span> spans;
+  ForEachSpan(*step.pattern, text, scratch, [&](Span span) {
+    span.match = span.match != step.invert;
+    spans.push_back(span);
+  });
+  for (const Span& word : Join(spans, step.behavior)) emit_span(word);
+}
+
+}  // namespace
+
+void PreTokenizer::Split(std::string_view text, Regex::Scratch* scratch, const Emit& emit) const {
+  if (!text.empty()) RunFrom(0, text, scratch, emit);
+}
+
+void PreTokenizer::RunFrom(size_t step, std::string_view word, Regex::Scratch* scratch,
+                           const Emit& emit) const {
+  if (step == steps_.size()) return emit(word);
+  std::string prefixed;
+  if (steps_[step].add_prefix_space && word.front() != ' ') {
+    prefixed.reserve(word.size() + 1);
+    prefixed += ' ';
+    prefixed += word;
+    word = prefixed;
+  }
+  if (!steps_[step].pattern) return RunFrom(step + 1, word, scratch, emit);
+  if (step + 1 == steps_.size()) return SplitWord(steps_[step], word, scratch, emit);
+  SplitWord(steps_[step], word, scratch,
+            [&](std::string_view part) { RunFrom(step + 1, part, scratch, emit); });
+}
+
+}  // namespace sq

@@ -1,0 +1,100 @@
+#include "sq/text/regex.h"
+
+#include <array>
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
+#include "sq/base/error.h"
+
+namespace sq {
+namespace {
+
+struct Free {
+  void operator()(pcre2_code* code) const { pcre2_code_free(code); }
+  void operator()(pcre2_match_data* data) const { pcre2_match_data_free(data); }
+  void operator()(pcre2_match_context* context) const { pcre2_match_context_free(context); }
+  void operator()(pcre2_jit_stack* stack) const { pcre2_jit_stack_free(stack); }
+};
+
+std::string PcreMessage(int code) {
+  std::array<PCRE2_UCHAR, 256> buffer{};
+  pcre2_get_error_message(code, buffer.data(), buffer.size());
+  return reinterpret_cast<const char*>(buffer.data());
+}
+
+// Limits on one search, against patterns that would run for ever. The pre-tokenizers in use match a
+// run of one kind of character as a whole, so these allow runs of millions.
+constexpr uint32_t kMatchLimit = 100000000;
+constexpr size_t kJitStackStart = 32 * 1024;
+constexpr size_t kJitStackLimit = 16 * 1024 * 1024;
+
+}  // namespace
+
+struct Regex::Code {
+  std::unique_ptr<pcre2_code, Free> code;
+  bool jit = false;
+  std::string what;
+};
+
+struct Regex::Scratch::Data {
+  std::unique_ptr<pcre2_match_data, Free> match;
+  std::unique_ptr<pcre2_jit_stack, Free> stack;
+  std::unique_ptr<pcre2_match_context, Free> context;
+};
+
+Regex::Scratch::Scratch() : data_(std::make_unique<Data>()) {
+  data_->match.reset(pcre2_match_data_create(1, nullptr));
+  data_->context.reset(pcre2_match_context_create(nullptr));
+  data_->stack.reset(pcre2_jit_stack_create(kJitStackStart, kJitStackLimit, nullptr));
+  SQ_CHECK(data_->match && data_->context && data_->stack, "regular expressions: out of memory");
+  pcre2_jit_stack_assign(data_->context.get(), nullptr, data_->stack.get());
+  pcre2_set_match_limit(data_->context.get(), kMatchLimit);
+}
+Regex::Scratch::~Scratch() = default;
+
+Regex::Regex(const std::string& pattern, const std::string& what)
+    : Regex(TranslatePattern(pattern, what), PCRE2_UTF | PCRE2_UCP, what) {}
+
+Regex Regex::Literal(const std::string& literal, const std::string& what) {
+  SQ_CHECK(!literal.empty(), what, ": empty pattern");
+  return Regex(literal, PCRE2_UTF | PCRE2_LITERAL, what);
+}
+
+Regex Regex::WordCharacter() {
+  return Regex("[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}]", PCRE2_UTF | PCRE2_UCP,
+               "word characters");
+}
+
+Regex::Regex(const std::string& pattern, unsigned options, const std::string& what)
+    : code_(std::make_unique<Code>()) {
+  int error = 0;
+  PCRE2_SIZE offset = 0;
+  code_->what = what;
+  code_->code.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
+                                  options, &error, &offset, nullptr));
+  SQ_CHECK(code_->code, what, ": regular expression: ", PcreMessage(error));
+  // Without a JIT (not all processors have one) the interpreter runs the same pattern.
+  code_->jit = pcre2_jit_compile(code_->code.get(), PCRE2_JIT_COMPLETE) == 0;
+}
+
+Regex::~Regex() = default;
+Regex::Regex(Regex&&) noexcept = default;
+Regex& Regex::operator=(Regex&&) noexcept = default;
+
+bool Regex::Find(std::string_view text, size_t from, Scratch* scratch, Match* match) const {
+  SQ_DCHECK(from <= text.size());
+  const auto run = code_->jit ? pcre2_jit_match : pcre2_match;
+  const char* data = text.empty() ? "" : text.data();  // an empty view may have no data
+  pcre2_match_data* found = scratch->data_->match.get();
+  const int result = run(code_->code.get(), reinterpret_cast<PCRE2_SPTR>(data), text.size(), from,
+                         PCRE2_NO_UTF_CHECK, found, scratch->data_->context.get());
+  if (result == PCRE2_ERROR_NOMATCH) return false;
+  // 0 is a match too: of a pattern with groups, whose places nobody asked for.
+  SQ_CHECK(result >= 0, code_->what, ": regular expression: ", PcreMessage(result));
+  const PCRE2_SIZE* bounds = pcre2_get_ovector_pointer(found);
+  *match = {bounds[0], bounds[1]};
+  return true;
+}
+
+}  // namespace sq

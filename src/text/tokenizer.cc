@@ -1,0 +1,34 @@
+#include "sq/text/tokenizer.h"
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "sq/base/error.h"
+#include "sq/base/json.h"
+#include "sq/text/byte_level_tokenizer.h"
+#include "sq/text/sentencepiece_tokenizer.h"
+#include "sq/text/tokenizer_config.h"
+#include "sq/text/tokenizer_json.h"
+
+namespace sq {
+
+std::unique_ptr<Tokenizer> LoadTokenizer(const std::string& model_dir) {
+  namespace fs = std::filesystem;
+  const auto path = [&](const char* name) { return (fs::path(model_dir) / name).string(); };
+  SQ_CHECK(fs::is_directory(model_dir), model_dir, ": not a folder");
+  const TokenizerConfig config = ReadTokenizerConfig(model_dir);
+  const std::string json_path = path("tokenizer.json");
+  const std::string model_path = path("tokenizer.model");
+  const bool has_model = fs::exists(model_path);
+  if (fs::exists(json_path)) {
+    const nlohmann::json file = ReadJsonFile(json_path);
+    // What is not byte-level comes from a SentencePiece model: the original is the better source.
+    if (IsByteLevel(file) || !has_model) {
+      return MakeByteLevelTokenizer(ParseTokenizerJson(file, json_path), config, json_path);
+    }
+  }
+  SQ_CHECK(has_model, model_dir, ": no tokenizer.json or tokenizer.model in this folder");
+  return LoadSentencePieceTokenizer(model_path, config);
+}
+
+}  // namespace sq
