@@ -1,5 +1,6 @@
 #include "sq/checkpoint/packed_checkpoint.h"
 
+#include <algorithm>
 #include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -89,6 +90,30 @@ std::vector<TensorView> PackedTensors(const PackedLayer& layer, const std::strin
     tensors.push_back(View(name + ".bias", DType::kF32, {out}, layer.bias));
   }
   return tensors;
+}
+
+std::vector<std::string> PackedTensorNames(const std::string& name) {
+  return {name + ".qweight", name + ".lookup_table"};
+}
+
+std::vector<std::string> OptionalPackedTensorNames(const std::string& name) {
+  return {name + ".rows", name + ".cols", name + ".vals", name + ".startrows"};
+}
+
+std::vector<int32_t> BalancedStartRows(const Csr& csr) {
+  constexpr int64_t kOutliersPerThread = 10, kThreadsPerBlock = 128;
+  const int64_t nonzeros = csr.NonZeros();
+  const int64_t wanted = (nonzeros + kOutliersPerThread - 1) / kOutliersPerThread;
+  const int64_t threads = (wanted + kThreadsPerBlock - 1) / kThreadsPerBlock * kThreadsPerBlock;
+  std::vector<int32_t> rows(static_cast<size_t>(threads), -1);
+  if (threads == 0) return rows;
+  const int64_t per_thread = (nonzeros + threads - 1) / threads;
+  const auto begin = csr.row_ptr.begin(), end = csr.row_ptr.end() - 1;
+  for (int64_t t = 0; t < threads && per_thread * t <= nonzeros; ++t) {
+    const auto after = std::lower_bound(begin, end, per_thread * t);
+    rows[static_cast<size_t>(t)] = static_cast<int32_t>(after == begin ? 0 : after - begin - 1);
+  }
+  return rows;
 }
 
 void WriteQuantizedConfig(const std::string& source, const std::string& folder,

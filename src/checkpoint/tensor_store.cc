@@ -27,13 +27,13 @@ TensorStore TensorStore::Open(const std::string& path) {
   TensorStore store;
   store.path_ = path;
   if (fs::is_regular_file(path)) {
-    store.Add(path);
+    store.Add(OpenSafetensors(path));
     return store;
   }
   SQ_CHECK(fs::is_directory(path), path, ": no such folder");
   const fs::path folder(path);
   if (fs::exists(folder / "model.safetensors")) {
-    store.Add(folder / "model.safetensors");
+    store.Add(OpenSafetensors(folder / "model.safetensors"));
     return store;
   }
   const std::string index = folder / "model.safetensors.index.json";
@@ -49,7 +49,7 @@ TensorStore TensorStore::Open(const std::string& path) {
   }
   for (const std::string& shard : shards) {
     CheckShardName(shard, index);
-    store.Add(folder / shard);
+    store.Add(OpenSafetensors(folder / shard));
   }
   for (const auto& [name, shard] : json["weight_map"].items()) {
     const FileTensor* tensor = store.Find(name);
@@ -59,9 +59,15 @@ TensorStore TensorStore::Open(const std::string& path) {
   return store;
 }
 
-void TensorStore::Add(const std::string& path) {
-  Safetensors file = OpenSafetensors(path);
-  for (FileTensor& tensor : file.tensors) {
+TensorStore TensorStore::Of(const std::string& path, const std::vector<FileTensor>& tensors) {
+  TensorStore store;
+  store.path_ = path;
+  store.Add({tensors, {}});
+  return store;
+}
+
+void TensorStore::Add(const Safetensors& file) {
+  for (const FileTensor& tensor : file.tensors) {
     const auto [at, added] = tensors_.emplace(tensor.name, tensor);
     SQ_CHECK(added, tensor.Where(), ": also in ", at->second.file->path());
   }

@@ -48,7 +48,7 @@ double Perplexity(const WindowLosses& losses) {
 }
 
 WindowLosses EvaluateWindows(const Model& model, const std::vector<std::vector<int32_t>>& windows,
-                             const EvaluationOptions& options,
+                             const PerplexityOptions& options,
                              const std::function<void(int64_t, const at::Tensor&)>& logits) {
   SQ_CHECK(!windows.empty(), "no tokens to evaluate");
   const ModelConfig& config = model.config;

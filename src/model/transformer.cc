@@ -12,6 +12,7 @@
 #include <set>
 
 #include "sq/base/error.h"
+#include "sq/checkpoint/packed_checkpoint.h"
 
 namespace sq {
 namespace {
@@ -80,12 +81,9 @@ void CheckTensors(const Model& model) {
     // Older exports hold the rotary frequencies, which follow from the configuration.
     known.insert(prefix + "self_attn.rotary_emb.inv_freq");
     for (const LinearInfo& linear : LayerLinears(model.config, layer)) {
-      const bool packed = model.store.Find(linear.name + ".qweight") != nullptr;
-      if (packed) {
-        needed.push_back(linear.name + ".lookup_table");
-        for (const char* part : {".qweight", ".rows", ".cols", ".vals"}) {
-          known.insert(linear.name + part);
-        }
+      if (HasPackedLayer(model.store, linear.name)) {
+        for (const std::string& name : PackedTensorNames(linear.name)) needed.push_back(name);
+        for (const std::string& name : OptionalPackedTensorNames(linear.name)) known.insert(name);
       } else {
         needed.push_back(linear.name + ".weight");
       }

@@ -7,7 +7,7 @@
 #include "sq/base/error.h"
 #include "sq/base/json.h"
 #include "sq/base/output_file.h"
-#include "sq/text/token_lists.h"
+#include "sq/text/documents.h"
 
 namespace sq {
 namespace {

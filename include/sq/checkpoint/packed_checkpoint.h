@@ -27,6 +27,15 @@ PackedLayer ReadPackedLayer(const TensorStore& store, const std::string& name, i
 // The layer's tensors as views into `layer`, which must outlive them.
 std::vector<TensorView> PackedTensors(const PackedLayer& layer, const std::string& name);
 
+// Names of a packed layer's tensors: needed ones, then those of its sparse part and hints that other writers
+// may have added.
+std::vector<std::string> PackedTensorNames(const std::string& name);
+std::vector<std::string> OptionalPackedTensorNames(const std::string& name);
+
+// L.startrows, int32 [threads]: the row in which each thread of the original's balanced sparse kernel begins when
+// every thread takes the same number of outliers, about ten; -1 for threads left without any.
+std::vector<int32_t> BalancedStartRows(const Csr& csr);
+
 // What a quantized folder says of itself.
 struct QuantizationInfo {
   int bits = 0;                    // the width of all layers (the default where they differ)

@@ -16,6 +16,9 @@ class TensorStore {
   // a shard which lacks it, or that two shards hold.
   static TensorStore Open(const std::string& path);
 
+  // A store of tensors that are open already; `path` names it in errors.
+  static TensorStore Of(const std::string& path, const std::vector<FileTensor>& tensors);
+
   // Throws sq::Error naming the checkpoint and the tensor when it is missing.
   const FileTensor& Get(const std::string& name) const;
   // Null when it is missing.
@@ -27,7 +30,7 @@ class TensorStore {
   int64_t TotalBytes() const;
 
  private:
-  void Add(const std::string& path);
+  void Add(const Safetensors& file);
 
   std::string path_;
   std::map<std::string, FileTensor> tensors_;

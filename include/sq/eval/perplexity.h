@@ -11,7 +11,7 @@
 
 namespace sq {
 
-struct EvaluationOptions {
+struct PerplexityOptions {
   ActivationMemory activations;
   // Called with layers done and layers in all.
   std::function<void(int64_t, int64_t)> progress;
@@ -29,7 +29,7 @@ double Perplexity(const WindowLosses& losses);
 // differ in length. With `logits`, calls it with a window's index and its logits, fp32 [tokens, vocab], one
 // window at a time in order.
 WindowLosses EvaluateWindows(const Model& model, const std::vector<std::vector<int32_t>>& windows,
-                             const EvaluationOptions& options,
+                             const PerplexityOptions& options,
                              const std::function<void(int64_t, const at::Tensor&)>& logits = {});
 
 }  // namespace sq

@@ -22,15 +22,15 @@ class RunFolder {
  public:
   // Makes the folder for `request`, or, with `resume`, goes on in one that is there. Throws sq::Error when it is
   // there without `resume`, or was made for another request: the first difference is named.
-  RunFolder(const std::string& path, const nlohmann::json& request, bool resume);
+  RunFolder(const std::string& path, const nlohmann::ordered_json& request, bool resume);
 
   const std::string& path() const { return path_; }
 
   bool HasLayer(int64_t layer) const;
   void WriteLayer(int64_t layer, const std::vector<TensorView>& tensors,
-                  const nlohmann::json& statistics) const;
+                  const nlohmann::ordered_json& statistics) const;
   std::string LayerPath(int64_t layer) const;
-  nlohmann::json LayerStatistics(int64_t layer) const;
+  nlohmann::ordered_json LayerStatistics(int64_t layer) const;
 
   bool HasSensitivity(int64_t layer) const;
   void WriteSensitivity(int64_t layer, const std::vector<TensorView>& tensors) const;

@@ -1,0 +1,32 @@
+// One .pt file: a state dict as torch.save writes it (a zip archive), through LibTorch's pickler. No code of the
+// file is ever run: its unpickler knows tensors, containers and plain values only.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sq/checkpoint/tensor.h"
+
+namespace sq {
+
+struct TorchFile {
+  std::string path;
+  std::vector<TensorView> tensors;          // in the order of the file
+  std::map<std::string, int64_t> integers;  // entries that are plain numbers
+  std::shared_ptr<const void> memory;       // what the tensors point into: the mapped file
+};
+
+// Reads a dictionary of tensors and integers. Tensors are views of the mapped file: nothing is read before it
+// is used. Throws sq::Error naming the file: not such an archive, compressed or truncated records, other
+// values, tensors that are not dense.
+TorchFile ReadTorchFile(const std::string& path);
+
+// Writes the same: torch.load(path, weights_only=True) gives a dict back. One tensor at a time passes through
+// memory.
+void WriteTorchFile(const std::string& path, const std::vector<TensorView>& tensors,
+                    const std::map<std::string, int64_t>& integers);
+
+}  // namespace sq

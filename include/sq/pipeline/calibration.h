@@ -1,0 +1,17 @@
+// Calibration samples by the name that the command line gives their source.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "sq/model/transformer.h"
+#include "sq/pipeline/quantize_model.h"
+
+namespace sq {
+
+// Token ids of the samples that `options` asks for (calibration, data_dir, samples, sequence_length, seed). Throws
+// sq::Error when the source is missing or has no sample of that length.
+std::vector<std::vector<int32_t>> LoadCalibration(const Model& model,
+                                                     const QuantizeModelOptions& options);
+
+}  // namespace sq

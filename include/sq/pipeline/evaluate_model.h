@@ -1,0 +1,44 @@
+// Perplexity, logits and text of a model, dense or quantized: what sq-eval does.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace sq {
+
+struct EvaluateModelOptions {
+  std::string model;                  // folder
+  std::vector<std::string> datasets;  // wikitext2, c4, or paths
+  std::string data_dir;               // where named data sets are looked for
+  int64_t sequence_length = 2048;
+  int64_t windows = 0;  // the first so many; 0: all
+
+  std::string tokens;  // file of token-id lists, each a window
+  std::string logits;  // .safetensors to be written with their logits: logits.0, logits.1 ...
+
+  std::optional<std::string> generate;  // prompt
+  int64_t max_new_tokens = 32;
+
+  std::string dtype = "float32";  // of dense matrix products: auto, float32, bfloat16
+  int64_t max_memory = 0;         // bytes for activations, more go to a file; 0: half of what is free
+};
+
+// Runs what is asked for and returns the report that design and README describe.
+nlohmann::ordered_json EvaluateModel(const EvaluateModelOptions& options);
+
+// Token ids of the texts in a JSON list of strings, by the model's tokenizer.
+std::vector<std::vector<int32_t>> TokenizeFile(const std::string& model, const std::string& path);
+
+// The report as lines for people.
+std::string ReportText(const nlohmann::ordered_json& report);
+
+// Compares each result with the one of the same data set, length and windows in the report `baseline`, an
+// earlier --json file. Returns lines about those that are worse by more than the percentage; empty when none
+// is. Throws sq::Error when the two have nothing to compare.
+std::string CompareWithBaseline(const nlohmann::ordered_json& report, const std::string& baseline,
+                                double max_increase_percent);
+
+}  // namespace sq

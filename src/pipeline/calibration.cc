@@ -1,0 +1,51 @@
+#include "sq/pipeline/calibration.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "sq/base/error.h"
+#include "sq/base/log.h"
+#include "sq/calib/self_samples.h"
+#include "sq/pipeline/progress.h"
+#include "sq/text/corpus.h"
+#include "sq/text/documents.h"
+#include "sq/text/tokenizer.h"
+
+namespace sq {
+namespace {
+
+namespace fs = std::filesystem;
+
+// What the tokenizer puts before a text (BOS); nothing when the folder has no tokenizer.
+std::vector<int32_t> Prefix(const std::string& folder) {
+  for (const char* name : {"tokenizer.json", "tokenizer.model"}) {
+    if (fs::exists(fs::path(folder) / name)) return LoadTokenizer(folder)->Encode("");
+  }
+  return {};
+}
+
+}  // namespace
+
+std::vector<std::vector<int32_t>> LoadCalibration(const Model& model,
+                                                  const QuantizeModelOptions& options) {
+  if (options.calibration == "self") {
+    Progress progress("sampling", "token", options.samples * options.sequence_length);
+    return SampleFromModel(model, Prefix(model.folder), options.samples, options.sequence_length,
+                           options.seed, [&](int64_t done) { progress.Update(done); });
+  }
+  if (IsTokenListPath(options.calibration)) return ReadTokenLists(options.calibration);
+  const auto tokenizer = LoadTokenizer(model.folder);
+  CalibrationOptions wanted;
+  wanted.data_dir = options.data_dir;
+  wanted.samples = options.samples;
+  wanted.sequence_length = options.sequence_length;
+  wanted.seed = options.seed;
+  TokenSamples found = CalibrationSamples(options.calibration, *tokenizer, wanted);
+  if (static_cast<int64_t>(found.samples.size()) < options.samples) {
+    LogWarning(StrCat(found.source, ": ", found.samples.size(), " samples of ",
+                      options.sequence_length, " tokens instead of ", options.samples));
+  }
+  return std::move(found.samples);
+}
+
+}  // namespace sq

@@ -1,0 +1,217 @@
+#include "sq/pipeline/evaluate_model.h"
+
+#include <ATen/core/Tensor.h>
+
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "sq/base/cpu.h"
+#include "sq/base/error.h"
+#include "sq/base/json.h"
+#include "sq/base/log.h"
+#include "sq/base/parallel.h"
+#include "sq/base/process.h"
+#include "sq/checkpoint/safetensors.h"
+#include "sq/eval/perplexity.h"
+#include "sq/model/decoder.h"
+#include "sq/model/matmul_precision.h"
+#include "sq/pipeline/progress.h"
+#include "sq/text/corpus.h"
+#include "sq/text/documents.h"
+#include "sq/text/tokenizer.h"
+
+namespace sq {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using Clock = std::chrono::steady_clock;
+using TokenLists = std::vector<std::vector<int32_t>>;
+
+double SecondsSince(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+bool UseBfloat16(const std::string& dtype) {
+  SQ_CHECK(dtype == "auto" || dtype == "float32" || dtype == "bfloat16",
+           "dtype: expected auto, float32 or bfloat16, found ", dtype);
+  return dtype == "bfloat16" || (dtype == "auto" && Cpu().avx512_bf16);
+}
+
+// Exact weights of the quantized layers, in percent.
+double SparsityPercent(const Model& model) {
+  double weights = 0, nonzeros = 0;
+  for (int64_t layer = 0; layer < model.config.num_layers; ++layer) {
+    for (const LinearInfo& linear : LayerLinears(model.config, layer)) {
+      weights += static_cast<double>(linear.out_features * linear.in_features);
+      const FileTensor* vals = model.store.Find(linear.name + ".vals");
+      if (vals != nullptr) nonzeros += static_cast<double>(vals->bytes) / 4;
+    }
+  }
+  return 100 * nonzeros / weights;
+}
+
+Json Result(const Model& model, const std::string& dataset, const TokenLists& windows,
+            const EvaluateModelOptions& options,
+            const std::function<void(int64_t, const at::Tensor&)>& logits = {}) {
+  const Clock::time_point begin = Clock::now();
+  Progress progress(dataset, "layer", model.config.num_layers);
+  PerplexityOptions perplexity;
+  perplexity.activations.max_bytes =
+      options.max_memory > 0 ? options.max_memory : AvailableBytes() / 2;
+  perplexity.activations.spill_folder = std::filesystem::temp_directory_path();
+  perplexity.progress = [&](int64_t done, int64_t) {
+    progress.Update(done);
+    StopIfInterrupted();
+  };
+  const WindowLosses losses = EvaluateWindows(model, windows, perplexity, logits);
+  int64_t tokens = 0;
+  size_t longest = 0;
+  for (const auto& window : windows) {
+    tokens += static_cast<int64_t>(window.size());
+    longest = std::max(longest, window.size());
+  }
+  const double value = Perplexity(losses);
+  return {{"dataset", dataset},       {"perplexity", value},
+          {"nll", std::log(value)},   {"windows", windows.size()},
+          {"tokens", tokens},         {"sequence_length", longest},
+          {"seconds", SecondsSince(begin)}};
+}
+
+Json TokensResult(const Model& model, const EvaluateModelOptions& options) {
+  TokenLists windows = ReadTokenLists(options.tokens);
+  if (options.windows > 0 && static_cast<int64_t>(windows.size()) > options.windows) {
+    windows.resize(static_cast<size_t>(options.windows));
+  }
+  if (options.logits.empty()) return Result(model, options.tokens, windows, options);
+  std::vector<TensorView> tensors;
+  for (size_t w = 0; w < windows.size(); ++w) {
+    const int64_t count = static_cast<int64_t>(windows[w].size());
+    tensors.push_back({"logits." + std::to_string(w), DType::kF32, {count, model.config.vocab_size},
+                       nullptr, count * model.config.vocab_size * 4});
+  }
+  SafetensorsWriter writer(options.logits, tensors, {{"format", "pt"}});
+  const Json result =
+      Result(model, options.tokens, windows, options, [&](int64_t w, const at::Tensor& logits) {
+        TensorView view = tensors[static_cast<size_t>(w)];
+        view.data = logits.const_data_ptr();
+        writer.Append(view);
+      });
+  writer.Commit();
+  return result;
+}
+
+Json Generated(const Model& model, const EvaluateModelOptions& options) {
+  const auto tokenizer = LoadTokenizer(model.folder);
+  const std::vector<int32_t> prompt = tokenizer->Encode(*options.generate);
+  const auto loaded = LoadModel(model);
+  const Clock::time_point begin = Clock::now();
+  const std::vector<int32_t> ids = GenerateGreedy(loaded, prompt, options.max_new_tokens);
+  return {{"prompt", *options.generate},
+          {"text", tokenizer->Decode(ids, /*skip_special_tokens=*/true)},
+          {"ids", ids},
+          {"seconds", SecondsSince(begin)}};
+}
+
+// The results of a report by what they were measured on.
+const Json* FindResult(const Json& report, const Json& like) {
+  for (const Json& result : report["results"]) {
+    bool same = true;
+    for (const char* key : {"dataset", "windows", "sequence_length"}) {
+      same = same && result.contains(key) && result[key] == like[key];
+    }
+    if (same) return &result;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+Json EvaluateModel(const EvaluateModelOptions& options) {
+  SQ_CHECK(!options.datasets.empty() || !options.tokens.empty() || options.generate,
+           "nothing to evaluate: give --dataset, --tokens or --generate");
+  const Model model = OpenModel(options.model);
+  const MatmulPrecision precision(UseBfloat16(options.dtype));
+  Json report = {{"model", options.model},
+                 {"bits", model.config.quantized_bits > 0 ? Json(model.config.quantized_bits)
+                                                          : Json(nullptr)},
+                 {"sparsity", SparsityPercent(model)},
+                 {"results", Json::array()}};
+  if (!options.tokens.empty()) report["results"].push_back(TokensResult(model, options));
+  if (!options.datasets.empty()) {
+    const auto tokenizer = LoadTokenizer(model.folder);
+    EvaluationOptions wanted;
+    wanted.data_dir = options.data_dir;
+    wanted.sequence_length = options.sequence_length;
+    wanted.max_windows = options.windows;
+    for (const std::string& dataset : options.datasets) {
+      const TokenSamples windows = EvaluationWindows(dataset, *tokenizer, wanted);
+      LogDebug(StrCat(dataset, ": ", windows.samples.size(), " windows of ", windows.source));
+      report["results"].push_back(Result(model, dataset, windows.samples, options));
+    }
+  }
+  if (options.generate) report["generated"] = Generated(model, options);
+  report["threads"] = ThreadCount();
+  report["peak_memory_bytes"] = PeakResidentBytes();
+  report["version"] = Version();
+  return report;
+}
+
+TokenLists TokenizeFile(const std::string& model, const std::string& path) {
+  const auto tokenizer = LoadTokenizer(model);
+  const nlohmann::json texts = ReadJsonFile(path);
+  SQ_CHECK(texts.is_array(), path, ": expected a list of texts, found ", JsonTypeName(texts));
+  TokenLists ids;
+  for (const nlohmann::json& text : texts) {
+    SQ_CHECK(text.is_string(), path, ": text ", ids.size(), ": expected a string, found ",
+             JsonTypeName(text));
+    ids.push_back(tokenizer->Encode(text.get_ref<const std::string&>()));
+  }
+  return ids;
+}
+
+std::string ReportText(const Json& report) {
+  std::string text;
+  char line[256];
+  for (const Json& result : report["results"]) {
+    std::snprintf(line, sizeof line, "%s: perplexity %.4f, %lld windows of %lld tokens, %s\n",
+                  result["dataset"].get<std::string>().c_str(), result["perplexity"].get<double>(),
+                  static_cast<long long>(result["windows"].get<int64_t>()),
+                  static_cast<long long>(result["sequence_length"].get<int64_t>()),
+                  SecondsText(result["seconds"].get<double>()).c_str());
+    text += line;
+  }
+  if (report.contains("generated")) {
+    const Json& generated = report["generated"];
+    text += generated["prompt"].get<std::string>() + generated["text"].get<std::string>() + "\n";
+  }
+  return text;
+}
+
+std::string CompareWithBaseline(const Json& report, const std::string& baseline,
+                                double max_increase_percent) {
+  const Json before = ReadJsonFile(baseline);
+  SQ_CHECK(before.is_object() && before.contains("results") && before["results"].is_array(),
+           baseline, ": not a report of sq-eval: expected a list results");
+  std::string worse;
+  int compared = 0;
+  for (const Json& result : report["results"]) {
+    const Json* old = FindResult(before, result);
+    if (old == nullptr) continue;
+    ++compared;
+    const double now = result["perplexity"].get<double>();
+    const double then = JsonDouble(*old, "perplexity", baseline);
+    const double increase = 100 * (now / then - 1);
+    if (increase <= max_increase_percent) continue;
+    char line[256];
+    std::snprintf(line, sizeof line, "%s: perplexity %.4f is %.2f %% above the baseline's %.4f\n",
+                  result["dataset"].get<std::string>().c_str(), now, increase, then);
+    worse += line;
+  }
+  SQ_CHECK(compared > 0, baseline,
+           ": nothing to compare: no result of the same dataset, windows and sequence_length");
+  return worse;
+}
+
+}  // namespace sq

@@ -1,0 +1,297 @@
+#include "sq/pipeline/pack_model.h"
+
+#include <cstring>
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "sq/base/error.h"
+#include "sq/base/half.h"
+#include "sq/base/json.h"
+#include "sq/base/log.h"
+#include "sq/base/output_file.h"
+#include "sq/checkpoint/checkpoint_writer.h"
+#include "sq/checkpoint/mapped_file.h"
+#include "sq/checkpoint/packed_checkpoint.h"
+#include "sq/checkpoint/torch_file.h"
+#include "sq/model/transformer.h"
+#include "sq/pipeline/output_folder.h"
+
+namespace sq {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+constexpr char kSparseCount[] = "sparse_threshold.";  // the original's name for the number of nonzeros
+
+bool IsTorchFile(const std::string& path) { return fs::path(path).extension() == ".pt"; }
+
+TensorView View(const FileTensor& tensor) {
+  return {tensor.name, tensor.dtype, tensor.shape, tensor.data(), tensor.bytes};
+}
+
+// The tensors of a .pt file as a store would give them.
+TensorStore StoreOf(const TorchFile& file) {
+  std::vector<FileTensor> tensors;
+  const auto mapped = std::static_pointer_cast<const MappedFile>(file.memory);
+  for (const TensorView& view : file.tensors) {
+    const int64_t offset = static_cast<const uint8_t*>(view.data) - mapped->data();
+    tensors.push_back({view.name, view.dtype, view.shape, mapped, offset, view.bytes});
+  }
+  return TensorStore::Of(file.path, tensors);
+}
+
+TensorStore OpenAny(const std::string& path) {
+  return IsTorchFile(path) ? StoreOf(ReadTorchFile(path)) : TensorStore::Open(path);
+}
+
+// The names of all packed layers in a store.
+std::vector<std::string> PackedLayers(const TensorStore& store) {
+  constexpr char kSuffix[] = ".qweight";
+  constexpr size_t kLength = sizeof kSuffix - 1;
+  std::vector<std::string> layers;
+  for (const std::string& name : store.Names()) {
+    if (name.size() > kLength && name.compare(name.size() - kLength, kLength, kSuffix) == 0) {
+      layers.push_back(name.substr(0, name.size() - kLength));
+    }
+  }
+  return layers;
+}
+
+// Size of a packed layer from its own tensors, where no configuration tells it.
+PackedLayer ReadPackedLayerAnySize(const TensorStore& store, const std::string& name) {
+  const FileTensor& qweight = store.Get(name + ".qweight");
+  const FileTensor& table = store.Get(name + ".lookup_table");
+  SQ_CHECK(qweight.shape.size() == 2 && table.shape.size() == 2, qweight.Where(),
+           ": expected a matrix, found shape ", ShapeText(qweight.shape));
+  int bits = 0;
+  while (bits < 8 && (int64_t{1} << bits) < table.shape[1]) ++bits;
+  SQ_CHECK(bits >= 2 && bits <= 4 && qweight.shape[0] % bits == 0, qweight.Where(),
+           ": shape ", ShapeText(qweight.shape), " does not go with a lookup table of shape ",
+           ShapeText(table.shape));
+  return ReadPackedLayer(store, name, qweight.shape[1], qweight.shape[0] / bits * 32);
+}
+
+Model OpenQuantized(const std::string& folder) {
+  Model model = OpenModel(folder);
+  for (int64_t layer = 0; layer < model.config.num_layers; ++layer) {
+    for (const LinearInfo& linear : LayerLinears(model.config, layer)) {
+      SQ_CHECK(HasPackedLayer(model.store, linear.name), folder, ": is not quantized: tensor ",
+               linear.name, ".qweight is missing");
+    }
+  }
+  return model;
+}
+
+// A packed layer turned back into fp16 [out, in].
+std::vector<uint16_t> DequantizeToFp16(const PackedLayer& layer) {
+  std::vector<uint16_t> half(static_cast<size_t>(layer.out_features * layer.in_features));
+  std::vector<float> row(static_cast<size_t>(layer.in_features));
+  for (int64_t o = 0; o < layer.out_features; ++o) {
+    Dequantize(layer, o, {row.data(), 1, layer.in_features});
+    FloatToFp16(row.data(), half.data() + o * layer.in_features, layer.in_features);
+  }
+  return half;
+}
+
+void WriteUnquantizedConfig(const std::string& source, const std::string& folder) {
+  Json config = ReadJsonFile(fs::path(source) / "config.json");
+  config.erase("quantization_config");
+  config["torch_dtype"] = "float16";
+  WriteFile(fs::path(folder) / "config.json", config.dump(2) + "\n");
+}
+
+}  // namespace
+
+void ExportTorchFile(const std::string& folder, const std::string& file, bool balanced) {
+  const Model model = OpenQuantized(folder);
+  const Architecture& architecture = FindArchitecture(model.config.model_type);
+  std::vector<TensorView> tensors;
+  std::map<std::string, int64_t> integers;
+  for (const std::string& name : model.store.Names()) {
+    tensors.push_back(View(model.store.Get(name)));
+  }
+  if (model.config.tie_word_embeddings && model.store.Find(architecture.head) == nullptr) {
+    // A state dict has the head by its own name too.
+    tensors.push_back(View(model.store.Get(architecture.embedding)));
+    tensors.back().name = architecture.head;
+  }
+  std::vector<std::vector<int32_t>> start_rows;
+  start_rows.reserve(static_cast<size_t>(model.config.num_layers * kProjections));
+  for (int64_t l = 0; l < model.config.num_layers; ++l) {
+    for (const LinearInfo& linear : LayerLinears(model.config, l)) {
+      const PackedLayer layer =
+          ReadPackedLayer(model.store, linear.name, linear.out_features, linear.in_features);
+      if (layer.outliers.row_ptr.empty()) continue;
+      integers[kSparseCount + linear.name] = layer.outliers.NonZeros();
+      if (!balanced) continue;
+      start_rows.push_back(BalancedStartRows(layer.outliers));
+      const int64_t threads = static_cast<int64_t>(start_rows.back().size());
+      tensors.push_back({linear.name + ".startrows", DType::kI32, {threads},
+                         start_rows.back().data(), threads * 4});
+    }
+  }
+  WriteTorchFile(file, tensors, integers);
+}
+
+void ImportTorchFile(const std::string& file, const std::string& model_folder,
+                     const std::string& output) {
+  const TensorStore store = StoreOf(ReadTorchFile(file));
+  const ModelConfig config = ReadModelConfig(model_folder);
+  const Architecture& architecture = FindArchitecture(config.model_type);
+  OutputFolder folder(output);
+
+  // What the .pt lacks of the unquantized tensors comes from the model's folder.
+  std::set<std::string> needed = {architecture.embedding, architecture.final_norm};
+  if (!config.tie_word_embeddings) needed.insert(architecture.head);
+  std::set<std::string> expected = {architecture.head};
+  std::map<std::string, PackedLayer> layers;
+  QuantizationInfo info;
+  for (int64_t l = 0; l < config.num_layers; ++l) {
+    const std::string prefix = architecture.layer_prefix + std::to_string(l) + ".";
+    needed.insert({prefix + architecture.attention_norm, prefix + architecture.mlp_norm});
+    expected.insert(prefix + "self_attn.rotary_emb.inv_freq");
+    for (const LinearInfo& linear : LayerLinears(config, l)) {
+      SQ_CHECK(HasPackedLayer(store, linear.name), file, ": tensor ", linear.name,
+               ".qweight is missing");
+      for (const std::string& name : PackedTensorNames(linear.name)) expected.insert(name);
+      for (const std::string& name : OptionalPackedTensorNames(linear.name)) expected.insert(name);
+      expected.insert(linear.name + ".bias");
+    }
+  }
+  std::optional<TensorStore> source;
+  std::map<std::string, FileTensor> tensors;
+  for (const std::string& name : needed) {
+    const FileTensor* tensor = store.Find(name);
+    if (tensor == nullptr) {
+      if (!source) source = TensorStore::Open(model_folder);
+      tensor = &source->Get(name);
+    }
+    tensors.emplace(name, *tensor);
+  }
+  for (const std::string& name : store.Names()) {
+    SQ_CHECK(needed.count(name) || expected.count(name), file, ": tensor ", name,
+             " is unknown to a ", config.model_type, " model of ", config.num_layers, " layers");
+  }
+  for (int64_t l = 0; l < config.num_layers; ++l) {
+    for (const LinearInfo& linear : LayerLinears(config, l)) {
+      const PackedLayer layer =
+          ReadPackedLayer(store, linear.name, linear.out_features, linear.in_features);
+      info.bits = std::max(info.bits, layer.bits);
+      for (const TensorView& view : PackedTensors(layer, linear.name)) {
+        tensors.emplace(view.name, store.Get(view.name));
+      }
+    }
+  }
+  std::vector<TensorView> views;
+  std::vector<const FileTensor*> files;
+  for (const auto& [name, tensor] : tensors) {
+    views.push_back(View(tensor));
+    files.push_back(&tensor);
+  }
+  WriteCheckpoint(folder.temporary(), views, [&](size_t i) { return files[i]->data(); });
+  WriteQuantizedConfig(model_folder, folder.temporary(), info);
+  CopyCompanionFiles(model_folder, folder.temporary());
+  folder.Commit();
+}
+
+void DequantizeFolder(const std::string& folder_path, const std::string& output) {
+  const Model model = OpenQuantized(folder_path);
+  OutputFolder folder(output);
+  struct Entry {
+    TensorView view;
+    const LinearInfo* linear;  // null: copied as it is
+  };
+  std::map<std::string, LinearInfo> linears;
+  std::set<std::string> replaced;
+  for (int64_t l = 0; l < model.config.num_layers; ++l) {
+    for (const LinearInfo& linear : LayerLinears(model.config, l)) {
+      linears.emplace(linear.name + ".weight", linear);
+      for (const std::string& name : PackedTensorNames(linear.name)) replaced.insert(name);
+      for (const std::string& name : OptionalPackedTensorNames(linear.name)) replaced.insert(name);
+    }
+  }
+  std::map<std::string, Entry> entries;
+  for (const auto& [name, linear] : linears) {
+    const int64_t bytes = linear.out_features * linear.in_features * 2;
+    entries[name] = {
+        {name, DType::kF16, {linear.out_features, linear.in_features}, nullptr, bytes}, &linear};
+  }
+  for (const std::string& name : model.store.Names()) {
+    if (replaced.count(name) == 0) entries[name] = {View(model.store.Get(name)), nullptr};
+  }
+  std::vector<TensorView> views;
+  std::vector<const Entry*> order;
+  for (const auto& [name, entry] : entries) {
+    views.push_back(entry.view);
+    order.push_back(&entry);
+  }
+  std::vector<uint16_t> half;
+  WriteCheckpoint(folder.temporary(), views, [&](size_t i) -> const void* {
+    if (order[i]->linear == nullptr) return order[i]->view.data;
+    const LinearInfo& linear = *order[i]->linear;
+    half = DequantizeToFp16(
+        ReadPackedLayer(model.store, linear.name, linear.out_features, linear.in_features));
+    return half.data();
+  });
+  WriteUnquantizedConfig(folder_path, folder.temporary());
+  CopyCompanionFiles(folder_path, folder.temporary());
+  folder.Commit();
+}
+
+Json Inspect(const std::string& path) {
+  Json inspected = {{"path", path}, {"tensors", Json::object()}, {"integers", Json::object()}};
+  TensorStore store = TensorStore::Of(path, {});
+  if (IsTorchFile(path)) {
+    const TorchFile file = ReadTorchFile(path);
+    for (const auto& [name, value] : file.integers) inspected["integers"][name] = value;
+    store = StoreOf(file);
+  } else {
+    store = TensorStore::Open(path);
+  }
+  for (const std::string& name : store.Names()) {
+    const FileTensor& tensor = store.Get(name);
+    inspected["tensors"][name] = {{"dtype", DTypeName(tensor.dtype)}, {"shape", tensor.shape}};
+  }
+  int64_t layers = 0, weights = 0, nonzeros = 0, bytes = 0;
+  for (const std::string& name : PackedLayers(store)) {
+    const FileTensor& qweight = store.Get(name + ".qweight");
+    const FileTensor& table = store.Get(name + ".lookup_table");
+    SQ_CHECK(qweight.shape.size() == 2 && table.shape.size() == 2, qweight.Where(),
+             ": expected a matrix");
+    const int64_t entries = table.shape[1];
+    const int64_t bits = entries == 4 ? 2 : entries == 8 ? 3 : 4;
+    ++layers;
+    weights += qweight.shape[0] / bits * 32 * qweight.shape[1];
+    bytes += qweight.bytes + table.bytes;
+    for (const char* part : {".rows", ".cols", ".vals"}) {
+      if (const FileTensor* tensor = store.Find(name + part)) bytes += tensor->bytes;
+    }
+    if (const FileTensor* vals = store.Find(name + ".vals")) nonzeros += vals->bytes / 4;
+  }
+  inspected["bytes"] = store.TotalBytes();
+  inspected["packed"] = {{"layers", layers}, {"weights", weights}, {"nonzeros", nonzeros}};
+  if (weights > 0) {
+    const double count = static_cast<double>(weights);
+    inspected["packed"]["bits_per_weight"] = 8.0 * static_cast<double>(bytes) / count;
+    inspected["packed"]["sparsity_percent"] = 100.0 * static_cast<double>(nonzeros) / count;
+  }
+  return inspected;
+}
+
+int64_t Verify(const std::string& path) {
+  const TensorStore store = OpenAny(path);
+  const std::vector<std::string> layers = PackedLayers(store);
+  SQ_CHECK(!layers.empty(), path, ": no packed layers");
+  for (const std::string& name : layers) ReadPackedLayerAnySize(store, name);
+  if (fs::is_directory(path)) {
+    const Model model = OpenQuantized(path);
+    for (int64_t l = 0; l < model.config.num_layers; ++l) LoadDecoderLayer(model, l);
+    LoadHead(model);
+  }
+  return static_cast<int64_t>(layers.size());
+}
+
+}  // namespace sq

@@ -1,0 +1,335 @@
+#include "sq/pipeline/quantize_model.h"
+
+#include <ATen/ops/from_blob.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "sq/base/cpu.h"
+#include "sq/base/error.h"
+#include "sq/base/log.h"
+#include "sq/base/output_file.h"
+#include "sq/base/parallel.h"
+#include "sq/base/process.h"
+#include "sq/calib/fisher.h"
+#include "sq/checkpoint/packed_checkpoint.h"
+#include "sq/pipeline/calibration.h"
+#include "sq/pipeline/output_folder.h"
+#include "sq/pipeline/progress.h"
+#include "sq/pipeline/run_folder.h"
+#include "sq/quant/quantize_layer.h"
+
+namespace sq {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using Clock = std::chrono::steady_clock;
+
+constexpr double kSecondsBetweenGradients = 30;  // a run that is killed loses about this much
+
+double SecondsSince(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+// Where the sensitivities of a layer come from; a tensor is undefined when all weights count the same.
+using LayerSensitivity = std::array<at::Tensor, kProjections>;
+
+bool UseBfloat16(const std::string& dtype) {
+  if (dtype == "auto") return Cpu().avx512_bf16;
+  SQ_CHECK(dtype == "float32" || dtype == "bfloat16", "dtype: expected auto, float32 or bfloat16, found ",
+           dtype);
+  return dtype == "bfloat16";
+}
+
+// All that decides the result, for a resumed run to be checked against.
+Json Request(const QuantizeModelOptions& options, const Model& model, bool bfloat16) {
+  Json request = {{"model", std::filesystem::weakly_canonical(options.model).string()},
+                  {"model_bytes", model.store.TotalBytes()},
+                  {"bits", options.bits},
+                  {"sensitive_fraction", options.outliers.sensitive_fraction},
+                  {"outlier_fraction", options.outliers.outlier_fraction},
+                  {"outlier_range", options.outliers.outlier_range}};
+  if (options.uniform_sensitivity) {
+    request["sensitivity"] = "uniform";
+  } else if (!options.sensitivity.empty()) {
+    request["sensitivity"] = std::filesystem::weakly_canonical(options.sensitivity).string();
+  } else {
+    request["sensitivity"] = "fisher";
+    request["calibration"] = options.calibration;
+    request["samples"] = options.samples;
+    request["sequence_length"] = options.sequence_length;
+    request["seed"] = options.seed;
+    request["dtype"] = bfloat16 ? "bfloat16" : "float32";
+  }
+  request["save_sensitivity"] = !options.save_sensitivity.empty();
+  return request;
+}
+
+void CheckQuantizable(const Model& model) {
+  for (int64_t layer = 0; layer < model.config.num_layers; ++layer) {
+    for (const LinearInfo& linear : LayerLinears(model.config, layer)) {
+      SQ_CHECK(!HasPackedLayer(model.store, linear.name), model.folder, ": is quantized already");
+      SQ_CHECK(linear.in_features % 32 == 0, model.folder, ": tensor ", linear.name,
+               ".weight: expected a multiple of 32 input features, found ", linear.in_features);
+    }
+  }
+}
+
+MatrixView<const float> View(const at::Tensor& matrix) {
+  if (!matrix.defined()) return {};
+  return {matrix.const_data_ptr<float>(), matrix.size(0), matrix.size(1)};
+}
+
+TensorView FileView(const std::string& name, const at::Tensor& tensor) {
+  return {name, DType::kF32, tensor.sizes().vec(), tensor.const_data_ptr(),
+          static_cast<int64_t>(tensor.nbytes())};
+}
+
+Json Statistics(const LinearInfo& linear, const QuantizedLayer& quantized) {
+  const QuantizeStats& stats = quantized.stats;
+  Json json = {{"name", linear.name},
+               {"bits", quantized.layer.bits},
+               {"weights", stats.weights},
+               {"sensitive_outliers", stats.sensitive_outliers},
+               {"magnitude_outliers", stats.magnitude_outliers},
+               {"nonzeros", stats.NonZeros()},
+               {"bytes", PackedBytes(quantized.layer)},
+               {"distortion", stats.distortion.weighted},
+               {"squared_error", stats.distortion.squared_error}};
+  if (stats.dense_distortion) {
+    json["distortion_without_outliers"] = stats.dense_distortion->weighted;
+  }
+  json["seconds"] = stats.seconds;
+  return json;
+}
+
+// Quantizes the matrices of one decoder layer and writes them to the run's folder.
+void QuantizeDecoderLayer(const Model& model, int64_t layer, const LayerSensitivity& sensitivity,
+                          const QuantizeModelOptions& options, const RunFolder& run) {
+  QuantizeOptions quantize;
+  quantize.bits = options.bits;
+  quantize.outliers = options.outliers;
+  quantize.report_dense_distortion = true;
+  std::vector<QuantizedLayer> results;
+  Json statistics = Json::array();
+  const std::vector<LinearInfo> linears = LayerLinears(model.config, layer);
+  for (const LinearInfo& linear : linears) {
+    const std::string name = linear.name + ".weight";
+    const at::Tensor weight =
+        LoadFloats(model.store.Get(name), {linear.out_features, linear.in_features});
+    const at::Tensor& fisher = sensitivity[static_cast<size_t>(linear.projection)];
+    results.push_back(QuantizeLayer(View(weight), View(fisher), quantize,
+                                    model.store.Get(name).Where()));
+    if (linear.bias) {
+      std::vector<float>& bias = results.back().layer.bias;
+      bias.resize(static_cast<size_t>(linear.out_features));
+      const FileTensor& tensor = model.store.Get(linear.name + ".bias");
+      CheckShape(tensor, {linear.out_features});
+      ReadFloats(tensor, 0, linear.out_features, bias.data());
+    }
+    statistics.push_back(Statistics(linear, results.back()));
+  }
+  std::vector<TensorView> tensors;
+  for (size_t i = 0; i < linears.size(); ++i) {
+    for (const TensorView& tensor : PackedTensors(results[i].layer, linears[i].name)) {
+      tensors.push_back(tensor);
+    }
+  }
+  run.WriteLayer(layer, tensors, statistics);
+}
+
+void KeepSensitivity(const Model& model, int64_t layer, const LayerSensitivity& sensitivity,
+                     const RunFolder& run) {
+  std::vector<TensorView> tensors;
+  for (const LinearInfo& linear : LayerLinears(model.config, layer)) {
+    tensors.push_back(FileView(linear.name + ".weight",
+                               sensitivity[static_cast<size_t>(linear.projection)]));
+  }
+  run.WriteSensitivity(layer, tensors);
+}
+
+struct CalibrationReport {
+  Json json;
+  double fisher_seconds = 0;
+};
+
+// Fisher information from calibration samples: layers from the last to the first, each quantized as soon as
+// its Fisher matrices are there.
+CalibrationReport QuantizeByFisher(const Model& model, const QuantizeModelOptions& options,
+                                   bool bfloat16, const RunFolder& run) {
+  const Clock::time_point begin = Clock::now();
+  std::optional<RunFolder::Samples> samples = run.ReadSamples();
+  if (!samples) {
+    samples = LoadCalibration(model, options);
+    run.WriteSamples(*samples);
+  }
+  CalibrationReport report;
+  int64_t tokens = 0;
+  for (const auto& sample : *samples) tokens += static_cast<int64_t>(sample.size());
+  report.json = {{"source", options.calibration},
+                 {"samples", samples->size()},
+                 {"tokens", tokens},
+                 {"seed", options.seed},
+                 {"dtype", bfloat16 ? "bfloat16" : "float32"},
+                 {"sampling_seconds", SecondsSince(begin)}};
+  LogInfo(StrCat("calibration: ", samples->size(), " samples, ", tokens, " tokens of ",
+                 options.calibration, ", multiplied in ", bfloat16 ? "bfloat16" : "float32"));
+
+  FisherOptions fisher_options;
+  fisher_options.bfloat16 = bfloat16;
+  fisher_options.activations.max_bytes =
+      options.max_memory > 0 ? options.max_memory : AvailableBytes() / 2;
+  fisher_options.activations.spill_folder = run.path();
+  FisherPass pass(model, std::move(*samples), fisher_options);
+  const bool keep = !options.save_sensitivity.empty();
+  const auto finished = [&](int64_t layer) {
+    return run.HasLayer(layer) && (!keep || run.HasSensitivity(layer));
+  };
+
+  Clock::time_point fisher_begin = Clock::now();
+  const std::optional<int64_t> saved = run.GradientLayer();
+  const int64_t last = saved ? *saved : model.config.num_layers - 1;
+  {
+    Progress progress("forward pass", "layer", last + 1);
+    pass.Forward(last + 1, [&](int64_t done) {
+      progress.Update(done);
+      StopIfInterrupted();
+    });
+  }
+  if (saved) {
+    const FileTensor gradient = run.ReadGradient();
+    pass.set_gradient(LoadFloats(gradient, gradient.shape));
+  } else {
+    const double loss = pass.Loss();
+    report.json["loss"] = loss;
+    LogInfo(StrCat("calibration loss ", loss, " nats per token"));
+  }
+  report.fisher_seconds += SecondsSince(fisher_begin);
+
+  Progress progress("quantizing", "layer", last + 1);
+  Clock::time_point gradient_saved = Clock::now();
+  const auto save_gradient = [&](int64_t layer) {
+    run.WriteGradient(layer, FileView("gradient", pass.gradient()));
+    gradient_saved = Clock::now();
+  };
+  for (int64_t layer = last; layer >= 0; --layer) {
+    fisher_begin = Clock::now();
+    if (finished(layer)) {
+      pass.Backward(layer, nullptr);
+      report.fisher_seconds += SecondsSince(fisher_begin);
+    } else {
+      LayerSensitivity fisher;
+      pass.Backward(layer, &fisher);
+      report.fisher_seconds += SecondsSince(fisher_begin);
+      if (keep) KeepSensitivity(model, layer, fisher, run);
+      QuantizeDecoderLayer(model, layer, fisher, options, run);
+    }
+    progress.Update(last + 1 - layer);
+    if (layer == 0) break;
+    if (InterruptRequested() || SecondsSince(gradient_saved) > kSecondsBetweenGradients) {
+      save_gradient(layer - 1);
+    }
+    StopIfInterrupted();
+  }
+  return report;
+}
+
+// Sensitivities that are there already, or none: layers in any order, so from the first to the last.
+void QuantizeBySensitivity(const Model& model, const QuantizeModelOptions& options,
+                           const RunFolder& run) {
+  std::optional<TensorStore> store;
+  if (!options.uniform_sensitivity) store = TensorStore::Open(options.sensitivity);
+  Progress progress("quantizing", "layer", model.config.num_layers);
+  for (int64_t layer = 0; layer < model.config.num_layers; ++layer) {
+    if (!run.HasLayer(layer)) {
+      LayerSensitivity sensitivity;
+      if (store) {
+        for (const LinearInfo& linear : LayerLinears(model.config, layer)) {
+          sensitivity[static_cast<size_t>(linear.projection)] =
+              LoadFloats(store->Get(linear.name + ".weight"),
+                         {linear.out_features, linear.in_features});
+        }
+      }
+      QuantizeDecoderLayer(model, layer, sensitivity, options, run);
+    }
+    progress.Update(layer + 1);
+    StopIfInterrupted();
+  }
+}
+
+// The statistics of all layers, and their sums.
+void AddLayers(const Model& model, const RunFolder& run, Json* report) {
+  Json layers = Json::array();
+  double distortion = 0, dense = 0, seconds = 0;
+  int64_t weights = 0, nonzeros = 0, bytes = 0;
+  for (int64_t layer = 0; layer < model.config.num_layers; ++layer) {
+    const Json statistics = run.LayerStatistics(layer);
+    for (const Json& entry : statistics) {
+      distortion += entry["distortion"].get<double>();
+      dense += entry.value("distortion_without_outliers", entry["distortion"].get<double>());
+      seconds += entry["seconds"].get<double>();
+      weights += entry["weights"].get<int64_t>();
+      nonzeros += entry["nonzeros"].get<int64_t>();
+      bytes += entry["bytes"].get<int64_t>();
+      layers.push_back(entry);
+    }
+  }
+  (*report)["weights"] = weights;
+  (*report)["nonzeros"] = nonzeros;
+  (*report)["sparsity_percent"] = 100.0 * static_cast<double>(nonzeros) / static_cast<double>(weights);
+  (*report)["bits_per_weight"] = 8.0 * static_cast<double>(bytes) / static_cast<double>(weights);
+  (*report)["distortion"] = distortion;
+  (*report)["distortion_without_outliers"] = dense;
+  (*report)["seconds"]["kmeans"] = seconds;
+  (*report)["layers"] = layers;
+}
+
+}  // namespace
+
+Json QuantizeModel(const QuantizeModelOptions& options) {
+  const Clock::time_point begin = Clock::now();
+  CheckFree(options.output);
+  if (!options.save_sensitivity.empty()) CheckFree(options.save_sensitivity);
+  const Model model = OpenModel(options.model);
+  CheckQuantizable(model);
+  const bool bfloat16 = UseBfloat16(options.dtype);
+  const std::string work = options.work_dir.empty() ? options.output + ".work" : options.work_dir;
+  const RunFolder run(work, Request(options, model, bfloat16), options.resume);
+
+  Json report = {{"model", options.model}, {"version", Version()}, {"bits", options.bits}};
+  report["threads"] = ThreadCount();
+  report["cpu"] = CpuText();
+  double fisher_seconds = 0;
+  if (options.uniform_sensitivity) {
+    report["sensitivity"] = "uniform";
+    QuantizeBySensitivity(model, options, run);
+  } else if (!options.sensitivity.empty()) {
+    report["sensitivity"] = options.sensitivity;
+    QuantizeBySensitivity(model, options, run);
+  } else {
+    const CalibrationReport calibration = QuantizeByFisher(model, options, bfloat16, run);
+    report["calibration"] = calibration.json;
+    fisher_seconds = calibration.fisher_seconds;
+  }
+  report["seconds"] = {{"fisher", fisher_seconds}};
+  AddLayers(model, run, &report);
+
+  OutputFolder output(options.output);
+  const QuantizationInfo info{options.bits, options.outliers.sensitive_fraction,
+                              options.outliers.outlier_fraction};
+  report["bytes"] = AssembleQuantized(model, run, info, output.temporary());
+  report["model_bytes"] = model.store.TotalBytes();
+  if (!options.save_sensitivity.empty()) {
+    MoveSensitivity(run, model.config.num_layers, options.save_sensitivity);
+  }
+  report["seconds"]["total"] = SecondsSince(begin);
+  report["peak_memory_bytes"] = PeakResidentBytes();
+  WriteFile(std::filesystem::path(output.temporary()) / "report.json", report.dump(2) + "\n");
+  output.Commit();
+  run.Remove();
+  return report;
+}
+
+}  // namespace sq

@@ -1,0 +1,93 @@
+#include "tools/cli.h"
+
+#include <ATen/Parallel.h>
+#include <c10/util/Exception.h>
+#include <torch/headeronly/version.h>
+
+#include <cstdio>
+#include <exception>
+#include <new>
+
+#include "sq/base/cpu.h"
+#include "sq/base/error.h"
+#include "sq/base/log.h"
+#include "sq/base/parallel.h"
+#include "sq/base/process.h"
+
+namespace sq {
+namespace {
+
+void Complain(const std::string& message) { std::fprintf(stderr, "error: %s\n", message.c_str()); }
+
+void SetUp(const CommonFlags& flags) {
+  SetLogLevel(flags.quiet     ? LogLevel::kWarning
+              : flags.verbose ? LogLevel::kDebug
+                              : LogLevel::kInfo);
+  SetThreadCount(flags.threads);
+  // Work is split by samples, windows and rows, which gives the same sums on any number of threads; LibTorch's
+  // own threads would split sums.
+  at::set_num_threads(1);
+  CatchInterrupts();
+}
+
+}  // namespace
+
+void AddCommonFlags(CLI::App& app, CommonFlags* flags) {
+  app.add_option("--threads", flags->threads, "Threads to use; 0: all that the process may run on")
+      ->check(CLI::Range(0, 4096))
+      ->capture_default_str();
+  app.add_flag("--quiet,-q", flags->quiet, "No log and no progress on stderr, warnings only");
+  app.add_flag("--verbose,-v", flags->verbose, "More log on stderr");
+  app.set_version_flag("--version", [] {
+    return StrCat("squeezellm ", Version(), ", LibTorch ", TORCH_VERSION, ", ", CpuText());
+  });
+}
+
+CLI::Option* AddSizeOption(CLI::App& app, const std::string& name, int64_t* bytes,
+                           const std::string& help) {
+  return app
+      .add_option_function<std::string>(
+          name,
+          [name, bytes](const std::string& text) {
+            uint64_t value = 0;
+            std::string copy = text;
+            try {
+              copy = CLI::AsSizeValue(/*kb_is_1000=*/false)(copy);
+              value = std::stoull(copy);
+            } catch (const std::exception&) {
+              throw CLI::ValidationError(name, "expected a size such as 512M or 2GiB, found " + text);
+            }
+            *bytes = static_cast<int64_t>(value);
+          },
+          help)
+      ->type_name("SIZE");
+}
+
+int RunTool(CLI::App& app, int argc, char** argv, const CommonFlags& flags,
+            const std::function<int()>& body) {
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    // --help and --version come this way too, with code 0.
+    return app.exit(error) == 0 ? kExitDone : kExitUsage;
+  }
+  try {
+    SetUp(flags);
+    return body();
+  } catch (const Interrupted&) {
+    Complain("interrupted; what is finished is kept");
+    return kExitInterrupted;
+  } catch (const Error& error) {
+    Complain(error.what());
+  } catch (const std::bad_alloc&) {
+    Complain("out of memory");
+  } catch (const c10::Error& error) {
+    const std::string text = error.what_without_backtrace();
+    Complain("LibTorch: " + text.substr(0, text.find('\n')));
+  } catch (const std::exception& error) {
+    Complain(error.what());
+  }
+  return kExitFailed;
+}
+
+}  // namespace sq

@@ -1,0 +1,82 @@
+// sq-eval: flags -> EvaluateModelOptions -> EvaluateModel -> report, and the gate.
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "sq/base/output_file.h"
+#include "sq/pipeline/evaluate_model.h"
+#include "tools/cli.h"
+
+namespace {
+
+constexpr char kExamples[] = R"(
+Examples:
+  sq-eval models/llama-2-7b --dataset wikitext2
+  sq-eval llama-2-7b-w4 --dataset wikitext2 --dataset my-texts.jsonl --json w4.json
+  sq-eval llama-2-7b-w4 --dataset wikitext2 --baseline w4.json --max-increase-percent 1    exit 3 if worse
+  sq-eval llama-2-7b-w4 --generate "The capital of France is" --max-new-tokens 10
+  sq-eval llama-2-7b-w4 --tokens ids.json --logits logits.safetensors)";
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Evaluates a model folder, full precision or quantized.");
+  app.footer(kExamples);
+  sq::EvaluateModelOptions options;
+  sq::CommonFlags flags;
+  std::string device = "cpu", prompt, baseline, tokenize;
+  double max_increase_percent = 1;
+
+  app.add_option("model", options.model, "Folder of the model")->required();
+  app.add_option("--dataset", options.datasets,
+                 "Perplexity on wikitext2, c4, or a path: .txt, .jsonl, .jsonl.gz or a folder of them; "
+                 "may be given several times")
+      ->take_all()
+      ->allow_extra_args(false);
+  app.add_option("--data-dir", options.data_dir, "Where named data sets lie [SQ_DATA_DIR]");
+  app.add_option("--sequence-length", options.sequence_length, "Tokens of a window")
+      ->check(CLI::Range(2, 1 << 24))
+      ->capture_default_str();
+  app.add_option("--windows", options.windows, "The first so many windows; 0: all")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  auto* tokens = app.add_option("--tokens", options.tokens, "JSON list of token-id lists: each a window");
+  app.add_option("--logits", options.logits, "Write their logits to this .safetensors file")
+      ->needs(tokens);
+  auto* generate = app.add_option("--generate", prompt, "Continue this prompt greedily");
+  app.add_option("--max-new-tokens", options.max_new_tokens, "Tokens to generate at most")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--tokenize", tokenize, "Print the token ids of the texts in this JSON list, nothing else");
+  auto* gate = app.add_option("--baseline", baseline, "Compare with this earlier --json file");
+  app.add_option("--max-increase-percent", max_increase_percent,
+                 "Exit with 3 when a perplexity is higher than the baseline's by more")
+      ->needs(gate)
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--device", device, "Where to compute: cpu (auto chooses it)")
+      ->check(CLI::IsMember({"auto", "cpu"}))
+      ->capture_default_str();
+  app.add_option("--dtype", options.dtype,
+                 "Of matrix products; auto: bfloat16 where the processor has it")
+      ->check(CLI::IsMember({"auto", "float32", "bfloat16"}))
+      ->capture_default_str();
+  sq::AddSizeOption(app, "--max-memory", &options.max_memory,
+                    "For activations; more go to a file (default: half of what is free)");
+  app.add_option("--json", flags.json, "Write the report here");
+  sq::AddCommonFlags(app, &flags);
+
+  return sq::RunTool(app, argc, argv, flags, [&] {
+    if (!tokenize.empty()) {
+      std::printf("%s\n", nlohmann::json(sq::TokenizeFile(options.model, tokenize)).dump().c_str());
+      return sq::kExitDone;
+    }
+    if (generate->count() > 0) options.generate = prompt;
+    const nlohmann::ordered_json report = sq::EvaluateModel(options);
+    if (!flags.json.empty()) sq::WriteFile(flags.json, report.dump(2) + "\n");
+    std::printf("%s", sq::ReportText(report).c_str());
+    if (baseline.empty()) return sq::kExitDone;
+    const std::string worse = sq::CompareWithBaseline(report, baseline, max_increase_percent);
+    std::fprintf(stderr, "%s", worse.c_str());
+    return worse.empty() ? sq::kExitDone : sq::kExitGate;
+  });
+}
