@@ -1,0 +1,140 @@
+#include "sq/text/documents.h"
+
+#include <zlib.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <limits>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "sq/base/error.h"
+#include "sq/base/file.h"
+#include "sq/base/json.h"
+
+namespace sq {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t kMaxTextBytes = int64_t{4} << 30;
+constexpr int64_t kMaxTokenFileBytes = int64_t{1} << 30;
+
+bool EndsWith(const std::string& text, std::string_view end) {
+  return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
+}
+
+bool IsPlainText(const std::string& path) {
+  return EndsWith(path, ".txt") || EndsWith(path, ".raw");
+}
+
+bool IsJsonLines(const std::string& path) {
+  const auto ends = {".jsonl", ".json", ".jsonl.gz", ".json.gz"};
+  return std::any_of(ends.begin(), ends.end(),
+                     [&](const char* end) { return EndsWith(path, end); });
+}
+
+bool IsBlank(std::string_view line) {
+  return line.find_first_not_of(" \t\r") == std::string_view::npos;
+}
+
+void AppendJsonLines(const std::string& path, std::vector<std::string>* documents) {
+  ForEachLine(path, [&](std::string_view line, int64_t number) {
+    if (IsBlank(line)) return;
+    const std::string what = StrCat(path, ", line ", number);
+    documents->push_back(JsonString(ParseJson(line, what), "text", what));
+  });
+}
+
+void AppendFile(const std::string& path, std::vector<std::string>* documents) {
+  if (IsPlainText(path)) {
+    documents->push_back(ReadFile(path, kMaxTextBytes));
+  } else {
+    SQ_CHECK(IsJsonLines(path), path,
+             ": expected a name that ends in .txt, .jsonl, .json, .jsonl.gz or .json.gz");
+    AppendJsonLines(path, documents);
+  }
+}
+
+}  // namespace
+
+void ForEachLine(const std::string& path,
+                 const std::function<void(std::string_view, int64_t)>& visit) {
+  SQ_CHECK(fs::exists(path), path, ": no such file");
+  SQ_CHECK(fs::is_regular_file(path), path, ": not a regular file");
+  errno = 0;
+  const std::unique_ptr<gzFile_s, decltype(&gzclose)> file(gzopen(path.c_str(), "rb"), &gzclose);
+  SQ_CHECK(file, path, ": cannot be opened: ", std::strerror(errno));
+  std::array<char, 1 << 16> buffer;
+  gzbuffer(file.get(), 1 << 17);
+  std::string begun;  // a line of which the end has not been read yet
+  int64_t number = 0;
+  while (true) {
+    const int count = gzread(file.get(), buffer.data(), buffer.size());
+    // gzread hands out what it has of a file that is cut off; the error shows with the last of it.
+    int error = Z_OK;
+    const char* message = gzerror(file.get(), &error);
+    SQ_CHECK(count >= 0 && (error == Z_OK || error == Z_STREAM_END), path, ", after line ", number,
+             ": ", error == Z_ERRNO ? std::strerror(errno) : message);
+    if (count == 0) break;
+    std::string_view rest(buffer.data(), static_cast<size_t>(count));
+    for (size_t end; (end = rest.find('\n')) != std::string_view::npos;) {
+      if (begun.empty()) {
+        visit(rest.substr(0, end), ++number);
+      } else {
+        begun.append(rest, 0, end);
+        visit(begun, ++number);
+        begun.clear();
+      }
+      rest.remove_prefix(end + 1);
+    }
+    begun.append(rest);
+  }
+  if (!begun.empty()) visit(begun, ++number);
+}
+
+std::vector<std::string> ReadDocuments(const std::string& path) {
+  std::vector<std::string> documents;
+  if (!fs::is_directory(path)) {
+    AppendFile(path, &documents);
+    return documents;
+  }
+  std::vector<std::string> names;
+  for (const fs::directory_entry& entry : fs::directory_iterator(path)) {
+    const std::string name = entry.path().filename().string();
+    if (entry.is_regular_file() && (IsPlainText(name) || IsJsonLines(name))) names.push_back(name);
+  }
+  SQ_CHECK(!names.empty(), path, ": no .txt, .jsonl or .json.gz file in this folder");
+  std::sort(names.begin(), names.end());
+  for (const std::string& name : names) AppendFile((fs::path(path) / name).string(), &documents);
+  return documents;
+}
+
+std::vector<std::vector<int32_t>> ReadTokenLists(const std::string& path) {
+  const nlohmann::json file = ReadJsonFile(path, kMaxTokenFileBytes);
+  SQ_CHECK(file.is_array() && !file.empty(), path,
+           ": expected a list of lists of token ids, found ",
+           file.is_array() ? "an empty list" : JsonTypeName(file));
+  std::vector<std::vector<int32_t>> lists;
+  lists.reserve(file.size());
+  for (const nlohmann::json& list : file) {
+    const auto where = [&] { return StrCat(path, ": list ", lists.size()); };
+    SQ_CHECK(list.is_array() && !list.empty(), where(), ": expected a list of token ids, found ",
+             list.is_array() ? "an empty list" : JsonTypeName(list));
+    std::vector<int32_t> ids;
+    ids.reserve(list.size());
+    for (const nlohmann::json& id : list) {
+      SQ_CHECK(id.is_number_integer() && id >= 0 && id <= std::numeric_limits<int32_t>::max(),
+               where(), ": expected ids from 0 to 2147483647, found ",
+               id.is_number_integer() ? id.dump() : JsonTypeName(id), " at place ", ids.size());
+      ids.push_back(id.get<int32_t>());
+    }
+    lists.push_back(std::move(ids));
+  }
+  return lists;
+}
+
+}  // namespace sq
