@@ -13,7 +13,7 @@ namespace sq {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::json;
+using Json = nlohmann::ordered_json;
 
 std::string Numbered(const std::string& folder, const char* stem, int64_t number) {
   char name[64];

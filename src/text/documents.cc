@@ -49,9 +49,22 @@ void AppendJsonLines(const std::string& path, std::vector<std::string>* document
   });
 }
 
+// Line ends as Python's open() gives them, which all published figures were taken through: "\r\n" and a
+// lone "\r" become "\n".
+std::string UniversalNewlines(std::string text) {
+  size_t to = 0;
+  for (size_t from = 0; from < text.size(); ++from) {
+    const bool pair = text[from] == '\r' && from + 1 < text.size() && text[from + 1] == '\n';
+    if (pair) ++from;
+    text[to++] = text[from] == '\r' ? '\n' : text[from];
+  }
+  text.resize(to);
+  return text;
+}
+
 void AppendFile(const std::string& path, std::vector<std::string>* documents) {
   if (IsPlainText(path)) {
-    documents->push_back(ReadFile(path, kMaxTextBytes));
+    documents->push_back(UniversalNewlines(ReadFile(path, kMaxTextBytes)));
   } else {
     SQ_CHECK(IsJsonLines(path), path,
              ": expected a name that ends in .txt, .jsonl, .json, .jsonl.gz or .json.gz");
