@@ -1,0 +1,41 @@
+# Functions of the scripts in this folder; to be sourced.
+
+say() { printf '== %s\n' "$*" >&2; }
+fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
+
+# install_packages NAME...: those Debian packages that are not installed yet.
+install_packages() {
+  local missing=() name
+  for name in "$@"; do
+    dpkg-query -W -f='${Status}' "$name" 2>/dev/null | grep -q 'ok installed' || missing+=("$name")
+  done
+  [ ${#missing[@]} -eq 0 ] && return
+  local as_root=()
+  if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null || fail "not root and no sudo; as root: apt-get install ${missing[*]}"
+    as_root=(sudo)
+  fi
+  say "packages: ${missing[*]}"
+  export DEBIAN_FRONTEND=noninteractive
+  { "${as_root[@]}" apt-get update -q &&
+    "${as_root[@]}" apt-get install -y -q --no-install-recommends "${missing[@]}"; } >&2 ||
+    fail "apt-get failed; when the network is back, run this again"
+}
+
+# download FOLDER REQUIREMENTS [PIP OPTION...]: the wheels of a requirements file, checksums checked.
+download() {
+  local folder=$1 requirements=$2
+  shift 2
+  python3 -m pip download -q --disable-pip-version-check --no-deps --require-hashes \
+    -r "$requirements" -d "$folder" "$@" ||
+    fail "could not download the wheels of $requirements; when the network is back, run this again (a proxy \
+or a mirror goes by pip's own settings, such as PIP_INDEX_URL)"
+}
+
+# The real data sets, when they are here: SQ_DATA_DIR, or a folder beside the checkout.
+find_data() {
+  if [ -z "${SQ_DATA_DIR:-}" ] && [ -d ../shared/data ]; then
+    SQ_DATA_DIR=$(realpath ../shared/data)
+    export SQ_DATA_DIR
+  fi
+}

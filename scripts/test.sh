@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds, and runs all tests.
+# usage: scripts/test.sh [--sanitize] [CTEST OPTION...]
+#   --sanitize   with AddressSanitizer and UndefinedBehaviorSanitizer, in a build folder of its own
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source scripts/common.sh
+find_data
+
+scripts/setup.sh build
+folder=build
+options=()
+if [ "${1:-}" = --sanitize ]; then
+  shift
+  folder=build-sanitize
+  options=(-DSQ_SANITIZE=address,undefined -DCMAKE_BUILD_TYPE=RelWithDebInfo
+    -DCMAKE_PREFIX_PATH="$PWD/build/libtorch")
+  # LibTorch is not instrumented: its own globals are no leaks of ours.
+  export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1
+fi
+cmake -S . -B "$folder" -G Ninja -DSQ_WERROR=ON "${options[@]}"
+cmake --build "$folder"
+ctest --test-dir "$folder" --output-on-failure -j "$(nproc)" "$@"
