@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes a tiny random LLaMA folder: config.json, model.safetensors and a small byte-level BPE tokenizer.
+"""Writes a tiny random LLaMA folder: config.json, model.safetensors, a small byte-level BPE tokenizer.
 
 The standard library is enough, so that the command-line tests run on a machine with nothing but python3.
 Same arguments, same bytes.

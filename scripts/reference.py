@@ -41,6 +41,8 @@ def read_text(path):
 
 
 def load_model(folder):
+    if not os.path.isfile(os.path.join(folder, "config.json")):  # else it is looked for on the Hub
+        raise ValueError(f"{folder}: no config.json there")
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     return model.eval().requires_grad_(False), transformers.AutoTokenizer.from_pretrained(folder)
 
@@ -170,7 +172,8 @@ def kmeans_row(values, weights, k):
 
 
 def quantize_rows(weight, sensitivity, k):
-    """Replaces each weight by the nearest of its row's k centroids, rounded to fp32 as the tables are."""
+    """Replaces each weight by the nearest of its row's k centroids, rounded to fp32 as the tables are.
+    That holds for weights of no sensitivity too, which had no say in the clusters."""
     result = np.empty_like(weight)
     for row in range(weight.shape[0]):
         values, weights = weight[row], sensitivity[row]
@@ -196,12 +199,13 @@ def largest(scores, count):
 
 
 def choose_outliers(weight, sensitivity, percent):
-    """Mask of the sparse part: the most sensitive weights, then the largest of the others."""
+    """Mask of the sparse part: the most sensitive weights, then the largest of the others. Each share
+    is rounded down by itself, after 1e-9 that makes up for decimals like 0.45 - 0.05."""
     mask = np.zeros(weight.size, bool)
-    total = int(weight.size * percent / 100)
-    sensitive = min(total, int(weight.size * SENSITIVE_PERCENT / 100))
-    mask[largest(sensitivity, sensitive)] = True
-    mask[largest(np.where(mask, -1, np.abs(weight).ravel()), total - sensitive)] = True
+    sensitive = min(percent, SENSITIVE_PERCENT)
+    for scores, share in ((sensitivity, sensitive), (np.abs(weight), percent - sensitive)):
+        count = int(weight.size * share / 100 + 1e-9)
+        mask[largest(np.where(mask, -1, scores.ravel()), count)] = True
     return mask.reshape(weight.shape)
 
 
@@ -216,22 +220,27 @@ def quantize_layer(weight, sensitivity, bits, sparsity_percent):
     return torch.from_numpy(quantized).float(), distortion, int(mask.sum())
 
 
+def load_file(path):
+    try:
+        return safetensors.torch.load_file(path)
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
 def load_tensors(folder):
-    files = sorted(glob.glob(os.path.join(folder, "*.safetensors")))
+    files = sorted(glob.glob(os.path.join(folder, "model*.safetensors")))
     if not files:
-        raise ValueError(f"{folder}: no .safetensors file")
-    tensors = {}
-    for file in files:
-        tensors.update(safetensors.torch.load_file(file))
-    return tensors
+        raise ValueError(f"{folder}: no model*.safetensors")
+    return {name: tensor for file in files for name, tensor in load_file(file).items()}
 
 
 def write_folder(source, output, tensors):
     """SOURCE with other weights, all in fp32."""
     os.makedirs(output, exist_ok=True)
-    for file in glob.glob(os.path.join(source, "*.json")) + glob.glob(os.path.join(source, "*.model")):
-        if not file.endswith(".index.json"):
-            shutil.copy(file, output)
+    for pattern in ("*.json", "*.model", "merges.txt"):  # config and tokenizer of any kind
+        for file in glob.glob(os.path.join(source, pattern)):
+            if not file.endswith(".index.json"):
+                shutil.copy(file, output)
     path = os.path.join(output, "config.json")
     config = json.loads(read_text(path))
     config.pop("dtype", None)
@@ -244,9 +253,9 @@ def write_folder(source, output, tensors):
 
 def quantize(arguments):
     if njit is None:
-        print("reference: numba is not installed: the k-means takes some 100 times longer", file=sys.stderr)
+        print("reference: without numba the k-means takes some 100 times longer", file=sys.stderr)
     tensors = load_tensors(arguments.model)
-    sensitivities = safetensors.torch.load_file(arguments.fisher)
+    sensitivities = load_file(arguments.fisher)
     for name, value in sensitivities.items():
         if name not in tensors or tensors[name].shape != value.shape:
             raise ValueError(f"{arguments.fisher}: {name} is not in {arguments.model} in that shape")
@@ -269,7 +278,8 @@ def quantize(arguments):
     total = sum(layer["distortion"] for layer in layers.values())
     print(f"bits {arguments.bits}  sparsity {arguments.sparsity_percent} %  "
           f"outliers {sum(layer['outliers'] for layer in layers.values())}  "
-          f"sum of Fisher (q - w)^2 {total:.6f}  seconds {seconds:.1f} and {compiled - started:.1f} to compile")
+          f"sum of Fisher (q - w)^2 {total:.6f}  "
+          f"seconds {seconds:.1f} and {compiled - started:.1f} to compile")
     if arguments.json:
         with open(arguments.json, "w", encoding="utf-8") as file:
             json.dump({"distortion": total, "layers": layers}, file, indent=2)
@@ -345,9 +355,8 @@ def main():
         torch.set_num_threads(arguments.threads)
     try:
         arguments.run(arguments)
-    except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
-        message = str(error).strip().split("\n")[0]
-        print(f"reference: {message}", file=sys.stderr)
+    except (OSError, ValueError, KeyError) as error:
+        print(f"reference: {str(error).strip().splitlines()[0]}", file=sys.stderr)
         return 1
     return 0
 
