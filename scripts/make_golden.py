@@ -1,0 +1,177 @@
+#!/usr/bin/env python3
+"""Recreates tests/golden/models: tiny random LLaMA folders and what transformers computes with them.
+
+Each folder gets golden.safetensors: token ids, logits, losses, Fisher diagonals and a greedy
+continuation, in float64 from the weights as they are on disk. tests/golden/README.md tells the names.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+
+try:
+    import safetensors.torch
+    import torch
+    import transformers
+    from transformers.models.llama import modeling_llama
+except ImportError as error:
+    sys.exit(f"make_golden: {error}; install torch, transformers and safetensors")
+
+LENGTHS = (48, 31, 16)
+PROMPT_LENGTH, NEW_TOKENS = 5, 12
+
+
+@dataclass
+class Golden:
+    """One model. The dtypes, both spellings of the config and both file layouts occur among them."""
+    name: str
+    dtype: str
+    config: dict
+    # transformers 5 writes dtype and rope_parameters; the folders published for the original's models
+    # have torch_dtype, rope_theta and rope_scaling.
+    legacy_config: bool
+    shard_size: str = "1GB"
+
+
+MODELS = [
+    Golden("llama-mha-fp16", "float16", legacy_config=True, config=dict(
+        vocab_size=128, hidden_size=64, intermediate_size=96, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=4, tie_word_embeddings=False,
+        rms_norm_eps=1e-6, rope_parameters={"rope_type": "default", "rope_theta": 10000.0})),
+    Golden("llama-gqa-tied-fp32", "float32", legacy_config=False, config=dict(
+        vocab_size=128, hidden_size=32, intermediate_size=64, num_hidden_layers=3,
+        num_attention_heads=4, num_key_value_heads=2, tie_word_embeddings=True,
+        rms_norm_eps=1e-5, rope_parameters={"rope_type": "default", "rope_theta": 100000.0})),
+    # Wavelengths of the eight frequencies: 6 to 20,000 positions. With an original length of 32, one
+    # stays, one is blended and the rest are divided by the factor: all three branches.
+    Golden("llama3-rope-bf16", "bfloat16", legacy_config=True, config=dict(
+        vocab_size=128, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+        num_attention_heads=2, num_key_value_heads=1, tie_word_embeddings=True, rms_norm_eps=1e-5,
+        rope_parameters={"rope_type": "llama3", "rope_theta": 10000.0, "factor": 8.0,
+                         "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+                         "original_max_position_embeddings": 32})),
+    Golden("llama-head-dim-fp16", "float16", legacy_config=False, config=dict(
+        vocab_size=160, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+        num_attention_heads=2, num_key_value_heads=1, head_dim=32, tie_word_embeddings=False,
+        rms_norm_eps=1e-5, rope_parameters={"rope_type": "default", "rope_theta": 500000.0})),
+    Golden("llama-sharded-bf16", "bfloat16", legacy_config=True, shard_size="24KB", config=dict(
+        vocab_size=128, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=4, tie_word_embeddings=False,
+        rms_norm_eps=1e-5, rope_parameters={"rope_type": "default", "rope_theta": 10000.0})),
+]
+
+
+def norm_in_input_precision(self, hidden_states):
+    """LlamaRMSNorm.forward without its cast to float32, which would cap a float64 run."""
+    variance = hidden_states.pow(2).mean(-1, keepdim=True)
+    return self.weight * (hidden_states * torch.rsqrt(variance + self.variance_epsilon))
+
+
+def to_legacy(config):
+    """The spelling of transformers 4, in place; a head_dim that follows from the others is left out."""
+    rope = config.pop("rope_parameters")
+    config["rope_theta"] = rope.pop("rope_theta")
+    config["rope_scaling"] = None if rope["rope_type"] == "default" else rope
+    config["torch_dtype"] = config.pop("dtype")
+    if config["head_dim"] * config["num_attention_heads"] == config["hidden_size"]:
+        del config["head_dim"]
+    del config["transformers_version"]
+
+
+def write_model(golden, folder, seed):
+    torch.manual_seed(seed)
+    config = transformers.LlamaConfig(
+        max_position_embeddings=256, bos_token_id=1, eos_token_id=2, pad_token_id=None,
+        # The default of 0.02 would leave the logits almost flat, and any mistake invisible.
+        initializer_range=0.2, **golden.config)
+    model = transformers.LlamaForCausalLM(config)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "norm" in name:  # 1 everywhere would hide a norm that is skipped or swapped
+                parameter.copy_(1 + 0.3 * torch.randn_like(parameter))
+    model.to(getattr(torch, golden.dtype)).save_pretrained(folder, max_shard_size=golden.shard_size)
+    if golden.legacy_config:
+        path = os.path.join(folder, "config.json")
+        with open(path, encoding="utf-8") as file:
+            content = json.load(file)
+        to_legacy(content)
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(content, file, indent=2)
+            file.write("\n")
+
+
+def greedy(model, prompt, count):
+    """The continuation, each step from scratch: no cache that could be wrong."""
+    tokens = list(prompt)
+    for _ in range(count):
+        top = model(torch.tensor([tokens])).logits[0, -1].topk(2)
+        if top.values[0] - top.values[1] < 1e-2:
+            raise ValueError("the greedy continuation has a near tie; take another seed")
+        tokens.append(int(top.indices[0]))
+    if model.config.eos_token_id in tokens[len(prompt):]:
+        raise ValueError("the greedy continuation ends early; take another seed")
+    return tokens[len(prompt):]
+
+
+def compute_golden(folder, seed):
+    """Everything from the files on disk, in float64 (rotary angles in float32, as transformers has
+    them), rounded to float32 at the end."""
+    model = transformers.LlamaForCausalLM.from_pretrained(
+        folder, dtype=torch.float64,
+        attn_implementation="sdpa").eval()  # "eager" has its softmax in float32
+    generator = torch.Generator().manual_seed(seed)
+    layers = {name: module.weight for name, module in model.model.named_modules(prefix="model")
+              if isinstance(module, torch.nn.Linear)}
+    fisher = {name: torch.zeros_like(weight) for name, weight in layers.items()}
+    result, losses = {}, []
+    for index, length in enumerate(LENGTHS):
+        tokens = torch.randint(model.config.vocab_size, (length,), generator=generator)
+        logits = model(tokens[None]).logits[0]
+        loss = torch.nn.functional.cross_entropy(logits[:-1], tokens[1:])
+        gradients = torch.autograd.grad(loss, list(layers.values()))
+        for name, gradient in zip(layers, gradients):
+            fisher[name] += gradient.square()
+        result[f"tokens.{index}"] = tokens
+        result[f"logits.{index}"] = logits.detach()
+        losses.append(loss.detach())
+    result["losses"] = torch.stack(losses)
+    result.update({f"fisher.{name}.weight": value for name, value in fisher.items()})
+    prompt = torch.randint(3, model.config.vocab_size, (PROMPT_LENGTH,), generator=generator)
+    with torch.no_grad():
+        continuation = greedy(model, prompt.tolist(), NEW_TOKENS)
+    result["prompt"], result["continuation"] = prompt, torch.tensor(continuation)
+    result = {name: (value.float() if value.is_floating_point() else value).contiguous()
+              for name, value in result.items()}
+    safetensors.torch.save_file(result, os.path.join(folder, "golden.safetensors"))
+
+
+def main():
+    default = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../tests/golden/models")
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", metavar="DIR", default=os.path.normpath(default),
+                        help="where the model folders go (default: tests/golden/models)")
+    parser.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)  # the order of sums, and with it the last bits, are then the same
+    transformers.utils.logging.disable_progress_bar()
+    modeling_llama.LlamaRMSNorm.forward = norm_in_input_precision
+    for number, golden in enumerate(MODELS):
+        folder = os.path.join(arguments.output, golden.name)
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            write_model(golden, folder, arguments.seed + number)
+            compute_golden(folder, arguments.seed + number)
+        except (OSError, ValueError) as error:
+            print(f"make_golden: {folder}: {error}", file=sys.stderr)
+            return 1
+        size = sum(os.path.getsize(os.path.join(folder, name)) for name in os.listdir(folder))
+        print(f"{golden.name}: {size / 1000:.0f} kB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
