@@ -127,7 +127,7 @@ TEST_F(ModelFolder, SentencePieceStandsInForOtherTokenizerJson) {
 }
 
 TEST_F(ModelFolder, NamesWhatIsMissingOrDamaged) {
-  EXPECT_EQ(Message(), folder_ + ": no tokenizer.json or tokenizer.model in this folder");
+  EXPECT_EQ(Message(), folder_ + ": no tokenizer.json, tokenizer.model, or vocab.json and merges.txt in this folder");
   Write("tokenizer.model", "not a model");
   EXPECT_THAT(Message(), StartsWith(folder_ + "/tokenizer.model: not a SentencePiece model"));
   Write("tokenizer.model", "");
