@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Makes tests/golden/text: small tokenizers of each kind and what Hugging Face's libraries answer.
 
-    pip install transformers==4.46.3 tokenizers==0.20.3 sentencepiece==0.2.3
-    scripts/make_golden_tokenizers.py
+    pip install transformers==4.46.3 tokenizers==0.20.3 sentencepiece==0.2.3 protobuf
+    scripts/make_golden_tokenizers.py [DATA]     with a data folder, real.json too (see make_real)
 
 The newest transformers have no slow LlamaTokenizer any more, which the original method used. Training
 text and test strings are generated here, so the same versions give the same files.
@@ -12,11 +12,13 @@ import io
 import json
 import pathlib
 import random
+import sys
+import tempfile
 
 import sentencepiece
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 from tokenizers import trainers
-from transformers import LlamaTokenizer
+from transformers import GPT2Tokenizer, LlamaTokenizer
 
 OUT = pathlib.Path(__file__).resolve().parent.parent / "tests" / "golden" / "text"
 
@@ -284,6 +286,39 @@ def make_sentencepiece(folder):
     return LlamaTokenizer(str(folder / "tokenizer.model"), legacy=True)
 
 
+def summary(lists):
+    """Count and hash of all ids, each list closed by 2**31 - 1."""
+    ids = [i for one in lists for i in one + [2**31 - 1]]
+    return {"count": len(ids), "fnv1a": f"{fnv1a(ids):016x}"}
+
+
+def make_vocab_merges(gpt2, texts):
+    """OPT: GPT-2's tokenizer from vocab.json and merges.txt, here those of the file above, with BOS."""
+    with tempfile.TemporaryDirectory() as scratch:
+        vocab, merges = pathlib.Path(scratch) / "vocab.json", pathlib.Path(scratch) / "merges.txt"
+        vocab.write_text(json.dumps(gpt2["model"]["vocab"]))
+        merges.write_text("\n".join(["#version: 0.2"] + gpt2["model"]["merges"]) + "\n")
+        tokenizer = GPT2Tokenizer(str(vocab), str(merges), add_bos_token=True)
+        return summary([tokenizer(text)["input_ids"] for text in texts])
+
+
+def make_real(data):
+    """What the real tokenizers make of real text. DATA/models/MODEL, DATA/wikitext-2/test.txt, DATA/c4."""
+    wikitext = (data / "wikitext-2" / "test.txt").read_bytes().decode()
+    c4 = [json.loads(line)["text"] for path in sorted((data / "c4").glob("*.jsonl"))
+          for line in path.read_bytes().decode().split("\n") if line]
+    result = {}
+    for name, load in (
+            ("llama-2-7b", lambda folder: LlamaTokenizer.from_pretrained(folder, legacy=True)),
+            ("opt-1.3b", GPT2Tokenizer.from_pretrained),
+            ("smollm2-135m", lambda folder: Tokenizer.from_file(str(folder / "tokenizer.json")))):
+        tokenizer = load(data / "models" / name)
+        encode = ((lambda text: tokenizer.encode(text).ids) if isinstance(tokenizer, Tokenizer) else
+                  (lambda text: tokenizer(text)["input_ids"]))
+        result[name] = {"wikitext2": summary([encode(wikitext)]), "c4": summary([encode(t) for t in c4])}
+    write_json(OUT / "real.json", result)
+
+
 def main():
     texts = NASTY + fuzz_texts(300) + LONG
     write_json(OUT / "texts.json", texts)
@@ -302,8 +337,13 @@ def main():
             short = [text for text in texts if len(text) <= 400]
             write_json(OUT / "variants.json", make_variants(value, short))
             make_corpus(OUT / "c4", tokenizer)
+            write_json(OUT / "vocab_merges.json", make_vocab_merges(value, short))
     tokenizer = make_sentencepiece(OUT / "llama")
     write_json(OUT / "llama" / "ids.json", [digest(tokenizer(text)["input_ids"]) for text in texts])
+    tokenizer = LlamaTokenizer(str(OUT / "llama" / "tokenizer.model"), legacy=False)
+    write_json(OUT / "llama" / "not_legacy.json", summary([tokenizer(text)["input_ids"] for text in short]))
+    if len(sys.argv) > 1:
+        make_real(pathlib.Path(sys.argv[1]))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "sq/base/json.h"
+#include "sq/text/tokenizer.h"
 
 namespace sq::test {
 
@@ -44,6 +45,29 @@ inline std::string Fnv1a(const std::vector<int32_t>& ids) {
 inline nlohmann::json Digest(const std::vector<int32_t>& ids) {
   if (ids.size() <= 200) return ids;
   return {{"count", ids.size()}, {"fnv1a", Fnv1a(ids)}};
+}
+
+// Those of up to 400 characters.
+inline std::vector<std::string> ShortGoldenTexts() {
+  std::vector<std::string> texts;
+  for (std::string& text : GoldenTexts()) {
+    int64_t characters = 0;
+    for (const char c : text) characters += (c & 0xc0) != 0x80;
+    if (characters <= 400) texts.push_back(std::move(text));
+  }
+  return texts;
+}
+
+// As make_golden_tokenizers.py's summary(): count and hash of all ids, those of each text closed by
+// 2^31 - 1.
+inline nlohmann::json Summary(const Tokenizer& tokenizer, const std::vector<std::string>& texts) {
+  std::vector<int32_t> all;
+  for (const std::string& text : texts) {
+    const std::vector<int32_t> ids = tokenizer.Encode(text);
+    all.insert(all.end(), ids.begin(), ids.end());
+    all.push_back(0x7fffffff);
+  }
+  return {{"count", all.size()}, {"fnv1a", Fnv1a(all)}};
 }
 
 }  // namespace sq::test

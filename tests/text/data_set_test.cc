@@ -20,9 +20,13 @@ namespace fs = std::filesystem;
 class DataSetTest : public ::testing::Test {
  protected:
   void SetUp() override {
+    if (const char* dir = std::getenv("SQ_DATA_DIR")) outside_ = dir;
     unsetenv("SQ_DATA_DIR");
     fs::remove_all(folder_);
     fs::create_directories(folder_);
+  }
+  void TearDown() override {
+    if (!outside_.empty()) setenv("SQ_DATA_DIR", outside_.c_str(), 1);
   }
   void Write(const std::string& name, const std::string& bytes) {
     fs::create_directories(fs::path(folder_ + "/" + name).parent_path());
@@ -33,6 +37,7 @@ class DataSetTest : public ::testing::Test {
   }
 
   const std::string folder_ = SQ_TEST_SCRATCH "/data_set_test";
+  std::string outside_;  // SQ_DATA_DIR as it was
 };
 
 TEST_F(DataSetTest, KnowsTheNamesOfEachPurpose) {

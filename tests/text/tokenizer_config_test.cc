@@ -46,6 +46,32 @@ TEST_F(TokenizerConfigTest, SpecialTokensMapFillsTheGaps) {
   EXPECT_EQ(ReadTokenizerConfig(folder_).eos_token, "<b>");
 }
 
+TEST_F(TokenizerConfigTest, ReadsAddedTokensOfEitherKind) {
+  Write("added_tokens.json", R"({"<pad>": 10, "more": 11})");
+  Write("tokenizer_config.json", R"({"pad_token": "<pad>", "unk_token": "<pad>"})");
+  TokenizerConfig config = ReadTokenizerConfig(folder_);
+  EXPECT_EQ(config.special_tokens, std::vector<std::string>{"<pad>"});
+  ASSERT_EQ(config.added_tokens.size(), 2u);
+  EXPECT_EQ(config.added_tokens[0].id, 10);
+  EXPECT_TRUE(config.added_tokens[0].special);
+  EXPECT_EQ(config.added_tokens[1].content, "more");
+  EXPECT_FALSE(config.added_tokens[1].special);
+  Write("tokenizer_config.json",
+        R"({"added_tokens_decoder": {"12": {"content": "x", "lstrip": true, "special": true}}})");
+  config = ReadTokenizerConfig(folder_);
+  ASSERT_EQ(config.added_tokens.size(), 1u);
+  EXPECT_EQ(config.added_tokens[0].id, 12);
+  EXPECT_TRUE(config.added_tokens[0].strip_left);
+  const std::string what = folder_ + "/tokenizer_config.json: added_tokens_decoder: ";
+  for (const char* key : {"x", "", "-1", "1x", "99999999999"}) {
+    Write("tokenizer_config.json",
+          std::string(R"({"added_tokens_decoder": {")") + key + R"(": {"content": "x"}}})");
+    EXPECT_EQ(
+        test::MessageOf([&] { ReadTokenizerConfig(folder_); }),
+        what.substr(0, what.size() - 2) + ": expected an id from 0 to 2147483647, found " + key);
+  }
+}
+
 TEST_F(TokenizerConfigTest, NamesFileAndKeyOfDamage) {
   const std::string path = folder_ + "/tokenizer_config.json";
   const auto message = [&](const std::string& bytes) {

@@ -4,9 +4,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cctype>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
+#include "sq/text/documents.h"
 #include "tests/support/error_message.h"
 #include "tests/support/golden_text.h"
 
@@ -85,6 +89,33 @@ TEST(LoadTokenizer, NamesBosAndEos) {
   EXPECT_EQ(llama->EosId(), 2);
 }
 
+// Real tokenizers on real text, where SQ_DATA_DIR has both.
+class RealTokenizer : public ::testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Models, RealTokenizer,
+                         ::testing::Values("llama-2-7b", "opt-1.3b", "smollm2-135m"),
+                         [](const auto& info) {
+                           std::string name = info.param;
+                           std::replace_if(
+                               name.begin(), name.end(), [](char c) { return !std::isalnum(c); },
+                               '_');
+                           return name;
+                         });
+
+TEST_P(RealTokenizer, EncodesAsHuggingFaceDoes) {
+  const char* data = std::getenv("SQ_DATA_DIR");
+  if (data == nullptr) GTEST_SKIP() << "SQ_DATA_DIR is not set";
+  const std::string model = data + std::string("/models/") + GetParam();
+  if (!std::filesystem::exists(model)) GTEST_SKIP() << "no " << model;
+  const auto tokenizer = LoadTokenizer(model);
+  const nlohmann::json expected = ReadJsonFile(test::GoldenText("real.json"))[GetParam()];
+  for (const auto& [name, place] :
+       {std::pair("wikitext2", "/wikitext-2/test.txt"), std::pair("c4", "/c4")}) {
+    const std::string path = data + std::string(place);
+    if (!std::filesystem::exists(path)) continue;
+    EXPECT_EQ(test::Summary(*tokenizer, ReadDocuments(path)), expected[name]) << name;
+  }
+}
+
 class ModelFolder : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -127,7 +158,10 @@ TEST_F(ModelFolder, SentencePieceStandsInForOtherTokenizerJson) {
 }
 
 TEST_F(ModelFolder, NamesWhatIsMissingOrDamaged) {
-  EXPECT_EQ(Message(), folder_ + ": no tokenizer.json, tokenizer.model, or vocab.json and merges.txt in this folder");
+  EXPECT_EQ(
+      Message(),
+      folder_ +
+          ": no tokenizer.json, tokenizer.model, or vocab.json and merges.txt in this folder");
   Write("tokenizer.model", "not a model");
   EXPECT_THAT(Message(), StartsWith(folder_ + "/tokenizer.model: not a SentencePiece model"));
   Write("tokenizer.model", "");
