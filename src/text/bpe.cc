@@ -97,8 +97,9 @@ Bpe::Bpe(const Vocabulary& vocabulary,
                "): token ", token, " is not in the vocabulary");
       return found->second;
     };
+    const uint64_t key = Key(id(left), id(right));
     // Of equal merges the last counts, as in Hugging Face's.
-    merges_[Key(id(left), id(right))] = {static_cast<int32_t>(rank), id(left + right)};
+    merges_[key] = {static_cast<int32_t>(rank), id(left + right)};
   }
   if (!options_.ignore_merges) return;
   words_.reserve(vocabulary.size());

@@ -2,6 +2,10 @@
 
 #include <sentencepiece_processor.h>
 
+#include <algorithm>
+#include <map>
+#include <string_view>
+
 #include "sq/base/error.h"
 #include "sq/base/file.h"
 #include "sq/text/added_tokens.h"
@@ -12,10 +16,36 @@ namespace {
 
 constexpr int64_t kMaxModelBytes = int64_t{256} << 20;
 
+constexpr std::string_view kSpaceSymbol = "\u2581";  // what stands for a space in pieces
+
+// Protocol buffers merge what is appended to a message: this is ModelProto's normalizer_spec (field
+// 3) with add_dummy_prefix (field 3) = false.
+constexpr std::string_view kNoDummyPrefix("\x1a\x02\x18\x00", 4);
+
+std::string ReplaceAll(std::string_view text, std::string_view from, std::string_view to) {
+  std::string result;
+  while (true) {
+    const size_t at = text.find(from);
+    result += text.substr(0, at);
+    if (at == std::string_view::npos) return result;
+    result += to;
+    text.remove_prefix(at + from.size());
+  }
+}
+
+bool BeginsWith(std::string_view text, std::string_view begin) {
+  return text.substr(0, begin.size()) == begin;
+}
+
 class SentencePieceTokenizer : public Tokenizer {
  public:
-  SentencePieceTokenizer(const std::string& path, const TokenizerConfig& config) : what_(path) {
-    const auto status = processor_.LoadFromSerializedProto(ReadFile(path, kMaxModelBytes));
+  SentencePieceTokenizer(const std::string& path, const TokenizerConfig& config)
+      : what_(path),
+        legacy_(config.legacy.value_or(true)),
+        add_prefix_space_(config.add_prefix_space.value_or(true)) {
+    std::string model = ReadFile(path, kMaxModelBytes);
+    if (!legacy_) model += kNoDummyPrefix;
+    const auto status = processor_.LoadFromSerializedProto(model);
     SQ_CHECK(status.ok(), path, ": not a SentencePiece model: ", status.message());
     std::vector<AddedToken> added;
     for (int id = 0; id < processor_.GetPieceSize(); ++id) {
@@ -26,31 +56,52 @@ class SentencePieceTokenizer : public Tokenizer {
       token.special = true;
       added.push_back(std::move(token));
     }
+    size_ = processor_.GetPieceSize();
+    for (const AddedToken& token : config.added_tokens) {
+      SQ_CHECK(
+          token.id >= processor_.GetPieceSize() || processor_.IdToPiece(token.id) == token.content,
+          path, ": added token ", token.content, " has id ", token.id,
+          ", which is that of the piece ", processor_.IdToPiece(token.id));
+      added.push_back(token);
+      size_ = std::max(size_, int64_t{token.id} + 1);
+    }
+    for (const AddedToken& token : added) by_id_[token.id] = token;
     added_tokens_ = AddedTokens(added);
     bos_id_ = Find(config.bos_token, processor_.bos_id());
     eos_id_ = Find(config.eos_token, processor_.eos_id());
     add_bos_ = config.add_bos_token.value_or(true);
     add_eos_ = config.add_eos_token.value_or(false);
+    if (processor_.unk_id() >= 0) unknown_ = processor_.IdToPiece(processor_.unk_id());
+    unknown_length_ = EncodePiece(unknown_).size();
   }
 
   std::vector<int32_t> Encode(std::string_view text, const EncodeOptions& options) const override {
-    std::string replaced;
+    std::string changed;
     if (!IsValidUtf8(text)) {
-      replaced = ReplaceInvalidUtf8(text);
-      text = replaced;
+      changed = ReplaceInvalidUtf8(text);
+      text = changed;
+    }
+    const bool begins_with_space = !legacy_ && !text.empty();
+    if (begins_with_space) {
+      changed = ReplaceAll(text, kSpaceSymbol, " ");
+      if (add_prefix_space_) changed.insert(0, kSpaceSymbol);
+      text = changed;
+    }
+    std::vector<TextPiece> pieces;
+    added_tokens_.Split(text, &pieces);
+    // The space that was added in front of a special token goes again.
+    if (begins_with_space && pieces.size() > 1 && pieces[0].text == kSpaceSymbol &&
+        IsSpecial(pieces[1].id)) {
+      pieces.erase(pieces.begin());
     }
     std::vector<int32_t> ids;
     if (options.add_special_tokens && add_bos_ && bos_id_) ids.push_back(*bos_id_);
-    std::vector<TextPiece> pieces;
-    added_tokens_.Split(text, &pieces);
-    std::vector<int> piece_ids;
     for (const TextPiece& piece : pieces) {
       if (piece.id >= 0) {
         ids.push_back(piece.id);
         continue;
       }
-      const auto status = processor_.Encode({piece.text.data(), piece.text.size()}, &piece_ids);
-      SQ_CHECK(status.ok(), what_, ": cannot encode: ", status.message());
+      const std::vector<int> piece_ids = EncodePiece(piece.text);
       ids.insert(ids.end(), piece_ids.begin(), piece_ids.end());
     }
     if (options.add_special_tokens && add_eos_ && eos_id_) ids.push_back(*eos_id_);
@@ -69,25 +120,53 @@ class SentencePieceTokenizer : public Tokenizer {
       run.clear();
     };
     for (const int32_t id : ids) {
-      SQ_CHECK(id >= 0 && id < processor_.GetPieceSize(), what_, ": no token has id ", id);
-      if (!processor_.IsControl(id) && !processor_.IsUnknown(id)) {
+      const auto added = by_id_.find(id);
+      if (added == by_id_.end()) {
+        SQ_CHECK(id >= 0 && id < processor_.GetPieceSize(), what_, ": no token has id ", id);
         run.push_back(id);
         continue;
       }
       flush();
-      if (!skip_special_tokens) text += processor_.IdToPiece(id);
+      if (!skip_special_tokens || !added->second.special) text += added->second.content;
     }
     flush();
     return IsValidUtf8(text) ? text : ReplaceInvalidUtf8(text);
   }
 
-  int64_t VocabularySize() const override { return processor_.GetPieceSize(); }
+  int64_t VocabularySize() const override { return size_; }
   std::optional<int32_t> BosId() const override { return bos_id_; }
   std::optional<int32_t> EosId() const override { return eos_id_; }
 
  private:
+  std::vector<int> EncodePiece(std::string_view text) const {
+    // Without a dummy prefix SentencePiece may drop a space in front; Hugging Face puts the unknown
+    // token there and takes its pieces away again.
+    const bool guarded = !legacy_ && (BeginsWith(text, kSpaceSymbol) || BeginsWith(text, " "));
+    std::string longer;
+    if (guarded) {
+      longer = unknown_;
+      longer += text;
+      text = longer;
+    }
+    std::vector<int> ids;
+    const auto status = processor_.Encode({text.data(), text.size()}, &ids);
+    SQ_CHECK(status.ok(), what_, ": cannot encode: ", status.message());
+    if (guarded && ids.size() >= unknown_length_) {
+      ids.erase(ids.begin(), ids.begin() + static_cast<int64_t>(unknown_length_));
+    }
+    return ids;
+  }
+
+  bool IsSpecial(int32_t id) const {
+    const auto found = by_id_.find(id);
+    return found != by_id_.end() && found->second.special;
+  }
+
   std::optional<int32_t> Find(const std::optional<std::string>& token, int fallback) const {
     if (token) {
+      for (const auto& [id, added] : by_id_) {
+        if (added.content == *token) return id;
+      }
       const int id = processor_.PieceToId(*token);
       if (processor_.IdToPiece(id) == *token) return id;
     }
@@ -95,12 +174,18 @@ class SentencePieceTokenizer : public Tokenizer {
   }
 
   std::string what_;
+  bool legacy_;
+  bool add_prefix_space_;
   sentencepiece::SentencePieceProcessor processor_;
   AddedTokens added_tokens_;
+  std::map<int32_t, AddedToken> by_id_;  // control, unknown and added tokens
+  int64_t size_ = 0;
   std::optional<int32_t> bos_id_;
   std::optional<int32_t> eos_id_;
   bool add_bos_ = true;
   bool add_eos_ = false;
+  std::string unknown_;        // the unknown token's text ...
+  size_t unknown_length_ = 0;  // ... and how many pieces that text makes
 };
 
 }  // namespace

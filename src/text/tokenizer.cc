@@ -9,6 +9,7 @@
 #include "sq/text/sentencepiece_tokenizer.h"
 #include "sq/text/tokenizer_config.h"
 #include "sq/text/tokenizer_json.h"
+#include "sq/text/vocab_merges.h"
 
 namespace sq {
 
@@ -27,8 +28,13 @@ std::unique_ptr<Tokenizer> LoadTokenizer(const std::string& model_dir) {
       return MakeByteLevelTokenizer(ParseTokenizerJson(file, json_path), config, json_path);
     }
   }
-  SQ_CHECK(has_model, model_dir, ": no tokenizer.json or tokenizer.model in this folder");
-  return LoadSentencePieceTokenizer(model_path, config);
+  if (has_model) return LoadSentencePieceTokenizer(model_path, config);
+  const std::string vocabulary_path = path("vocab.json");
+  const std::string merges_path = path("merges.txt");
+  SQ_CHECK(fs::exists(vocabulary_path) && fs::exists(merges_path), model_dir,
+           ": no tokenizer.json, tokenizer.model, or vocab.json and merges.txt in this folder");
+  return MakeByteLevelTokenizer(ReadVocabularyAndMerges(vocabulary_path, merges_path, config),
+                                config, vocabulary_path);
 }
 
 }  // namespace sq

@@ -13,10 +13,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-// Hugging Face's ByteLevel pre-tokenizer (GPT-2's encoder.py).
-constexpr const char* kGpt2Pattern =
-    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
-
 bool IsNull(const Json& object, const char* key) {
   const auto found = object.find(key);
   return found == object.end() || found->is_null();
@@ -97,7 +93,7 @@ PreTokenizer ParsePreTokenizer(const Json& file, const std::string& file_name) {
       CheckKeys(*component, {"type", "add_prefix_space", "trim_offsets", "use_regex"}, step_what);
       step.add_prefix_space = JsonBool(*component, "add_prefix_space", step_what);
       if (JsonBool(*component, "use_regex", step_what, true)) {
-        step.pattern.emplace(kGpt2Pattern, step_what);
+        step.pattern.emplace(kByteLevelPattern, step_what);
       }
       bytes = true;
     } else if (type == "Digits") {
@@ -189,16 +185,8 @@ void ParseAddedTokens(const Json& file, const std::string& file_name, ByteLevelP
   Vocabulary added;
   auto next = static_cast<int64_t>(parts->vocabulary.size());
   for (const Json& item : tokens) {
-    CheckKeys(item, {"id", "content", "single_word", "lstrip", "rstrip", "normalized", "special"},
-              what);
-    AddedToken token;
-    token.content = JsonString(item, "content", what);
+    AddedToken token = ParseAddedToken(item, what);
     token.id = TokenId(JsonMember(item, "id", what), StrCat(what, ": ", token.content));
-    token.special = JsonBool(item, "special", what, false);
-    token.single_word = JsonBool(item, "single_word", what, false);
-    token.strip_left = JsonBool(item, "lstrip", what, false);
-    token.strip_right = JsonBool(item, "rstrip", what, false);
-    token.normalized = JsonBool(item, "normalized", what, !token.special);
     if (token.content.empty()) continue;  // as Hugging Face does
     const auto known = parts->vocabulary.find(token.content);
     const auto before = added.find(token.content);

@@ -6,25 +6,15 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "sq/base/error.h"
+#include "tests/support/error_message.h"
 
 namespace sq {
 namespace {
 
+using test::MessageOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
-
-// The message of the error that `body` throws; empty when it throws none.
-template <typename Body>
-std::string MessageOf(const Body& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
 
 std::string ParseMessage(const std::string& text) {
   return MessageOf([&] { ParseJson(text, "file.json"); });

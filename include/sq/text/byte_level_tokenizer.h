@@ -15,6 +15,10 @@
 
 namespace sq {
 
+// How GPT-2 cuts words (its encoder.py), and Hugging Face's ByteLevel pre-tokenizer with it.
+inline constexpr const char* kByteLevelPattern =
+    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+
 struct ByteLevelParts {
   Vocabulary vocabulary;
   std::vector<std::pair<std::string, std::string>> merges;  // by rank

@@ -10,10 +10,11 @@
 namespace sq {
 
 // Reads the model at `path`. BOS is added in front of a text unless `config` says otherwise, EOS
-// only if it says so. Control tokens ("<s>", "</s>") and the unknown token that stand in a text
-// become their ids, and the text between them is encoded by itself, as Hugging Face's
-// LlamaTokenizer does with legacy=True, its default for files that say nothing. Throws sq::Error
-// for a damaged file.
+// only if it says so. Control tokens ("<s>", "</s>"), the unknown token and the added tokens of
+// `config` that stand in a text become their ids, and each text between them is encoded by itself:
+// all as Hugging Face's slow LlamaTokenizer does (transformers 4). With legacy, the default of
+// files that say nothing, a space is put before each of those texts; without, before the first
+// alone. Throws sq::Error for a damaged file.
 std::unique_ptr<Tokenizer> LoadSentencePieceTokenizer(const std::string& path,
                                                       const TokenizerConfig& config);
 

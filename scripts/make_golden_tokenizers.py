@@ -1,0 +1,350 @@
+#!/usr/bin/env python3
+"""Makes tests/golden/text: small tokenizers of each kind and what Hugging Face's libraries answer.
+
+    pip install transformers==4.46.3 tokenizers==0.20.3 sentencepiece==0.2.3 protobuf
+    scripts/make_golden_tokenizers.py [DATA]     with a data folder, real.json too (see make_real)
+
+The newest transformers have no slow LlamaTokenizer any more, which the original method used. Training
+text and test strings are generated here, so the same versions give the same files.
+"""
+
+import io
+import json
+import pathlib
+import random
+import sys
+import tempfile
+
+import sentencepiece
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors
+from tokenizers import trainers
+from transformers import GPT2Tokenizer, LlamaTokenizer
+
+OUT = pathlib.Path(__file__).resolve().parent.parent / "tests" / "golden" / "text"
+
+LLAMA3_PATTERN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+")
+
+SUBJECTS = ["The model", "A small river", "Every engineer", "Nobody", "The old library", "She",
+            "He", "They", "This layer", "A quantized weight", "The city of Plymouth", "It"]
+VERBS = ["doesn't read", "wouldn't keep", "measures", "squeezes", "writes down", "can't find",
+         "remembers", "has multiplied", "won't forget", "they've seen", "counts", "I'm told, loses"]
+OBJECTS = ["the tables", "three books", "all of its outliers", "an index", "many tokens",
+           "the answer", "2048 windows", "a lookup table", "nothing at all", "1,234.56 dollars",
+           "the year 1999", "every second word"]
+ENDS = [".", "!", "?", " ...", ";", ", again and again.", " (see below).", ' "quoted" .', "\n", "\n\n"]
+FOREIGN = ["Größe und Maß überall", "où êtes-vous déjà allé ?", "¿dónde está el niño?",
+           "Москва и река", "Ελληνικά γράμματα", "漢字とかなの文章です。", "한국어 문장", "שלום עולם",
+           "مرحبا بالعالم", "हिन्दी में", "😀 🎉 👍🏽 👩‍👩‍👧‍👦 🇫🇷", "x² + y³ = ½", "for (int i = 0; i < n; ++i) {\n\t"
+           "sum += a[i];\n}\n", "    return None\n", "http://example.com/?q=1&r=2"]
+
+
+def training_text():
+    rng = random.Random(1)
+    lines = []
+    for i in range(4000):
+        sentence = " ".join((rng.choice(SUBJECTS), rng.choice(VERBS), rng.choice(OBJECTS)))
+        lines.append(sentence + rng.choice(ENDS))
+        if i % 9 == 0:
+            lines.append(rng.choice(FOREIGN))
+        if i % 15 == 0:
+            lines.append(str(rng.randint(0, 10**rng.randint(1, 8))))
+    return lines
+
+
+NASTY = [
+    "", " ", "  ", "\n", "\n\n", " \n ", "\t", "\r\n", "a", " a", "a ", "  a  ", "\n a", "a\n\n\nb",
+    "Hello, world!", "The model doesn't read 2048 windows.", "DON'T Don't don't DON't d'ont",
+    "I'M we'LL they'Ve you'RE he'D it'S 's 'S ''s 'ſ 'Kelvin'K", "' 's' t 're", "don’t",
+    "1", "12", "123", "1234", "12345678901234567890", "3.14159", "1,234,567", "x1y22z333",
+    "٠١٢٣", "½²³₄", "Ⅷ 〇一二", "①②", " 1 2  3   4", "9" * 50,
+    "漢字とかなの文章です。", "한국어 문장", "中文english中文 123中文", "𠀀𠀁 𪜀", "ｆｕｌｌ　ｗｉｄｔｈ",
+    "é e\u0301 ñ n\u0303", "Z̷̢̛a̸l̵g̴o̶", "\u0301", " \u0301a", "ǆ Ǆ ǅ", "ß ẞ ﬁ ﬆ", "İ i̇ ı",
+    "שלום עולם", "مرحبا بالعالم ١٢٣", "abc אבג 123 \u202eevil\u202c", "हिन्दी में", "ไทยไม่มีช่องว่าง",
+    "😀", "😀😀", "👍🏽", "👩‍👩‍👧‍👦", "🇫🇷🇩🇪🇯", "🏳️‍🌈", "a😀b", " 😀 ", "❤️", "1️⃣", "\U0001fae8",
+    "\x00", "a\x00b", "\x01\x02\x1f\x7f", "\x85", "\u00a0", "a\u00a0b", "\u2028\u2029", "\u3000\u3000x",
+    "\u200b", "a\u200bb", "\u180e", " \u180e ", "a\u180eb", "\ufeffBOM", "\ufffd", "\uffff\ufffe",
+    "\U0010ffff", "\ue000", "\u2003x\u2003", "\x0b\x0c", "\x1c\x1d", "   \u00a0   x", "\r", "\r\r\n\n\r",
+    " " * 7, " " * 7 + "x", "x" + " " * 7, "\t" * 5 + "x", "\n" * 9, "\n" * 9 + "x", " \t\n\r" * 6,
+    "x  \n  y", "    return None\n", "for (int i = 0; i < n; ++i) {\n\tsum += a[i];\n}\n",
+    "!!!???...", "a.b,c;d:e", "---___===", "(([[{{<<", "/\\|", "@#$%^&*", "``''\"\"", "…—–·", "«»„“”",
+    "€£¥₿", "∑∫√∞≠", "→←↑↓", "http://example.com/?q=1&r=2#x", "user@example.com", "C:\\dir\\file.txt",
+    "camelCaseSnake_case-kebab", "ALLCAPS lower Mixed", "zqxj", " zqxj", "zqxj zqxj", "azqxj",
+    "<s>", "</s>", "<unk>", " <s>", "<s> ", "<s>a", "a<s>", "a <s> b", "<s><s></s>", "<s>  x",
+    "<unk> x <unk>x", "< s>", "<S>", "<s", "s>", "<0x0A>", "▁", "▁a▁b", "a▁ b", "\n<s>\n",
+    "<|endoftext|>", "a<|endoftext|>b", "a <|endoftext|> b", "<|endoftext|><|endoftext|>",
+    "<|endoftext|", "<|begin_of_text|>x<|eot|>", "<|begin_of_text|>", "<|im_start|>user\nHi<|im_end|>\n",
+    "a  <left>  b", "<left>", "\n<left>x", "a  <right>  b", "<right>\n\n\nx", "<both> <both>",
+    "  <left><right>  ", "word", "words", "sword", " word ", "word_", "word\u0301", "word\u200d", "(word)",
+    "<norm>", " <norm>x", "longer", "longest", "longlonger", "Ġ", "Ċ", "aĠb", "Ā",
+]
+
+LONG = [["a", 10000], [" ", 10000], ["\n", 10000], ["ab ", 4000], ["漢", 5000], ["1", 10000], ["😀", 3000],
+        [" \t", 5000], ["!", 10000], ["e\u0301", 5000], ["<|endoftext|>", 500], ["<s>", 1000],
+        ["The model doesn't read 2048 windows. ", 300]]
+
+
+def fuzz_texts(count):
+    rng = random.Random(2)
+    pools = ["abcdefghijklmnopqrstuvwxyz ", "  \t\n\r\x0b\x0c", "0123456789٣½Ⅷ", "'sS'tT're'VE'm'll'D ",
+             "éèñßſKµ", "漢字かな한국어", "אבגم", "\u0301\u0327\u200d\ufe0f\u200b\u00a0\u2003\u3000\u180e\u2028\x85",
+             "😀👩🇫🏽", "\x00\x01\x7f\ufeff\ufffd", "!?.,;:-_()[]{}<>|/\\\"#$%&*+=@^`~"]
+    whole = ["<s>", "</s>", "<unk>", "<|endoftext|>", "<left>", "<right>", "<both>", "word", "<norm>", "longer",
+             "<|begin_of_text|>", "<|im_start|>", "the model", " doesn't", " squeezes", "2048"]
+    texts = []
+    for _ in range(count):
+        parts = []
+        for _ in range(rng.randint(1, 12)):
+            if rng.random() < 0.2:
+                parts.append(rng.choice(whole))
+            elif rng.random() < 0.1:
+                parts.append(chr(rng.choice((rng.randint(0, 0x2fff), rng.randint(0x3000, 0xd7ff),
+                                             rng.randint(0xe000, 0x1ffff)))))
+            else:
+                pool = rng.choice(pools)
+                parts.append("".join(rng.choice(pool) for _ in range(rng.randint(1, 4))))
+        texts.append("".join(parts))
+    return texts
+
+
+def fnv1a(ids):
+    """64-bit FNV-1a over the ids as little-endian int32."""
+    value = 0xcbf29ce484222325
+    for byte in b"".join(i.to_bytes(4, "little") for i in ids):
+        value = (value ^ byte) * 0x100000001b3 % 2**64
+    return value
+
+
+def digest(ids):
+    return ids if len(ids) <= 200 else {"count": len(ids), "fnv1a": f"{fnv1a(ids):016x}"}
+
+
+def expand(text):
+    return text if isinstance(text, str) else text[0] * text[1]
+
+
+def write_json(path, value):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value, ensure_ascii=True, separators=(",", ":")) + "\n")
+
+
+def train_bpe(pre_tokenizer, size, special, alphabet):
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizer
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=special, initial_alphabet=alphabet,
+                                  show_progress=False)
+    tokenizer.train_from_iterator(training_text(), trainer)
+    return tokenizer
+
+
+def make_gpt2():
+    """GPT-2: ByteLevel alone; merges as "a b", as older versions write them; every kind of added token."""
+    tokenizer = train_bpe(pre_tokenizers.ByteLevel(add_prefix_space=False), 800, ["<|endoftext|>"],
+                          pre_tokenizers.ByteLevel.alphabet())
+    tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
+    tokenizer.add_tokens([
+        AddedToken("<left>", lstrip=True, normalized=False),
+        AddedToken("<right>", rstrip=True, normalized=False),
+        AddedToken("<both>", lstrip=True, rstrip=True, normalized=False),
+        AddedToken("word", single_word=True, normalized=False),
+        AddedToken("<norm>", normalized=True),
+        AddedToken("long", normalized=True),
+        AddedToken("longer", normalized=True),
+        AddedToken("er>", normalized=False),
+    ])
+    value = json.loads(tokenizer.to_str())
+    value["model"]["merges"] = [m if isinstance(m, str) else " ".join(m) for m in value["model"]["merges"]]
+    return value, {}
+
+
+def make_llama3():
+    """LLaMA-3: its pattern, ignore_merges with a token that no merge makes, BOS by template."""
+    pre_tokenizer = pre_tokenizers.Sequence([
+        pre_tokenizers.Split(Regex(LLAMA3_PATTERN), "isolated", invert=False),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    tokenizer = train_bpe(pre_tokenizer, 900, [], pre_tokenizers.ByteLevel.alphabet())
+    value = json.loads(tokenizer.to_str())
+    for token in ("zqxj", "Ġzqxj"):
+        value["model"]["vocab"][token] = len(value["model"]["vocab"])
+    value["model"]["ignore_merges"] = True
+    tokenizer = Tokenizer.from_str(json.dumps(value))
+    tokenizer.add_special_tokens(["<|begin_of_text|>", "<|end_of_text|>", "<|eot|>"])
+    bos = tokenizer.token_to_id("<|begin_of_text|>")
+    tokenizer.post_processor = processors.Sequence([
+        processors.ByteLevel(trim_offsets=False),
+        processors.TemplateProcessing(single="<|begin_of_text|> $A",
+                                      pair="<|begin_of_text|> $A <|begin_of_text|> $B",
+                                      special_tokens=[("<|begin_of_text|>", bos)])])
+    return json.loads(tokenizer.to_str()), {
+        "bos_token": "<|begin_of_text|>", "eos_token": {"content": "<|end_of_text|>"}}
+
+
+def make_smollm():
+    """SmolLM2: digits one by one; a vocabulary without all the bytes, so that some are dropped."""
+    pre_tokenizer = pre_tokenizers.Sequence([
+        pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)])
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    tokenizer = train_bpe(pre_tokenizer, 700, special, [])
+    return json.loads(tokenizer.to_str()), {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>"}
+
+
+def make_variants(gpt2, texts):
+    """Other pre-tokenizers, post-processors and unknown tokens in the GPT-2 file's place."""
+    byte_level = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}
+    plain = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
+    changes = [{"pre_tokenizer": byte_level},
+               {"pre_tokenizer": plain},
+               {"pre_tokenizer": {**plain, "add_prefix_space": True}}]
+    patterns = [{"Regex": "\\s+"}, {"Regex": "[^\\s\\p{L}]+|\\p{Lu}"}, {"String": " "}, {"String": "."},
+                {"Regex": "\\d{1,2}"}, {"Regex": "(?=[A-Z])"}, {"Regex": "x*"}]
+    for i, pattern in enumerate(patterns):
+        for j, behavior in enumerate(["Removed", "Isolated", "MergedWithPrevious", "MergedWithNext",
+                                      "Contiguous"]):
+            split = {"type": "Split", "pattern": pattern, "behavior": behavior, "invert": (i + j) % 2 == 1}
+            last = byte_level if j == 1 else plain
+            changes.append({"pre_tokenizer": {"type": "Sequence", "pretokenizers": [split, last]}})
+    for individual in (False, True):
+        digits = {"type": "Digits", "individual_digits": individual}
+        changes.append({"pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+            digits, {"type": "Sequence", "pretokenizers": [byte_level]}]}})
+    end = {"SpecialToken": {"id": "<|endoftext|>", "type_id": 0}}
+    changes.append({"post_processor": {
+        "type": "TemplateProcessing", "single": [end, {"Sequence": {"id": "A", "type_id": 0}}, end],
+        "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
+        "special_tokens": {"<|endoftext|>": {"id": "<|endoftext|>", "ids": [0, 5],
+                                             "tokens": ["<|endoftext|>", "x"]}}}})
+    result = []
+    for change in changes:
+        tokenizer = Tokenizer.from_str(json.dumps({**gpt2, **change}))
+        ids = [i for text in texts for i in tokenizer.encode(text).ids + [-1 % 2**31]]
+        result.append({"change": change, "count": len(ids), "fnv1a": f"{fnv1a(ids):016x}"})
+    return result
+
+
+def make_corpus(folder, tokenizer):
+    """A small C4 and the token windows that the original's sampling takes from it."""
+    rng = random.Random(3)
+    lines = training_text()
+    documents = []
+    for _ in range(60):
+        start = rng.randrange(len(lines) - 100)
+        documents.append(" ".join(lines[start:start + rng.choice((0, 1, 2, 5, 9, 30))]))
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "c4-sample.jsonl").write_text("".join(
+        json.dumps({"url": "none", "text": text}, ensure_ascii=i % 2 == 0) + "\n"
+        for i, text in enumerate(documents)))
+
+    def draw(seed, count, length):
+        random.seed(seed)
+        windows = []
+        for _ in range(count):
+            while True:
+                ids = tokenizer.encode(documents[random.randint(0, len(documents) - 1)]).ids
+                if len(ids) > length:
+                    break
+            start = random.randint(0, len(ids) - length - 1)
+            windows.append(ids[start:start + length])
+        return windows
+
+    def draw_joined(seed, count, length):
+        random.seed(seed)
+        ids = tokenizer.encode("\n\n".join(documents)).ids
+        starts = [random.randint(0, len(ids) - length - 1) for _ in range(count)]
+        return [ids[start:start + length] for start in starts]
+
+    def consecutive(ids, length):
+        return [ids[i:i + length] for i in range(0, len(ids) - length + 1, length)]
+
+    joined = consecutive(tokenizer.encode("\n\n".join(documents)).ids, 64)
+    spaced = consecutive(tokenizer.encode(" ".join(documents)).ids, 32)
+    row = consecutive([i for text in documents for i in tokenizer.encode(text).ids], 50)
+    cases = {"c4 evaluation 64": draw(0, 256, 64), "c4 calibration 40 seed 7": draw(7, 20, 40),
+             "joined evaluation 64": joined, "c4-new evaluation 32": spaced, "path calibration 50": row,
+             "joined calibration 40 seed 7": draw_joined(7, 20, 40)}
+    write_json(folder.parent / "windows.json", {
+        name: {"count": len(windows), "fnv1a": f"{fnv1a([i for w in windows for i in w]):016x}"}
+        for name, windows in cases.items()})
+
+
+def make_sentencepiece(folder):
+    """LLaMA: byte fallback, identity normalization, digits split, all white space kept."""
+    model = io.BytesIO()  # a file would leave its path in the model
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter([line.replace("\n", " ") for line in training_text()]), model_writer=model,
+        vocab_size=900, model_type="bpe", byte_fallback=True, split_digits=True,
+        normalization_rule_name="identity", remove_extra_whitespaces=False,
+        allow_whitespace_only_pieces=True, num_threads=1, character_coverage=0.995, minloglevel=2)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "tokenizer.model").write_bytes(model.getvalue())
+    write_json(folder / "tokenizer_config.json", {
+        "tokenizer_class": "LlamaTokenizer", "add_bos_token": True, "add_eos_token": False,
+        "bos_token": {"__type": "AddedToken", "content": "<s>"},
+        "eos_token": {"__type": "AddedToken", "content": "</s>"},
+        "unk_token": {"__type": "AddedToken", "content": "<unk>"}})
+    return LlamaTokenizer(str(folder / "tokenizer.model"), legacy=True)
+
+
+def summary(lists):
+    """Count and hash of all ids, each list closed by 2**31 - 1."""
+    ids = [i for one in lists for i in one + [2**31 - 1]]
+    return {"count": len(ids), "fnv1a": f"{fnv1a(ids):016x}"}
+
+
+def make_vocab_merges(gpt2, texts):
+    """OPT: GPT-2's tokenizer from vocab.json and merges.txt, here those of the file above, with BOS."""
+    with tempfile.TemporaryDirectory() as scratch:
+        vocab, merges = pathlib.Path(scratch) / "vocab.json", pathlib.Path(scratch) / "merges.txt"
+        vocab.write_text(json.dumps(gpt2["model"]["vocab"]))
+        merges.write_text("\n".join(["#version: 0.2"] + gpt2["model"]["merges"]) + "\n")
+        tokenizer = GPT2Tokenizer(str(vocab), str(merges), add_bos_token=True)
+        return summary([tokenizer(text)["input_ids"] for text in texts])
+
+
+def make_real(data):
+    """What the real tokenizers make of real text. DATA/models/MODEL, DATA/wikitext-2/test.txt, DATA/c4."""
+    wikitext = (data / "wikitext-2" / "test.txt").read_bytes().decode()
+    c4 = [json.loads(line)["text"] for path in sorted((data / "c4").glob("*.jsonl"))
+          for line in path.read_bytes().decode().split("\n") if line]
+    result = {}
+    for name, load in (
+            ("llama-2-7b", lambda folder: LlamaTokenizer.from_pretrained(folder, legacy=True)),
+            ("opt-1.3b", GPT2Tokenizer.from_pretrained),
+            ("smollm2-135m", lambda folder: Tokenizer.from_file(str(folder / "tokenizer.json")))):
+        tokenizer = load(data / "models" / name)
+        encode = ((lambda text: tokenizer.encode(text).ids) if isinstance(tokenizer, Tokenizer) else
+                  (lambda text: tokenizer(text)["input_ids"]))
+        result[name] = {"wikitext2": summary([encode(wikitext)]), "c4": summary([encode(t) for t in c4])}
+    write_json(OUT / "real.json", result)
+
+
+def main():
+    texts = NASTY + fuzz_texts(300) + LONG
+    write_json(OUT / "texts.json", texts)
+    texts = [expand(text) for text in texts]
+    for name, make in (("gpt2", make_gpt2), ("llama3", make_llama3), ("smollm", make_smollm)):
+        value, config = make()
+        write_json(OUT / name / "tokenizer.json", value)
+        write_json(OUT / name / "tokenizer_config.json", config)
+        tokenizer = Tokenizer.from_file(str(OUT / name / "tokenizer.json"))
+        encoded = [tokenizer.encode(text).ids for text in texts]
+        write_json(OUT / name / "ids.json", [digest(ids) for ids in encoded])
+        decoded = [tokenizer.decode(ids, skip_special_tokens=False) for ids in encoded]
+        write_json(OUT / name / "decoded.json", {
+            str(i): text for i, text in enumerate(decoded) if text != texts[i] and len(text) <= 400})
+        if name == "gpt2":
+            short = [text for text in texts if len(text) <= 400]
+            write_json(OUT / "variants.json", make_variants(value, short))
+            make_corpus(OUT / "c4", tokenizer)
+            write_json(OUT / "vocab_merges.json", make_vocab_merges(value, short))
+    tokenizer = make_sentencepiece(OUT / "llama")
+    write_json(OUT / "llama" / "ids.json", [digest(tokenizer(text)["input_ids"]) for text in texts])
+    tokenizer = LlamaTokenizer(str(OUT / "llama" / "tokenizer.model"), legacy=False)
+    write_json(OUT / "llama" / "not_legacy.json", summary([tokenizer(text)["input_ids"] for text in short]))
+    if len(sys.argv) > 1:
+        make_real(pathlib.Path(sys.argv[1]))
+
+
+if __name__ == "__main__":
+    main()

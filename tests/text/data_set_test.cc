@@ -1,0 +1,96 @@
+#include "sq/text/data_set.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "tests/support/error_message.h"
+
+namespace sq {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+namespace fs = std::filesystem;
+
+class DataSetTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (const char* dir = std::getenv("SQ_DATA_DIR")) outside_ = dir;
+    unsetenv("SQ_DATA_DIR");
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+  }
+  void TearDown() override {
+    if (!outside_.empty()) setenv("SQ_DATA_DIR", outside_.c_str(), 1);
+  }
+  void Write(const std::string& name, const std::string& bytes) {
+    fs::create_directories(fs::path(folder_ + "/" + name).parent_path());
+    std::ofstream(folder_ + "/" + name, std::ios::binary) << bytes;
+  }
+  std::vector<std::string> Read(const std::string& name, Purpose purpose) {
+    return ReadRows(*FindDataSet(name, purpose), folder_).rows;
+  }
+
+  const std::string folder_ = SQ_TEST_SCRATCH "/data_set_test";
+  std::string outside_;  // SQ_DATA_DIR as it was
+};
+
+TEST_F(DataSetTest, KnowsTheNamesOfEachPurpose) {
+  EXPECT_EQ(DataSetNames(Purpose::kEvaluation), "wikitext2, c4, c4-new, ptb, ptb-new");
+  EXPECT_EQ(DataSetNames(Purpose::kCalibration), "c4, wikitext2, ptb");
+  EXPECT_EQ(FindDataSet("c4-new", Purpose::kCalibration), nullptr);
+}
+
+TEST_F(DataSetTest, WikiTextRowsAreThoseOfTheLoader) {
+  Write("wikitext-2-raw/wiki.test.raw", " \n = Title = \n \n Text one . \r\n\u3000\nlast");
+  EXPECT_THAT(Read("wikitext2", Purpose::kEvaluation),
+              ElementsAre("", " = Title = \n", "", " Text one . \n", "", "last"));
+}
+
+TEST_F(DataSetTest, JoinedTextStaysAsItStands) {
+  Write("wikitext-2/test.txt", "\n\n = Title = \n\n\n\n\n");
+  EXPECT_THAT(Read("wikitext2", Purpose::kEvaluation), ElementsAre("\n\n = Title = \n\n\n\n\n"));
+}
+
+TEST_F(DataSetTest, PennTreebankRowsAreStripped) {
+  Write("ptb/ptb.valid.txt", " a b \n c\n");
+  EXPECT_THAT(Read("ptb", Purpose::kEvaluation), ElementsAre("a b", "c"));
+}
+
+TEST_F(DataSetTest, AFolderOfC4IsTakenUnlessItHoldsShards) {
+  Write("c4/a.jsonl", "{\"text\": \"x\"}");
+  EXPECT_THAT(Read("c4", Purpose::kEvaluation), ElementsAre("x"));
+  Write("c4/c4-train.00000-of-01024.json", "{\"text\": \"y\"}");
+  EXPECT_THAT(Read("c4", Purpose::kCalibration), ElementsAre("y"));
+  EXPECT_THAT(test::MessageOf([&] { Read("c4", Purpose::kEvaluation); }),
+              StartsWith("data set c4: not found in " + folder_));
+}
+
+TEST_F(DataSetTest, FirstRowsOnlyWhereTheProtocolSaysSo) {
+  std::string lines;
+  for (int i = 0; i < 1200; ++i) lines += "{\"text\": \"x\"}\n";
+  Write("c4/a.jsonl", lines);
+  EXPECT_EQ(Read("c4-new", Purpose::kEvaluation).size(), 1100u);
+  EXPECT_EQ(Read("c4", Purpose::kEvaluation).size(), 1200u);
+}
+
+TEST_F(DataSetTest, SaysWhereItLooked) {
+  EXPECT_EQ(
+      test::MessageOf([&] { Read("ptb", Purpose::kEvaluation); }),
+      "data set ptb: not found in " + folder_ + "; looked for ptb/ptb.valid.txt, ptb.valid.txt");
+  const auto read_without_folder = [] { ReadRows(*FindDataSet("ptb", Purpose::kEvaluation), ""); };
+  EXPECT_THAT(test::MessageOf(read_without_folder), HasSubstr("--data-dir"));
+  setenv("SQ_DATA_DIR", folder_.c_str(), 1);
+  EXPECT_THAT(test::MessageOf(read_without_folder), HasSubstr("not found in " + folder_));
+  setenv("SQ_DATA_DIR", (folder_ + "/none").c_str(), 1);
+  EXPECT_EQ(test::MessageOf(read_without_folder), folder_ + "/none: not a folder");
+  unsetenv("SQ_DATA_DIR");
+}
+
+}  // namespace
+}  // namespace sq

@@ -1,0 +1,162 @@
+#include "sq/text/tokenizer_json.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "tests/support/error_message.h"
+#include "tests/support/golden_text.h"
+
+namespace sq {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+using Json = nlohmann::json;
+
+const Json& Gpt2() {
+  static const Json file = ReadJsonFile(test::GoldenText("gpt2/tokenizer.json"));
+  return file;
+}
+
+std::unique_ptr<Tokenizer> Load(const Json& file) {
+  return MakeByteLevelTokenizer(ParseTokenizerJson(file, "t.json"), {}, "t.json");
+}
+
+TEST(TokenizerJson, VariantsEncodeAsHuggingFaceDoes) {
+  const std::vector<std::string> texts = test::ShortGoldenTexts();
+  for (const Json& variant : ReadJsonFile(test::GoldenText("variants.json"))) {
+    Json file = Gpt2();
+    file.update(variant["change"]);
+    nlohmann::json found = test::Summary(*Load(file), texts);
+    found["change"] = variant["change"];
+    EXPECT_EQ(found, variant);
+  }
+}
+
+TEST(TokenizerJson, TellsByteLevelFilesFromOthers) {
+  EXPECT_TRUE(IsByteLevel(Gpt2()));
+  EXPECT_TRUE(IsByteLevel(ReadJsonFile(test::GoldenText("llama3/tokenizer.json"))));
+  EXPECT_FALSE(
+      IsByteLevel(Json::parse(R"({"pre_tokenizer": null, "decoder": {"type": "Sequence"}})")));
+  EXPECT_FALSE(IsByteLevel(Json::parse(R"({"pre_tokenizer": {"type": 3}, "decoder": [1]})")));
+  EXPECT_FALSE(IsByteLevel(Json::parse("[]")));
+}
+
+// A change to a good file, as a JSON pointer and the value to put there, and what the error names.
+struct Damage {
+  const char* pointer;
+  const char* value;
+  const char* message;
+};
+
+const std::vector<Damage> kDamages = {
+    {"", "[]", "t.json: expected an object, found an array"},
+    {"", "{}", "t.json: pre_tokenizer: without ByteLevel"},
+    {"/extra", "1", "t.json: option \"extra\""},
+    {"/normalizer", R"({"type": "NFKC"})", "t.json: normalizer: type NFKC"},
+    {"/normalizer", R"({"type": "Sequence", "normalizers": [{"type": "Lowercase"}]})",
+     "t.json: normalizer: type Lowercase"},
+    {"/normalizer", R"({"type": "Sequence"})", "t.json: normalizer: no \"normalizers\""},
+    {"/normalizer", "3", "t.json: normalizer: expected an object"},
+    {"/pre_tokenizer", "null", "t.json: pre_tokenizer: without ByteLevel"},
+    {"/pre_tokenizer", R"({"type": "Metaspace"})", "t.json: pre_tokenizer: type Metaspace"},
+    {"/pre_tokenizer", R"({"type": "Sequence", "pretokenizers": 7})",
+     "\"pretokenizers\": expected an array"},
+    {"/pre_tokenizer/use_regex", "3", "ByteLevel: \"use_regex\": expected true or false"},
+    {"/pre_tokenizer/other", "3", "ByteLevel: option \"other\""},
+    {"/pre_tokenizer",
+     R"({"type": "Sequence", "pretokenizers": [{"type": "ByteLevel", "add_prefix_space": false},
+                                               {"type": "Digits", "individual_digits": true}]})",
+     "pre_tokenizer: a step after ByteLevel"},
+    {"/pre_tokenizer", R"({"type": "Split", "pattern": {"Regex": "\\w"}, "behavior": "Isolated"})",
+     "pre_tokenizer: Split: regular expression: escape \\w"},
+    {"/pre_tokenizer", R"({"type": "Split", "pattern": {"Regex": "("}, "behavior": "Isolated"})",
+     "pre_tokenizer: Split: regular expression: "},
+    {"/pre_tokenizer", R"({"type": "Split", "pattern": {"Regex": "a"}, "behavior": "Odd"})",
+     "\"behavior\": Odd"},
+    {"/pre_tokenizer", R"({"type": "Split", "pattern": {}, "behavior": "Isolated"})",
+     "either \"Regex\" or"},
+    {"/pre_tokenizer", R"({"type": "Split", "pattern": "a", "behavior": "Isolated"})",
+     "pattern: expected an object"},
+    {"/pre_tokenizer", R"({"type": "Split", "pattern": {"String": ""}, "behavior": "Isolated"})",
+     "empty pattern"},
+    {"/decoder", "null", "t.json: decoder: expected one, ByteLevel, found 0"},
+    {"/decoder", R"({"type": "WordPiece"})", "t.json: decoder: type WordPiece"},
+    {"/model", "null", "t.json: model: expected an object"},
+    {"/model/type", "\"Unigram\"", "t.json: model: type Unigram"},
+    {"/model/dropout", "0.1", "model: \"dropout\""},
+    {"/model/byte_fallback", "true", "model: \"byte_fallback\""},
+    {"/model/end_of_word_suffix", "\"</w>\"", "model: \"end_of_word_suffix\""},
+    {"/model/continuing_subword_prefix", "\"##\"", "model: \"continuing_subword_prefix\""},
+    {"/model/unk_token", "\"nowhere\"", "model: unk_token nowhere"},
+    {"/model/new_option", "true", "model: option \"new_option\""},
+    {"/model/vocab", "[]", "model: \"vocab\": expected an object"},
+    {"/model/vocab/!", "-1", "model: token !: expected an id"},
+    {"/model/vocab/!", "2147483648", "model: token !: expected an id"},
+    {"/model/vocab/!", "1.5", "model: token !: expected an id"},
+    {"/model/vocab/!", "\"x\"", "model: token !: expected an id"},
+    {"/model/vocab/!", "3", "t.json: two tokens have id 3"},
+    {"/model/merges", "{}", "model: \"merges\": expected an array"},
+    {"/model/merges/0", "\"ab\"", "model: merge 0: expected two tokens"},
+    {"/model/merges/0", "\"a b c\"", "model: merge 0: expected two tokens"},
+    {"/model/merges/0", "[\"a\"]", "model: merge 0: expected two tokens"},
+    {"/model/merges/0", "[1, 2]", "model: merge 0: expected two tokens"},
+    {"/model/merges/3", "\"qqq z\"", "merge 3 (qqq z): token qqq is not in the vocabulary"},
+    {"/added_tokens", "{}", "added_tokens: expected an array"},
+    {"/added_tokens/0", "7", "added_tokens: expected an object"},
+    {"/added_tokens/0/content", "7", "added_tokens: \"content\": expected a string"},
+    {"/added_tokens/0/id", "7", "added_tokens: <|endoftext|> has id 7, expected 0"},
+    {"/added_tokens/1/id", "9999", "has id 9999, expected 800"},
+    {"/added_tokens/1/lstrip", "null", ""},
+    {"/added_tokens/1/odd", "1", "added_tokens: option \"odd\""},
+    {"/post_processor", R"({"type": "RobertaProcessing"})",
+     "post_processor: type RobertaProcessing"},
+    {"/post_processor", R"({"type": "TemplateProcessing", "single": [], "special_tokens": {}})",
+     "TemplateProcessing: \"single\" without the text"},
+    {"/post_processor", R"({"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "x"}}],
+                            "special_tokens": {}})",
+     "TemplateProcessing: no \"x\""},
+    {"/post_processor", R"({"type": "TemplateProcessing", "single": [{"Sequence": {"id": "B"}}],
+                            "special_tokens": {}})",
+     "\"single\" with more than the one text"},
+    {"/post_processor", R"({"type": "TemplateProcessing", "single": ["A"], "special_tokens": {}})",
+     "\"single\": expected a piece"},
+    {"/post_processor", R"({"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "x"}},
+                            {"Sequence": {"id": "A"}}], "special_tokens": {"x": {"ids": [123456]}}})",
+     "post_processor: no token has id 123456"},
+};
+
+TEST(TokenizerJson, NamesTheComponentThatIsDamagedOrUnknown) {
+  for (const Damage& damage : kDamages) {
+    Json file = Gpt2();
+    file[Json::json_pointer(damage.pointer)] = Json::parse(damage.value);
+    const std::string message = test::MessageOf([&] { Load(file); });
+    EXPECT_THAT(message, HasSubstr(damage.message)) << damage.pointer << " = " << damage.value;
+    EXPECT_THAT(message, Not(HasSubstr("\n"))) << damage.pointer;
+    EXPECT_THAT(message + "t.json: ", StartsWith("t.json: ")) << damage.pointer;
+  }
+}
+
+TEST(TokenizerJson, SurvivesTruncationAnywhere) {
+  const std::string text = Gpt2().dump();
+  for (size_t size = 0; size < text.size(); size += 97) {
+    const std::string message = test::MessageOf([&] { ParseJson(text.substr(0, size), "t.json"); });
+    EXPECT_THAT(message, StartsWith("t.json: not valid JSON at byte ")) << size;
+  }
+}
+
+TEST(TokenizerJson, ReadsBothSpellingsOfMerges) {
+  Json file = Gpt2();
+  const auto before = Load(file)->Encode("The model doesn't read");
+  for (Json& merge : file["model"]["merges"]) {
+    const std::string text = merge;
+    merge = {text.substr(0, text.find(' ')), text.substr(text.find(' ') + 1)};
+  }
+  EXPECT_EQ(Load(file)->Encode("The model doesn't read"), before);
+}
+
+}  // namespace
+}  // namespace sq

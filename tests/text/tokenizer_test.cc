@@ -1,0 +1,180 @@
+// Whole tokenizers against what Hugging Face's libraries answered: see tests/golden/text/README.md.
+#include "sq/text/tokenizer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "sq/text/documents.h"
+#include "tests/support/error_message.h"
+#include "tests/support/golden_text.h"
+
+namespace sq {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+class GoldenTokenizer : public ::testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Models, GoldenTokenizer,
+                         ::testing::Values("gpt2", "llama3", "smollm", "llama"),
+                         [](const auto& info) { return info.param; });
+
+TEST_P(GoldenTokenizer, EncodesAsHuggingFaceDoes) {
+  const std::string folder = GetParam();
+  const auto tokenizer = LoadTokenizer(test::GoldenText(folder));
+  const std::vector<std::string> texts = test::GoldenTexts();
+  const nlohmann::json expected = ReadJsonFile(test::GoldenText(folder + "/ids.json"));
+  ASSERT_EQ(texts.size(), expected.size());
+  for (size_t i = 0; i < texts.size(); ++i) {
+    const std::vector<int32_t> ids = tokenizer->Encode(texts[i]);
+    EXPECT_EQ(test::Digest(ids), expected[i]) << "text " << i << ": " << texts[i].substr(0, 100);
+    for (const int32_t id : ids) ASSERT_LT(id, tokenizer->VocabularySize());
+  }
+}
+
+TEST_P(GoldenTokenizer, DecodesAsHuggingFaceDoes) {
+  const std::string path = test::GoldenText(GetParam() + std::string("/decoded.json"));
+  if (!std::filesystem::exists(path)) GTEST_SKIP() << "no expected values for this model";
+  const auto tokenizer = LoadTokenizer(test::GoldenText(GetParam()));
+  const nlohmann::json differing = ReadJsonFile(path);
+  const std::vector<std::string> texts = test::GoldenTexts();
+  for (size_t i = 0; i < texts.size(); ++i) {
+    if (texts[i].size() > 100) continue;
+    EXPECT_EQ(tokenizer->Decode(tokenizer->Encode(texts[i])),
+              differing.value(std::to_string(i), texts[i]))
+        << i;
+  }
+}
+
+TEST_P(GoldenTokenizer, InvalidUtf8CountsAsReplacementCharacters) {
+  const auto tokenizer = LoadTokenizer(test::GoldenText(GetParam()));
+  EXPECT_EQ(tokenizer->Encode("a\xff z\xe2\x82"), tokenizer->Encode("a\ufffd z\ufffd"));
+}
+
+TEST_P(GoldenTokenizer, SpecialTokensCanBeLeftOut) {
+  const auto tokenizer = LoadTokenizer(test::GoldenText(GetParam()));
+  EncodeOptions bare;
+  bare.add_special_tokens = false;
+  EXPECT_TRUE(tokenizer->Encode("", bare).empty());
+  const bool has_bos = std::string(GetParam()).rfind("llama", 0) == 0;
+  std::vector<int32_t> expected = tokenizer->Encode("the model", bare);
+  if (has_bos) expected.insert(expected.begin(), tokenizer->BosId().value());
+  EXPECT_EQ(tokenizer->Encode("the model"), expected);
+  EXPECT_EQ(tokenizer->Decode(tokenizer->Encode("the model"), /*skip_special_tokens=*/true),
+            "the model");
+}
+
+TEST_P(GoldenTokenizer, DecodeRefusesUnknownIds) {
+  const auto tokenizer = LoadTokenizer(test::GoldenText(GetParam()));
+  for (const int64_t id : {int64_t{-1}, tokenizer->VocabularySize()}) {
+    EXPECT_THAT(test::MessageOf([&] { tokenizer->Decode({static_cast<int32_t>(id)}); }),
+                HasSubstr("no token has id " + std::to_string(id)));
+  }
+}
+
+TEST(LoadTokenizer, NamesBosAndEos) {
+  const auto llama3 = LoadTokenizer(test::GoldenText("llama3"));
+  EXPECT_EQ(llama3->Decode({llama3->BosId().value(), llama3->EosId().value()}),
+            "<|begin_of_text|><|end_of_text|>");
+  const auto gpt2 = LoadTokenizer(test::GoldenText("gpt2"));
+  EXPECT_FALSE(gpt2->BosId() || gpt2->EosId());
+  const auto llama = LoadTokenizer(test::GoldenText("llama"));
+  EXPECT_EQ(llama->BosId(), 1);
+  EXPECT_EQ(llama->EosId(), 2);
+}
+
+// Real tokenizers on real text, where SQ_DATA_DIR has both.
+class RealTokenizer : public ::testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Models, RealTokenizer,
+                         ::testing::Values("llama-2-7b", "opt-1.3b", "smollm2-135m"),
+                         [](const auto& info) {
+                           std::string name = info.param;
+                           std::replace_if(
+                               name.begin(), name.end(), [](char c) { return !std::isalnum(c); },
+                               '_');
+                           return name;
+                         });
+
+TEST_P(RealTokenizer, EncodesAsHuggingFaceDoes) {
+  const char* data = std::getenv("SQ_DATA_DIR");
+  if (data == nullptr) GTEST_SKIP() << "SQ_DATA_DIR is not set";
+  const std::string model = data + std::string("/models/") + GetParam();
+  if (!std::filesystem::exists(model)) GTEST_SKIP() << "no " << model;
+  const auto tokenizer = LoadTokenizer(model);
+  const nlohmann::json expected = ReadJsonFile(test::GoldenText("real.json"))[GetParam()];
+  for (const auto& [name, place] :
+       {std::pair("wikitext2", "/wikitext-2/test.txt"), std::pair("c4", "/c4")}) {
+    const std::string path = data + std::string(place);
+    if (!std::filesystem::exists(path)) continue;
+    EXPECT_EQ(test::Summary(*tokenizer, ReadDocuments(path)), expected[name]) << name;
+  }
+}
+
+class ModelFolder : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = SQ_TEST_SCRATCH "/tokenizer_test_" +
+              std::string(::testing::UnitTest::GetInstance()->current_test_info()->name());
+    std::filesystem::remove_all(folder_);
+    std::filesystem::create_directories(folder_);
+  }
+  void Write(const std::string& name, const std::string& bytes) {
+    std::ofstream(folder_ + "/" + name) << bytes;
+  }
+  void CopyGolden(const std::string& name) {
+    std::filesystem::copy(test::GoldenText(name), folder_,
+                          std::filesystem::copy_options::overwrite_existing);
+  }
+  std::string Message() {
+    return test::MessageOf([&] { LoadTokenizer(folder_); });
+  }
+
+  std::string folder_;
+};
+
+TEST_F(ModelFolder, TokenizerConfigDecidesOnBosAndEos) {
+  CopyGolden("llama3/tokenizer.json");
+  const std::string tokens = R"("bos_token": "<|begin_of_text|>", "eos_token": "<|end_of_text|>")";
+  Write("tokenizer_config.json",
+        "{" + tokens + R"(, "add_bos_token": false, "add_eos_token": true})");
+  const auto tokenizer = LoadTokenizer(folder_);
+  EXPECT_EQ(tokenizer->Encode(""), std::vector<int32_t>{tokenizer->EosId().value()});
+}
+
+TEST_F(ModelFolder, SentencePieceStandsInForOtherTokenizerJson) {
+  CopyGolden("llama/tokenizer.model");
+  Write("tokenizer.json",
+        R"({"pre_tokenizer": null, "decoder": {"type": "Sequence", "decoders": []}})");
+  EXPECT_EQ(LoadTokenizer(folder_)->Encode("the model"),
+            LoadTokenizer(test::GoldenText("llama"))->Encode("the model"));
+  std::filesystem::remove(folder_ + "/tokenizer.model");
+  EXPECT_THAT(Message(), StartsWith(folder_ + "/tokenizer.json: pre_tokenizer: without ByteLevel"));
+}
+
+TEST_F(ModelFolder, NamesWhatIsMissingOrDamaged) {
+  EXPECT_EQ(
+      Message(),
+      folder_ +
+          ": no tokenizer.json, tokenizer.model, or vocab.json and merges.txt in this folder");
+  Write("tokenizer.model", "not a model");
+  EXPECT_THAT(Message(), StartsWith(folder_ + "/tokenizer.model: not a SentencePiece model"));
+  Write("tokenizer.model", "");
+  EXPECT_THAT(Message(), StartsWith(folder_ + "/tokenizer.model: not a SentencePiece model"));
+  Write("tokenizer.json", "{\"model\":");
+  EXPECT_THAT(Message(), StartsWith(folder_ + "/tokenizer.json: not valid JSON at byte 10"));
+  CopyGolden("gpt2/tokenizer.json");
+  EXPECT_EQ(Message(), "");
+  Write("tokenizer_config.json", "[]");
+  EXPECT_EQ(Message(), folder_ + "/tokenizer_config.json: expected an object, found an array");
+  EXPECT_EQ(test::MessageOf([&] { LoadTokenizer(folder_ + "/none"); }),
+            folder_ + "/none: not a folder");
+}
+
+}  // namespace
+}  // namespace sq
