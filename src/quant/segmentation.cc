@@ -87,6 +87,33 @@ double Search(const Boundaries& boundaries, int64_t k, double second_moment, dou
   return fee;
 }
 
+// At most `coarse` runs of points, at equal steps of rank plus value: between boundaries equally
+// many points apart the sparse tails, whose clusters are short, would go unseen. So placed, 8
+// boundaries a cluster tell the fee to within 1 %, by rank alone 13 to 19 %; a fee that gives k
+// lies in a range of 20 % (k = 16) to 50 % (k = 8).
+Boundaries CoarseBoundaries(const WeightedPoints& points, int64_t coarse,
+                            SegmentationWorkspace& workspace) {
+  const int64_t count = points.Count();
+  workspace.coarse_mass.assign(1, 0);
+  workspace.coarse_moment.assign(1, 0);
+  const double first = points.value.front();
+  const double half = 0.5 * static_cast<double>(coarse);
+  const double per_rank = half / static_cast<double>(count);
+  const double per_value = half / (points.value.back() - first);
+  double next = 1;
+  for (int64_t i = 1; i < count; ++i) {
+    const double at = static_cast<double>(i) * per_rank + (points.value[i] - first) * per_value;
+    if (at < next) continue;
+    workspace.coarse_mass.push_back(points.mass_to[i]);
+    workspace.coarse_moment.push_back(points.moment_to[i]);
+    next = std::floor(at) + 1;
+  }
+  workspace.coarse_mass.push_back(points.mass_to[count]);
+  workspace.coarse_moment.push_back(points.moment_to[count]);
+  return {workspace.coarse_mass.data(), workspace.coarse_moment.data(),
+          static_cast<int64_t>(workspace.coarse_mass.size()) - 1};
+}
+
 }  // namespace
 
 void OptimalSegments(const WeightedPoints& points, int k, SegmentationWorkspace& workspace,
@@ -103,16 +130,12 @@ void OptimalSegments(const WeightedPoints& points, int k, SegmentationWorkspace&
   double fee = 2 * points.second_moment / (static_cast<double>(k) * k * k);
   const int64_t coarse = kCoarsePerCluster * k;
   if (count >= 2 * coarse) {
-    workspace.coarse_mass.resize(coarse + 1);
-    workspace.coarse_moment.resize(coarse + 1);
-    for (int64_t i = 0; i <= coarse; ++i) {
-      workspace.coarse_mass[i] = points.mass_to[i * count / coarse];
-      workspace.coarse_moment[i] = points.moment_to[i * count / coarse];
+    const Boundaries sample = CoarseBoundaries(points, coarse, workspace);
+    if (sample.count > k) {
+      int64_t coarse_splices = 0;
+      fee = Search(sample, k, points.second_moment, fee, workspace, local.coarse_passes,
+                   coarse_splices);
     }
-    const Boundaries sample{workspace.coarse_mass.data(), workspace.coarse_moment.data(), coarse};
-    fee =
-        Search(sample, k, points.second_moment, fee, workspace, local.coarse_passes, local.splices);
-    local.splices = 0;  // only those over all points are told
   }
   const Boundaries all{points.mass_to.data(), points.moment_to.data(), count};
   Search(all, k, points.second_moment, fee, workspace, local.passes, local.splices);
