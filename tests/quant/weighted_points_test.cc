@@ -72,8 +72,11 @@ TEST(WeightedPointsTest, SortsEveryFormat) {
 }
 
 TEST(WeightedPointsTest, PointsTooLightForTheSumShareTheNextOne) {
-  const WeightedPoints points = Points({{1, 2, 3, 4, 5}, {1e-10f, 1e20f, 1e-10f, 1e20f, 1e-10f}});
-  EXPECT_THAT(points.value, ElementsAre(1, 2, 4));
+  // Near 2^60 doubles are 256 apart: one 100 is lost, two are not.
+  const float heavy = std::ldexp(1.0f, 60);
+  const WeightedPoints points = Points({{1, 2, 3, 4, 5}, {heavy, 100, 100, heavy, 100}});
+  EXPECT_THAT(points.value, ElementsAre(1, 3, 4));
+  EXPECT_THAT(points.mass, ElementsAre(heavy, 200, heavy));
   for (int64_t i = 0; i < points.Count(); ++i) EXPECT_LT(points.mass_to[i], points.mass_to[i + 1]);
 }
 
