@@ -9,8 +9,11 @@
 namespace sq {
 namespace {
 
-constexpr int64_t kFirstBlock = 8;
-constexpr int64_t kLargestBlock = 64;
+// Tried on rows of 576 to 11008 weights: 128 instead of 256 costs 10 % at 11008; 3 or 4 blocks a
+// cluster instead of 2 cost 4 to 10 %. Two doubles to an instruction, the same loop otherwise,
+// gained 5 % at 576 and 15 % at 11008, four and eight no more: the division is what takes the time.
+constexpr int64_t kLargestBlock = 256;
+constexpr int64_t kBlocksPerCluster = 2;
 
 struct Pass {
   const double* mass;
@@ -19,12 +22,13 @@ struct Pass {
   int32_t* from;
   double fee;
 
+  // Gain less fees of the best clusters up to `begin` and one more from there.
   double Value(int64_t begin, double mass_end, double moment_end) const {
     const double moved = moment_end - moment[begin];
     return best[begin] + moved * moved / (mass_end - mass[begin]);
   }
 
-  // Settles column `end` with the beginnings low .. high, all of them known and below `end`.
+  // Settles column `end` with the beginnings low .. high, all of them settled and below `end`.
   void Scan(int64_t end, int64_t low, int64_t high) const {
     const double mass_end = mass[end], moment_end = moment[end];
     double most = Value(low, mass_end, moment_end);
@@ -39,8 +43,8 @@ struct Pass {
   }
 };
 
-// Settles the columns behind `last`, for the beginnings up to `last` alone, to last + block;
-// returns the last column that beginnings behind `last` leave as it is.
+// Settles the columns behind `last` up to block_end (at most `block` of them, a power of two) for
+// the beginnings up to `last`; returns the last column at which no later beginning is better.
 int64_t Advance(const Pass& pass, int64_t last, int64_t block_end, int64_t block) {
   pass.Scan(block_end, pass.from[last], last);
   for (int64_t stride = block / 2; stride > 0; stride /= 2) {
@@ -57,6 +61,14 @@ int64_t Advance(const Pass& pass, int64_t last, int64_t block_end, int64_t block
   return block_end;
 }
 
+// A power of two well below the length of the cluster that ends here, so that the next one hardly
+// begins inside the block.
+int64_t BlockSize(int64_t cluster, int64_t limit) {
+  int64_t block = 1;
+  while (block < limit && 2 * kBlocksPerCluster * block <= cluster) block *= 2;
+  return block;
+}
+
 }  // namespace
 
 void LeastWeightPass(const Boundaries& boundaries, double fee, LeastWeightWorkspace& workspace,
@@ -71,12 +83,12 @@ void LeastWeightPass(const Boundaries& boundaries, double fee, LeastWeightWorksp
                   fee};
   pass.best[0] = 0;
   pass.from[0] = 0;
-  int64_t block = kFirstBlock;
+  int64_t limit = kLargestBlock;
   for (int64_t last = 0; last < count;) {
+    const int64_t block = BlockSize(last - pass.from[last], limit);
     const int64_t block_end = std::min(last + block, count);
     const int64_t settled = Advance(pass, last, block_end, block);
-    block =
-        settled < block_end ? std::max<int64_t>(1, block / 2) : std::min(kLargestBlock, 2 * block);
+    limit = settled < block_end ? std::max<int64_t>(1, block / 2) : kLargestBlock;
     last = settled;
   }
   cuts.clear();

@@ -16,20 +16,34 @@ namespace {
 // 32-bit keys take three passes and those of fp16 weights (19 bits that differ at most) two.
 constexpr int kMaxDigitBits = 11;
 
-// Unsigned keys in the order of the floats.
-uint32_t KeyOf(float weight) {
-  weight += 0.0f;  // -0 becomes +0
+uint32_t BitsOf(float value) {
   uint32_t bits;
-  std::memcpy(&bits, &weight, sizeof bits);
-  return bits ^ ((bits >> 31) != 0 ? 0xffffffffu : 0x80000000u);
+  std::memcpy(&bits, &value, sizeof bits);
+  return bits;
 }
 
-float WeightOf(uint32_t key) {
-  const uint32_t bits = key ^ ((key >> 31) != 0 ? 0x80000000u : 0xffffffffu);
-  float weight;
-  std::memcpy(&weight, &bits, sizeof weight);
-  return weight;
+float FloatOf(uint32_t bits) {
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
 }
+
+// A weight's key, an unsigned number in the order of the floats, and below it its sensitivity: what
+// belongs together is sorted together. Magnitudes are negated rather than inverted, so that the low
+// bits that weights from a shorter format leave 0 are 0 in all keys, and -0 has the key of +0.
+uint64_t WordOf(float weight, float sensitivity) {
+  const uint32_t bits = BitsOf(weight);
+  const uint32_t magnitude = bits & 0x7fffffffu, sign = bits >> 31;
+  const uint32_t key = 0x80000000u + ((magnitude ^ (0u - sign)) + sign);
+  return static_cast<uint64_t>(key) << 32 | BitsOf(sensitivity);
+}
+
+float WeightOf(uint64_t word) {
+  const uint32_t key = static_cast<uint32_t>(word >> 32);
+  return FloatOf(key >= 0x80000000u ? key - 0x80000000u : 0x80000000u | (0x80000000u - key));
+}
+
+float SensitivityOf(uint64_t word) { return FloatOf(static_cast<uint32_t>(word)); }
 
 int BitWidth(uint32_t value) {
   int width = 0;
@@ -37,7 +51,7 @@ int BitWidth(uint32_t value) {
   return width;
 }
 
-// Sorts words by their upper half, equal ones by their lower half (they come in in that order).
+// Sorts words by their upper half; those with equal ones keep their order.
 void RadixSort(std::vector<uint64_t>& words, std::vector<uint64_t>& spare) {
   uint32_t least = 0xffffffffu, most = 0, differ = 0;
   const uint32_t first = static_cast<uint32_t>(words[0] >> 32);
@@ -59,7 +73,7 @@ void RadixSort(std::vector<uint64_t>& words, std::vector<uint64_t>& spare) {
   std::array<uint32_t, 1 << kMaxDigitBits> begin;
   for (int pass = 0; pass < passes; ++pass) {
     const int shift = low_bit + pass * digit_bits;
-    const auto digit = [&](uint64_t word) {
+    const auto digit = [=](uint64_t word) {
       return ((static_cast<uint32_t>(word >> 32) - least) >> shift) & mask;
     };
     std::fill_n(begin.begin(), mask + 1, 0u);
@@ -70,65 +84,74 @@ void RadixSort(std::vector<uint64_t>& words, std::vector<uint64_t>& spare) {
       begin[d] = sum;
       sum += count;
     }
-    for (const uint64_t word : words) spare[begin[digit(word)]++] = word;
+    uint64_t* const to = spare.data();
+    for (const uint64_t word : words) to[begin[digit(word)]++] = word;
     words.swap(spare);
   }
 }
 
 // Runs of equal weights become one point.
-void Merge(const float* sensitivity, bool uniform, WeightedPoints& points) {
-  const std::vector<uint64_t>& words = points.words;
-  const size_t n = words.size();
+void Merge(WeightedPoints& points) {
+  const size_t n = points.words.size();
   points.value.resize(n);
   points.mass.resize(n);
-  size_t count = 0;
-  uint64_t last = ~uint64_t{0};  // equal to no key: those have 32 bits
-  for (const uint64_t word : words) {
-    const double mass = uniform ? 1.0 : sensitivity[word & 0xffffffffu];
-    if (word >> 32 == last) {
-      points.mass[count - 1] += mass;
-      continue;
+  double* const value = points.value.data();
+  double* const mass = points.mass.data();
+  const uint64_t* const words = points.words.data();
+  size_t at = 0;
+  value[0] = WeightOf(words[0]);
+  mass[0] = SensitivityOf(words[0]);
+  for (size_t i = 1; i < n; ++i) {
+    if (words[i] >> 32 == words[i - 1] >> 32) {
+      mass[at] += SensitivityOf(words[i]);
+    } else {
+      ++at;
+      value[at] = WeightOf(words[i]);
+      mass[at] = SensitivityOf(words[i]);
     }
-    last = word >> 32;
-    points.value[count] = WeightOf(static_cast<uint32_t>(last));
-    points.mass[count] = mass;
-    ++count;
   }
-  points.value.resize(count);
-  points.mass.resize(count);
+  points.value.resize(at + 1);
+  points.mass.resize(at + 1);
 }
 
 void SumUp(WeightedPoints& points) {
   const int64_t count = points.Count();
-  double mass = 0, weighted = 0;
-  for (int64_t i = 0; i < count; ++i) {
-    mass += points.mass[i];
-    weighted += points.mass[i] * points.value[i];
-  }
-  points.mean = weighted / mass;
-  points.second_moment = 0;
   points.mass_to.resize(count + 1);
   points.moment_to.resize(count + 1);
-  points.mass_to[0] = points.moment_to[0] = 0;
-  int64_t kept = 0;
-  double moment = 0;
-  double light_mass = 0;  // of points that waited for a neighbour
+  double* const value = points.value.data();
+  double* const mass = points.mass.data();
+  double* const mass_to = points.mass_to.data();
+  double* const moment_to = points.moment_to.data();
+  double total = 0, weighted = 0;
   for (int64_t i = 0; i < count; ++i) {
-    const double distance = points.value[i] - points.mean;
-    const double weighted_distance = points.mass[i] * distance;
-    moment += weighted_distance;
-    points.second_moment += weighted_distance * distance;
-    light_mass += points.mass[i];
-    const double mass_to = points.mass_to[kept] + light_mass;
-    if (mass_to == points.mass_to[kept]) continue;
-    points.value[kept] = points.value[i];
-    points.mass[kept] = light_mass;
-    light_mass = 0;
-    ++kept;
-    points.mass_to[kept] = mass_to;
-    points.moment_to[kept] = moment;
+    total += mass[i];
+    weighted += mass[i] * value[i];
   }
-  points.moment_to[kept] = moment;  // light points at the end join the last one
+  points.mean = weighted / total;
+  mass_to[0] = moment_to[0] = 0;
+  int64_t kept = 0;
+  double moment = 0, second_moment = 0, sum = 0;
+  double waiting = 0;  // mass of points too light for the sum
+  for (int64_t i = 0; i < count; ++i) {
+    const double distance = value[i] - points.mean;
+    const double weighted_distance = mass[i] * distance;
+    moment += weighted_distance;
+    second_moment += weighted_distance * distance;
+    const double own = mass[i] + waiting;
+    if (sum + own == sum) {
+      waiting = own;
+      continue;
+    }
+    sum += own;
+    waiting = 0;
+    value[kept] = value[i];
+    mass[kept] = own;
+    ++kept;
+    mass_to[kept] = sum;
+    moment_to[kept] = moment;
+  }
+  moment_to[kept] = moment;  // light points at the end join the last one
+  points.second_moment = second_moment;
   points.value.resize(kept);
   points.mass.resize(kept);
   points.mass_to.resize(kept + 1);
@@ -139,23 +162,20 @@ void SumUp(WeightedPoints& points) {
 
 void BuildWeightedPoints(const float* weights, const float* sensitivity, int64_t n,
                          WeightedPoints& points) {
-  SQ_DCHECK(n >= 1 && n < int64_t{0xffffffff});
+  SQ_DCHECK(n >= 1);
   points.words.resize(n);
+  uint64_t* const words = points.words.data();
   int64_t count = 0;
   for (int64_t i = 0; i < n; ++i) {
-    points.words[count] = static_cast<uint64_t>(KeyOf(weights[i])) << 32 | static_cast<uint64_t>(i);
+    words[count] = WordOf(weights[i], sensitivity[i]);
     count += sensitivity[i] > 0;
   }
-  const bool uniform = count == 0;
-  if (uniform) {
-    for (; count < n; ++count) {
-      points.words[count] =
-          static_cast<uint64_t>(KeyOf(weights[count])) << 32 | static_cast<uint64_t>(count);
-    }
+  if (count == 0) {
+    for (; count < n; ++count) words[count] = WordOf(weights[count], 1.0f);
   }
   points.words.resize(count);
   RadixSort(points.words, points.spare_words);
-  Merge(sensitivity, uniform, points);
+  Merge(points);
   SumUp(points);
 }
 

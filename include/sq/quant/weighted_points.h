@@ -19,7 +19,7 @@ struct WeightedPoints {
   double mean = 0;           // weighted
   double second_moment = 0;  // sum of mass * (value - mean)^2: the distortion of one cluster
 
-  std::vector<uint64_t> words, spare_words;  // scratch of the sort: key << 32 | position
+  std::vector<uint64_t> words, spare_words;  // scratch of the sort: key, then sensitivity
 
   int64_t Count() const { return static_cast<int64_t>(value.size()); }
 };
