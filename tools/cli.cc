@@ -1,9 +1,5 @@
 #include "tools/cli.h"
 
-#include <ATen/Parallel.h>
-#include <c10/util/Exception.h>
-#include <torch/headeronly/version.h>
-
 #include <cstdio>
 #include <exception>
 #include <new>
@@ -13,6 +9,7 @@
 #include "sq/base/log.h"
 #include "sq/base/parallel.h"
 #include "sq/base/process.h"
+#include "sq/model/runtime.h"
 
 namespace sq {
 namespace {
@@ -24,9 +21,7 @@ void SetUp(const CommonFlags& flags) {
               : flags.verbose ? LogLevel::kDebug
                               : LogLevel::kInfo);
   SetThreadCount(flags.threads);
-  // Work is split by samples, windows and rows, which gives the same sums on any number of threads; LibTorch's
-  // own threads would split sums.
-  at::set_num_threads(1);
+  SetUpLibTorch();
   CatchInterrupts();
 }
 
@@ -39,7 +34,7 @@ void AddCommonFlags(CLI::App& app, CommonFlags* flags) {
   app.add_flag("--quiet,-q", flags->quiet, "No log and no progress on stderr, warnings only");
   app.add_flag("--verbose,-v", flags->verbose, "More log on stderr");
   app.set_version_flag("--version", [] {
-    return StrCat("squeezellm ", Version(), ", LibTorch ", TORCH_VERSION, ", ", CpuText());
+    return StrCat("squeezellm ", Version(), ", LibTorch ", LibTorchVersion(), ", ", CpuText());
   });
 }
 
@@ -81,11 +76,10 @@ int RunTool(CLI::App& app, int argc, char** argv, const CommonFlags& flags,
     Complain(error.what());
   } catch (const std::bad_alloc&) {
     Complain("out of memory");
-  } catch (const c10::Error& error) {
-    const std::string text = error.what_without_backtrace();
-    Complain("LibTorch: " + text.substr(0, text.find('\n')));
   } catch (const std::exception& error) {
-    Complain(error.what());
+    // LibTorch's messages go on with a backtrace; the first line says what is wrong.
+    const std::string text = error.what();
+    Complain(text.substr(0, text.find('\n')));
   }
   return kExitFailed;
 }
