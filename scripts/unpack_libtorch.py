@@ -12,7 +12,6 @@ import zipfile
 WANTED = re.compile(
     r"torch/include/.*"
     r"|torch/lib/(libc10|libtorch_cpu)\.so"
-    r"|torch/lib/libgomp.*"
     r"|nvidia/cu13/lib/(libcudart|libcupti)\.so\.13"
     r"|torch-[^/]*/(LICENSE|NOTICE|licenses/.*)"
 )

@@ -150,8 +150,10 @@ void FisherPass::Backward(int64_t layer, std::array<at::Tensor, kProjections>* f
       };
       const at::Tensor out = DecoderForward(model_.config, weights, in.unsqueeze(0),
                                             rope_.First(in.size(0)), nullptr, watch);
+      // A copy: the hooks keep what they are given, and the last projection is given this very tensor, which
+      // is overwritten below.
       const auto gradients =
-          torch::autograd::grad({out}, {in}, {gradient.unsqueeze(0)});
+          torch::autograd::grad({out}, {in}, {gradient.unsqueeze(0).clone()});
       const c10::NoGradGuard no_grad;
       gradient.copy_(gradients[0]);
     });

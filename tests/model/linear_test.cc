@@ -1,6 +1,7 @@
 #include "sq/model/linear.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
 
 #include "sq/base/parallel.h"
