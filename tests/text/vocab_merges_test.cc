@@ -68,15 +68,16 @@ TEST_F(VocabMerges, NamesFileAndLineOfDamage) {
   };
   TokenizerConfig config;
   config.special_tokens = {"<none>"};
-  EXPECT_EQ(message(config), vocabulary_ + ": special token <none> is not in the vocabulary");
+  EXPECT_EQ(message(config), vocabulary_ + ": special token \"<none>\" is not in the vocabulary");
   Write("merges.txt", "a b\nab\n");
   EXPECT_EQ(message(), merges_ + ", line 2: expected two tokens and a space between them");
   Write("merges.txt", "a b c\n");
   EXPECT_EQ(message(), merges_ + ", line 1: expected two tokens and a space between them");
   Write("vocab.json", R"({"a": -1})");
-  EXPECT_EQ(message(), vocabulary_ + ": token a: expected an id from 0 to 2147483647, found -1");
+  EXPECT_EQ(message(),
+            vocabulary_ + ": token \"a\": expected an id from 0 to 2147483647, found -1");
   Write("vocab.json", R"({"a": "x"})");
-  EXPECT_EQ(message(), vocabulary_ + ": \"a\": expected an integer, found a string");
+  EXPECT_EQ(message(), vocabulary_ + ": token \"a\": expected an integer, found a string");
   Write("vocab.json", "[]");
   EXPECT_EQ(message(), vocabulary_ + ": expected an object, found an array");
 }
