@@ -6,9 +6,9 @@
     scripts/compare_kmeans.py build/bin/kmeans_rows
 
 All run on one thread in turn, round by round, so that what else the machine does hits all alike;
-processor time, the least of the rounds. Rows: Student-t(8) weights rounded to fp16, lognormal sensitivities
-(sigma 1 and 3 in turn). The gap is the mean of objective / ours - 1, each objective computed here in
-double from the centroids.
+processor time, the least of the rounds. Rows: Student-t(8) weights rounded to fp16, lognormal
+sensitivities (sigma 1 and 3 in turn). The gap is the mean of objective / ours - 1, each objective
+computed here in double from the centroids.
 """
 
 import os
@@ -42,7 +42,7 @@ def objective(weights, sensitivity, centroids):
 
 
 def run_ours(program, weights, sensitivity, k, folder):
-    """Centroids [rows][k] and microseconds a row (the program times itself, file reading left out)."""
+    """Centroids [rows][k] and microseconds a row, as the program times itself."""
     source, result = folder / "rows", folder / "centroids"
     with open(source, "wb") as file:
         file.write(weights.tobytes())
