@@ -13,6 +13,7 @@
 #include "sq/text/documents.h"
 #include "tests/support/error_message.h"
 #include "tests/support/golden_text.h"
+#include "tests/support/scratch.h"
 
 namespace sq {
 namespace {
@@ -122,12 +123,6 @@ TEST_P(RealTokenizer, EncodesAsHuggingFaceDoes) {
 
 class ModelFolder : public ::testing::Test {
  protected:
-  void SetUp() override {
-    folder_ = SQ_TEST_SCRATCH "/tokenizer_test_" +
-              std::string(::testing::UnitTest::GetInstance()->current_test_info()->name());
-    std::filesystem::remove_all(folder_);
-    std::filesystem::create_directories(folder_);
-  }
   void Write(const std::string& name, const std::string& bytes) {
     std::ofstream(folder_ + "/" + name) << bytes;
   }
@@ -139,7 +134,7 @@ class ModelFolder : public ::testing::Test {
     return test::MessageOf([&] { LoadTokenizer(folder_); });
   }
 
-  std::string folder_;
+  const std::string folder_ = test::ScratchFolder();
 };
 
 TEST_F(ModelFolder, TokenizerConfigDecidesOnBosAndEos) {
