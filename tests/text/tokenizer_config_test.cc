@@ -6,21 +6,18 @@
 #include <fstream>
 
 #include "tests/support/error_message.h"
+#include "tests/support/scratch.h"
 
 namespace sq {
 namespace {
 
 class TokenizerConfigTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::filesystem::remove_all(folder_);
-    std::filesystem::create_directories(folder_);
-  }
   void Write(const std::string& name, const std::string& bytes) {
     std::ofstream(folder_ + "/" + name) << bytes;
   }
 
-  const std::string folder_ = SQ_TEST_SCRATCH "/tokenizer_config_test";
+  const std::string folder_ = test::ScratchFolder();
 };
 
 TEST_F(TokenizerConfigTest, ReadsTokensAsStringsOrObjects) {

@@ -8,6 +8,7 @@
 
 #include "tests/support/error_message.h"
 #include "tests/support/golden_text.h"
+#include "tests/support/scratch.h"
 
 namespace sq {
 namespace {
@@ -17,7 +18,6 @@ using ::testing::ElementsAre;
 class VocabMerges : public ::testing::Test {
  protected:
   void SetUp() override {
-    std::filesystem::create_directories(folder_);
     Write("vocab.json", R"({"a": 0, "b": 1, "ab": 2, "</s>": 3, "<|endoftext|>": 4})");
     Write("merges.txt", "#version: 0.2\na b\r\n\n");
   }
@@ -28,7 +28,7 @@ class VocabMerges : public ::testing::Test {
     return ReadVocabularyAndMerges(vocabulary_, merges_, config);
   }
 
-  const std::string folder_ = SQ_TEST_SCRATCH "/vocab_merges_test";
+  const std::string folder_ = test::ScratchFolder();
   const std::string vocabulary_ = folder_ + "/vocab.json";
   const std::string merges_ = folder_ + "/merges.txt";
 };
