@@ -34,8 +34,8 @@ class DocumentsTest : public ::testing::Test {
   const std::string folder_ = test::ScratchFolder();
 };
 
-TEST_F(DocumentsTest, ATextFileIsOneDocument) {
-  EXPECT_THAT(ReadDocuments(Write("a.txt", " a\r\n\nb")), ElementsAre(" a\r\n\nb"));
+TEST_F(DocumentsTest, ATextFileIsOneDocumentWithUniversalNewlines) {
+  EXPECT_THAT(ReadDocuments(Write("a.txt", " a\r\n\nb\rc\r\r\nd\r")), ElementsAre(" a\n\nb\nc\n\nd\n"));
   EXPECT_THAT(ReadDocuments(Write("b.txt", "")), ElementsAre(""));
 }
 

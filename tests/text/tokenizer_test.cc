@@ -117,7 +117,11 @@ TEST_P(RealTokenizer, EncodesAsHuggingFaceDoes) {
        {std::pair("wikitext2", "/wikitext-2/test.txt"), std::pair("c4", "/c4")}) {
     const std::string path = data + std::string(place);
     if (!std::filesystem::exists(path)) continue;
-    EXPECT_EQ(test::Summary(*tokenizer, ReadDocuments(path)), expected[name]) << name;
+    // WikiText-2's bytes as they stand, whatever its line ends.
+    const std::vector<std::string> texts = std::filesystem::is_directory(path)
+                                               ? ReadDocuments(path)
+                                               : std::vector<std::string>{ReadFile(path, 1 << 24)};
+    EXPECT_EQ(test::Summary(*tokenizer, texts), expected[name]) << name;
   }
 }
 
