@@ -1,4 +1,5 @@
 // Whole tokenizers against what Hugging Face's libraries answered: see tests/golden/text/README.md.
+#include "sq/base/file.h"
 #include "sq/text/tokenizer.h"
 
 #include <gmock/gmock.h>
