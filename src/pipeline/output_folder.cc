@@ -23,10 +23,12 @@ constexpr const char* kCompanionFiles[] = {
     "added_tokens.json",      "vocab.json",       "merges.txt",            "generation_config.json",
     "chat_template.jinja",    "LICENSE",          "LICENSE.txt",           "USE_POLICY.md"};
 
+// Through OutputFile, whose errors say what is wrong: a full disk is an "Input/output error" to std::filesystem.
 void Copy(const fs::path& from, const fs::path& to) {
-  std::error_code error;
-  fs::copy_file(from, to, fs::copy_options::overwrite_existing, error);
-  SQ_CHECK(!error, to.string(), ": cannot copy from ", from.string(), ": ", error.message());
+  const MappedFile source(from);
+  OutputFile file(to);
+  file.Write(source.data(), source.size());
+  file.Commit();
 }
 
 // A second name for the same file, or a copy where the two lie on different disks.
