@@ -1,15 +1,16 @@
 """Damaged input, missing room: one line that names the place, exit 1, and nothing left behind."""
 
 import gzip
-import json
 import math
 import os
 import shutil
 import struct
 import subprocess
+import tempfile
 import unittest
+from pathlib import Path
 
-from cli_support import (SENTENCE, CliTest, digests, make_model, read_json, read_safetensors, token_lists,
+from cli_support import (SENTENCE, CliTest, command, digests, environment, make_model, read_json, read_safetensors, token_lists,
                          write_json, write_safetensors)
 
 PROJECTION = "model.layers.1.mlp.down_proj.weight"
@@ -283,9 +284,9 @@ class Damage(CliTest):
                               ("other code", data.replace(b"torch._utils", b"posix_utils\n"[:12], 1))):
             with self.subTest(name):
                 file.write_bytes(damaged)
-                for command in (("import", file, "--config", self.whole, "--output", out), ("inspect", file),
-                                ("verify", file)):
-                    self.fails("sq-pack", *command, names=(file,))
+                for arguments in (("import", file, "--config", self.whole, "--output", out), ("inspect", file),
+                                  ("verify", file)):
+                    self.fails("sq-pack", *arguments, names=(file,))
         file.write_bytes(data)
         other = make_model(self.folder / "other", "--layers", 1)
         self.fails("sq-pack", "import", file, "--config", other, "--output", out, names=("model.layers.1", "unknown"))
@@ -302,12 +303,13 @@ class Damage(CliTest):
 @unittest.skipUnless(hasattr(os, "geteuid") and os.geteuid() == 0, "a small disk is mounted as root only")
 class FullDisk(CliTest):
     def setUp(self):
-        self.disk = self.folder / "disk"
-        self.disk.mkdir()
+        self.disk = Path(tempfile.mkdtemp(prefix="disk-", dir=self.folder))
         mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", self.disk], check=False,
                                  capture_output=True, text=True)
         if mounted.returncode != 0:
             self.skipTest(f"cannot mount a tmpfs here: {mounted.stderr.strip()}")
+        self.addCleanup(shutil.rmtree, self.folder / "whole-s")
+        self.addCleanup(shutil.rmtree, self.folder / "whole")
         self.addCleanup(subprocess.run, ["umount", self.disk], check=True)
 
     def resize(self, size):
@@ -323,9 +325,8 @@ class FullDisk(CliTest):
         for size in sizes:
             self.resize(size)
             more = ("--work-dir", places["work"], "--save-sensitivity", places["saved"], "--resume", *needs_all)
-            done = subprocess.run(
-                [str(word) for word in (os.path.join(os.environ["SQ_BIN"], "sq-quantize"), model, "--output",
-                                        places["out"], *flags, *more)], check=False, capture_output=True, text=True)
+            done = subprocess.run(command("sq-quantize", model, "--output", places["out"], *flags, *more),
+                                  check=False, capture_output=True, text=True, env=environment())
             if done.returncode == 0:
                 break
             failures += 1
