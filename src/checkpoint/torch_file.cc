@@ -149,7 +149,9 @@ void WriteTorchFile(const std::string& path, const std::vector<TensorView>& tens
       return size;
     });
     std::string pickle;
-    torch::jit::Pickler pickler([&](const char* data, size_t size) { pickle.append(data, size); });
+    // Without type tags, which torch.load refuses by default.
+    torch::jit::Pickler pickler([&](const char* data, size_t size) { pickle.append(data, size); },
+                                nullptr, nullptr, nullptr, nullptr, /*tag_aggregates=*/false);
     pickler.protocol();
     pickler.pushIValue(dict);
     pickler.stop();
