@@ -5,7 +5,6 @@
 #include <filesystem>
 
 #include "sq/base/error.h"
-#include "sq/base/file.h"
 #include "sq/text/documents.h"
 #include "sq/text/unicode.h"
 #include "sq/text/utf8.h"
@@ -15,8 +14,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using Places = std::vector<DataSet::Place>;
-
-constexpr int64_t kMaxTextBytes = int64_t{1} << 30;
 
 const Places kC4Validation = {
     {"c4-validation.00000-of-00008.json.gz"},    {"en/c4-validation.00000-of-00008.json.gz"},
