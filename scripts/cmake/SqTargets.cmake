@@ -11,6 +11,13 @@ if(SQ_SANITIZE)
   target_link_options(sq_options INTERFACE -fsanitize=${SQ_SANITIZE})
 endif()
 
+if(SQ_FUZZ)
+  set(fuzz_flags -fsanitize=fuzzer-no-link,address,undefined)
+  target_compile_options(sq_options INTERFACE ${fuzz_flags} -fno-omit-frame-pointer
+                                              -fno-sanitize-recover=all -g)
+  target_link_options(sq_options INTERFACE ${fuzz_flags})
+endif()
+
 # The commit that --version prints. Taken at configure time; "unknown" outside a git checkout.
 set(SQ_COMMIT unknown)
 find_package(Git QUIET)

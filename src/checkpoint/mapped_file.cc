@@ -13,7 +13,8 @@
 namespace sq {
 
 MappedFile::MappedFile(const std::string& path) : path_(path) {
-  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // O_NONBLOCK: a pipe without a writer is refused below rather than waited for.
+  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   SQ_CHECK(descriptor >= 0, path, ": cannot open: ", std::strerror(errno));
   struct stat status {};
   std::string problem;

@@ -47,8 +47,11 @@ Rope ParseRope(const Json& json, int64_t max_positions, const std::string& path)
   if (!Present(json, key)) return rope;
   const Json& scaling = JsonMember(json, key, path);
   if (merged) rope.theta = PositiveDouble(scaling, "rope_theta", where, rope.theta);
-  const std::string type = Present(scaling, "rope_type") ? JsonString(scaling, "rope_type", where)
-                                                         : JsonString(scaling, "type", where);
+  std::optional<std::string> fallback;
+  if (merged) fallback = "default";  // as in transformers 5; version 4 wants a type
+  const std::string type = Present(scaling, "rope_type")
+                               ? JsonString(scaling, "rope_type", where)
+                               : JsonString(scaling, "type", where, fallback);
   if (type == "default") return rope;
   SQ_CHECK(type == "linear" || type == "llama3", where,
            ": rope type not supported: expected default, linear or llama3, found ", type);
@@ -138,8 +141,9 @@ ModelConfig ReadModelConfig(const std::string& folder) {
   ModelConfig config = ParseModelConfig(ReadFile(path, kMaxConfigBytes), path);
   const std::string generation = base / "generation_config.json";
   if (std::filesystem::exists(generation)) {
-    const std::vector<int> eos =
-        TokenIds(ReadJsonFile(generation, kMaxConfigBytes), "eos_token_id", generation);
+    const Json json = ReadJsonFile(generation, kMaxConfigBytes);
+    SQ_CHECK(json.is_object(), generation, ": expected an object, found ", JsonTypeName(json));
+    const std::vector<int> eos = TokenIds(json, "eos_token_id", generation);
     if (!eos.empty()) config.eos_token_ids = eos;
   }
   return config;

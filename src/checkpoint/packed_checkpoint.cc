@@ -28,7 +28,7 @@ int TableBits(const FileTensor& table, int64_t out_features) {
   return table.shape[1] == 4 ? 2 : table.shape[1] == 8 ? 3 : 4;
 }
 
-Csr ReadOutliers(const TensorStore& store, const std::string& name) {
+Csr ReadOutliers(const TensorStore& store, const std::string& name, int64_t out_features) {
   Csr csr;
   const FileTensor* rows = store.Find(name + ".rows");
   if (rows == nullptr) {
@@ -38,9 +38,14 @@ Csr ReadOutliers(const TensorStore& store, const std::string& name) {
     }
     return csr;
   }
+  const FileTensor& cols = store.Get(name + ".cols");
+  const FileTensor& vals = store.Get(name + ".vals");
+  CheckShape(*rows, {out_features + 1});
+  CheckShape(cols, {ElementCount(cols.shape, cols.Where())});
+  CheckShape(vals, cols.shape);
   csr.row_ptr = ReadI32(*rows);
-  csr.cols = ReadI32(store.Get(name + ".cols"));
-  csr.vals = ReadF32(store.Get(name + ".vals"));
+  csr.cols = ReadI32(cols);
+  csr.vals = ReadF32(vals);
   return csr;
 }
 
@@ -65,7 +70,7 @@ PackedLayer ReadPackedLayer(const TensorStore& store, const std::string& name, i
   layer.qweight.resize(static_cast<size_t>(qweight.bytes) / 4);
   std::memcpy(layer.qweight.data(), qweight.data(), static_cast<size_t>(qweight.bytes));
   layer.lookup_table = ReadF32(table);
-  layer.outliers = ReadOutliers(store, name);
+  layer.outliers = ReadOutliers(store, name, out_features);
   if (const FileTensor* bias = store.Find(name + ".bias")) {
     CheckShape(*bias, {out_features});
     layer.bias.resize(static_cast<size_t>(out_features));
@@ -119,7 +124,9 @@ std::vector<int32_t> BalancedStartRows(const Csr& csr) {
 void WriteQuantizedConfig(const std::string& source, const std::string& folder,
                           const QuantizationInfo& info) {
   const std::filesystem::path from(source), to(folder);
-  const nlohmann::json read = ReadJsonFile(from / "config.json");
+  const std::string path = from / "config.json";
+  const nlohmann::json read = ReadJsonFile(path);
+  SQ_CHECK(read.is_object(), path, ": expected an object, found ", JsonTypeName(read));
   nlohmann::ordered_json config = nlohmann::ordered_json::object();
   for (const auto& [key, value] : read.items()) config[key] = value;
   config["quantization_config"] = {{"quant_method", "squeezellm"},

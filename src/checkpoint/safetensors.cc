@@ -29,7 +29,8 @@ DType ParseDType(const std::string& name, const std::string& where) {
 int64_t Size(const Json& value, const std::string& where) {
   SQ_CHECK(value.is_number_unsigned() &&
                value.get<uint64_t>() <= static_cast<uint64_t>(std::numeric_limits<int64_t>::max()),
-           where, ": expected a size, found ", value.dump());
+           where, ": expected a size, found ",
+           value.is_number() ? value.dump() : JsonTypeName(value));
   return value.get<int64_t>();
 }
 

@@ -53,7 +53,8 @@ TensorStore TensorStore::Open(const std::string& path) {
   }
   for (const auto& [name, shard] : json["weight_map"].items()) {
     const FileTensor* tensor = store.Find(name);
-    SQ_CHECK(tensor != nullptr, folder / shard.get<std::string>(), ": tensor ", name,
+    const std::string file = folder / shard.get<std::string>();
+    SQ_CHECK(tensor != nullptr && tensor->file->path() == file, file, ": tensor ", name,
              " is missing; ", index, " expects it there");
   }
   return store;

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "sq/text/unicode_additions.h"
 #include "sq/text/utf8.h"
 
 namespace sq {
@@ -18,11 +19,13 @@ struct Span {
 template <typename Visit>
 void ForEachSpan(const Regex& pattern, std::string_view text, Regex::Scratch* scratch,
                  const Visit& visit) {
+  std::string storage;
+  const std::string_view searched = WithStandIns(text, &storage);
   size_t done = 0;
   size_t from = 0;
   bool any = false;
   Regex::Match match;
-  while (from <= text.size() && pattern.Find(text, from, scratch, &match)) {
+  while (from <= text.size() && pattern.Find(searched, from, scratch, &match)) {
     if (match.begin == match.end && any && match.end == done) {
       if (match.end == text.size()) break;
       char32_t c;

@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "tests/support/error_message.h"
+#include "tests/support/scratch.h"
 
 namespace sq {
 namespace {
@@ -22,8 +23,6 @@ class DataSetTest : public ::testing::Test {
   void SetUp() override {
     if (const char* dir = std::getenv("SQ_DATA_DIR")) outside_ = dir;
     unsetenv("SQ_DATA_DIR");
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
   }
   void TearDown() override {
     if (!outside_.empty()) setenv("SQ_DATA_DIR", outside_.c_str(), 1);
@@ -36,7 +35,7 @@ class DataSetTest : public ::testing::Test {
     return ReadRows(*FindDataSet(name, purpose), folder_).rows;
   }
 
-  const std::string folder_ = SQ_TEST_SCRATCH "/data_set_test";
+  const std::string folder_ = test::ScratchFolder();
   std::string outside_;  // SQ_DATA_DIR as it was
 };
 

@@ -1,0 +1,14 @@
+// Characters newer than the Unicode tables of the installed PCRE2.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace sq {
+
+// `text` (valid UTF-8) for a regular expression to search: each character that came with Unicode 15.0 to
+// 16.0 is replaced by an older one of the same general category and the same length, so that places
+// found are places in `text`. Returns `text` itself if it has none, else *storage.
+std::string_view WithStandIns(std::string_view text, std::string* storage);
+
+}  // namespace sq

@@ -1,0 +1,329 @@
+#include "sq/checkpoint/packed_checkpoint.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "sq/base/half.h"
+#include "sq/base/json.h"
+#include "sq/base/output_file.h"
+#include "tests/support/error_message.h"
+#include "tests/support/random_layer.h"
+#include "tests/support/scratch.h"
+
+namespace sq {
+namespace {
+
+using test::MessageOf;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::StartsWith;
+
+constexpr char kName[] = "model.layers.0.self_attn.q_proj";
+
+class PackedCheckpointTest : public ::testing::Test {
+ protected:
+  TensorStore Written(const std::vector<TensorView>& tensors) const {
+    WriteSafetensors(path_, tensors, {});
+    return TensorStore::Open(path_);
+  }
+  const std::string path_ = test::ScratchFolder() + "/layer.safetensors";
+};
+
+std::vector<std::string> Names(const std::vector<TensorView>& tensors) {
+  std::vector<std::string> names;
+  for (const TensorView& tensor : tensors) names.push_back(tensor.name.substr(sizeof kName));
+  return names;
+}
+
+void ExpectSame(const PackedLayer& a, const PackedLayer& b) {
+  EXPECT_EQ(a.bits, b.bits);
+  EXPECT_EQ(a.out_features, b.out_features);
+  EXPECT_EQ(a.in_features, b.in_features);
+  EXPECT_EQ(a.qweight, b.qweight);
+  EXPECT_EQ(a.lookup_table, b.lookup_table);
+  EXPECT_EQ(a.outliers.row_ptr, b.outliers.row_ptr);
+  EXPECT_EQ(a.outliers.cols, b.outliers.cols);
+  EXPECT_EQ(a.outliers.vals, b.outliers.vals);
+  EXPECT_EQ(a.bias, b.bias);
+}
+
+TEST_F(PackedCheckpointTest, GivesTheLayerBack) {
+  for (const int bits : {2, 3, 4}) {
+    for (const int64_t outliers : {0, 2, 64}) {
+      for (const bool bias : {false, true}) {
+        PackedLayer layer = test::MakeRandomLayer(bits, 5, 64, outliers, 1).layer;
+        if (bias) layer.bias = {1, -2, 3, 0, 0.5f};
+        const TensorStore store = Written(PackedTensors(layer, kName));
+        EXPECT_TRUE(HasPackedLayer(store, kName));
+        ExpectSame(ReadPackedLayer(store, kName, 5, 64), layer);
+      }
+    }
+  }
+}
+
+TEST_F(PackedCheckpointTest, KeepsASparsePartWithoutEntries) {
+  PackedLayer layer = test::MakeRandomLayer(3, 5, 64, 0, 1).layer;
+  layer.outliers.row_ptr.assign(6, 0);
+  ExpectSame(ReadPackedLayer(Written(PackedTensors(layer, kName)), kName, 5, 64), layer);
+}
+
+TEST_F(PackedCheckpointTest, TensorsHaveTheOriginalsNamesTypesAndShapes) {
+  PackedLayer layer = test::MakeRandomLayer(3, 5, 64, 2, 1).layer;
+  layer.bias.assign(5, 1);
+  const std::vector<TensorView> tensors = PackedTensors(layer, kName);
+  EXPECT_THAT(Names(tensors),
+              ElementsAre("qweight", "lookup_table", "rows", "cols", "vals", "bias"));
+  const struct {
+    DType dtype;
+    Shape shape;
+  } expected[] = {{DType::kI32, {6, 5}}, {DType::kF32, {5, 8}}, {DType::kI32, {6}},
+                  {DType::kI32, {10}},   {DType::kF32, {10}},   {DType::kF32, {5}}};
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    EXPECT_EQ(tensors[i].dtype, expected[i].dtype) << tensors[i].name;
+    EXPECT_EQ(tensors[i].shape, expected[i].shape) << tensors[i].name;
+    EXPECT_EQ(tensors[i].bytes, ElementCount(tensors[i].shape, "t") * 4) << tensors[i].name;
+  }
+  EXPECT_THAT(Names(PackedTensors(test::MakeRandomLayer(4, 5, 64, 0, 1).layer, kName)),
+              ElementsAre("qweight", "lookup_table"));
+  EXPECT_THAT(PackedTensorNames("L"), ElementsAre("L.qweight", "L.lookup_table"));
+  EXPECT_THAT(OptionalPackedTensorNames("L"),
+              ElementsAre("L.rows", "L.cols", "L.vals", "L.startrows"));
+}
+
+TEST_F(PackedCheckpointTest, ReadsABiasOfHalves) {
+  const PackedLayer layer = test::MakeRandomLayer(4, 3, 32, 0, 1).layer;
+  const std::vector<float> bias = {1.5f, -2, 0.25f};
+  std::vector<uint16_t> half(3);
+  FloatToFp16(bias.data(), half.data(), 3);
+  std::vector<TensorView> tensors = PackedTensors(layer, kName);
+  tensors.push_back({std::string(kName) + ".bias", DType::kF16, {3}, half.data(), 6});
+  EXPECT_EQ(ReadPackedLayer(Written(tensors), kName, 3, 32).bias, bias);
+}
+
+TEST_F(PackedCheckpointTest, IgnoresTheHintOfTheOriginalsKernel) {
+  const PackedLayer layer = test::MakeRandomLayer(4, 3, 32, 1, 1).layer;
+  const std::vector<int32_t> hint = BalancedStartRows(layer.outliers);
+  std::vector<TensorView> tensors = PackedTensors(layer, kName);
+  const int64_t threads = static_cast<int64_t>(hint.size());
+  tensors.push_back(
+      {std::string(kName) + ".startrows", DType::kI32, {threads}, hint.data(), threads * 4});
+  ExpectSame(ReadPackedLayer(Written(tensors), kName, 3, 32), layer);
+}
+
+// What reading says when the tensors of a 3-bit layer [5, 64] with 2 outliers a row are changed.
+class PackedCheckpointDamage : public PackedCheckpointTest {
+ protected:
+  using Tensors = std::vector<TensorView>;
+  static TensorView& Of(Tensors& tensors, const std::string& part) {
+    for (TensorView& tensor : tensors) {
+      if (tensor.name == kName + std::string(".") + part) return tensor;
+    }
+    throw Error("no tensor " + part);
+  }
+  static void Remove(Tensors& tensors, const std::string& part) {
+    tensors.erase(tensors.begin() + (&Of(tensors, part) - tensors.data()));
+  }
+  std::string Refusal(const std::function<void(PackedLayer&, Tensors&)>& damage) {
+    PackedLayer layer = test::MakeRandomLayer(3, 5, 64, 2, 1).layer;
+    layer.bias.assign(5, 1);
+    Tensors tensors = PackedTensors(layer, kName);
+    damage(layer, tensors);
+    const TensorStore store = Written(tensors);
+    return MessageOf([&] { ReadPackedLayer(store, kName, 5, 64); });
+  }
+  std::string Tensor(const std::string& part) const {
+    return path_ + ": tensor " + kName + "." + part;
+  }
+  const std::string layer_ = path_ + ": layer " + kName;
+};
+
+TEST_F(PackedCheckpointDamage, NamesAMissingTensor) {
+  for (const std::string part : {"qweight", "lookup_table", "cols", "vals"}) {
+    EXPECT_EQ(Refusal([&](PackedLayer&, Tensors& tensors) { Remove(tensors, part); }),
+              path_ + ": tensor " + kName + "." + part + " is missing");
+  }
+  EXPECT_EQ(Refusal([](PackedLayer&, Tensors& tensors) { Remove(tensors, "rows"); }),
+            Tensor("cols") + ": without " + kName + ".rows");
+}
+
+TEST_F(PackedCheckpointDamage, NamesATensorOfTheWrongShape) {
+  const struct {
+    const char* part;
+    Shape shape;
+    const char* message;
+  } cases[] = {
+      {"qweight", {5, 6}, ": expected shape [6, 5], found [5, 6]"},
+      {"qweight", {30}, ": expected shape [6, 5], found [30]"},
+      {"lookup_table", {8, 5}, ": expected shape [5, 4, 8 or 16], found [8, 5]"},
+      {"lookup_table", {40}, ": expected shape [5, 4, 8 or 16], found [40]"},
+      {"lookup_table", {5, 8, 1}, ": expected shape [5, 4, 8 or 16], found [5, 8, 1]"},
+      {"rows", {1, 6}, ": expected shape [6], found [1, 6]"},
+      {"cols", {2, 5}, ": expected shape [10], found [2, 5]"},
+      {"vals", {5, 2}, ": expected shape [10], found [5, 2]"},
+      {"bias", {1, 5}, ": expected shape [5], found [1, 5]"},
+  };
+  for (const auto& c : cases) {
+    EXPECT_EQ(Refusal([&](PackedLayer&, Tensors& tensors) { Of(tensors, c.part).shape = c.shape; }),
+              Tensor(c.part) + c.message);
+  }
+}
+
+TEST_F(PackedCheckpointDamage, NamesATensorOfTheWrongLength) {
+  const auto shorten = [](const std::string& part) {
+    return [part](PackedLayer&, Tensors& tensors) {
+      TensorView& tensor = Of(tensors, part);
+      --tensor.shape[0];
+      tensor.bytes -= 4;
+    };
+  };
+  EXPECT_EQ(Refusal(shorten("rows")), Tensor("rows") + ": expected shape [6], found [5]");
+  EXPECT_EQ(Refusal(shorten("vals")), Tensor("vals") + ": expected shape [10], found [9]");
+  EXPECT_EQ(Refusal(shorten("bias")), Tensor("bias") + ": expected shape [5], found [4]");
+}
+
+TEST_F(PackedCheckpointDamage, NamesATensorOfTheWrongType) {
+  const struct {
+    const char* part;
+    DType dtype;
+    const char* message;
+  } cases[] = {
+      {"qweight", DType::kU32, ": expected type I32, found U32"},
+      {"lookup_table", DType::kI32, ": expected type F32, found I32"},
+      {"rows", DType::kF32, ": expected type I32, found F32"},
+      {"cols", DType::kU32, ": expected type I32, found U32"},
+      {"vals", DType::kI32, ": expected type F32, found I32"},
+      {"bias", DType::kI32, ": expected type F32, F16 or BF16, found I32"},
+  };
+  for (const auto& c : cases) {
+    EXPECT_EQ(Refusal([&](PackedLayer&, Tensors& tensors) { Of(tensors, c.part).dtype = c.dtype; }),
+              Tensor(c.part) + c.message);
+  }
+}
+
+TEST_F(PackedCheckpointDamage, ValidatesTheValues) {
+  EXPECT_EQ(Refusal([](PackedLayer& layer, Tensors&) { layer.lookup_table[3] = INFINITY; }),
+            layer_ + ": lookup table entry 3 is inf");
+  EXPECT_EQ(Refusal([](PackedLayer& layer, Tensors&) { layer.outliers.cols[4] = 64; }),
+            layer_ + ": outlier column 64 outside [0, 64)");
+  EXPECT_EQ(Refusal([](PackedLayer& layer, Tensors&) { layer.outliers.row_ptr[5] = 11; }),
+            layer_ + ": row pointers end at 11 but there are 10 outliers");
+}
+
+TEST_F(PackedCheckpointTest, NamesALayerOfAnotherSize) {
+  const TensorStore store =
+      Written(PackedTensors(test::MakeRandomLayer(4, 5, 64, 0, 1).layer, kName));
+  const std::string tensor = path_ + ": tensor " + kName;
+  EXPECT_EQ(MessageOf([&] { ReadPackedLayer(store, kName, 6, 64); }),
+            tensor + ".lookup_table: expected shape [6, 4, 8 or 16], found [5, 16]");
+  EXPECT_EQ(MessageOf([&] { ReadPackedLayer(store, kName, 5, 96); }),
+            tensor + ".qweight: expected shape [12, 5], found [8, 5]");
+  EXPECT_EQ(MessageOf([&] { ReadPackedLayer(store, kName, 5, 65); }),
+            tensor + ".qweight: expected a multiple of 32 inputs, found 65");
+  EXPECT_FALSE(HasPackedLayer(store, "model.layers.1.self_attn.q_proj"));
+}
+
+// The description in plain loops over all rows for each thread.
+std::vector<int32_t> StartRowsByLoops(const Csr& csr) {
+  const int64_t nonzeros = csr.NonZeros();
+  const int64_t out = static_cast<int64_t>(csr.row_ptr.size()) - 1;
+  const auto divide_up = [](int64_t a, int64_t b) { return (a + b - 1) / b; };
+  const int64_t threads = 128 * divide_up(divide_up(nonzeros, 10), 128);
+  std::vector<int32_t> rows;
+  for (int64_t i = 0; i < threads; ++i) {
+    const int64_t first = divide_up(nonzeros, threads) * i;
+    int32_t row = first > nonzeros ? -1 : 0;
+    for (int64_t j = 0; first <= nonzeros && j < out; ++j) {
+      if (csr.row_ptr[j] < first) row = static_cast<int32_t>(j);
+    }
+    rows.push_back(row);
+  }
+  return rows;
+}
+
+Csr RandomCsr(const std::vector<int64_t>& row_lengths) {
+  Csr csr;
+  csr.row_ptr.push_back(0);
+  for (const int64_t length : row_lengths) {
+    for (int64_t i = 0; i < length; ++i) csr.cols.push_back(static_cast<int32_t>(i));
+    csr.row_ptr.push_back(static_cast<int32_t>(csr.cols.size()));
+  }
+  csr.vals.assign(csr.cols.size(), 1);
+  return csr;
+}
+
+TEST(BalancedStartRows, AgreesWithPlainLoops) {
+  std::mt19937 random(1);
+  for (const int64_t rows : {1, 2, 7, 64, 1000}) {
+    for (const int64_t most : {1, 3, 50, 400}) {
+      std::vector<int64_t> lengths(static_cast<size_t>(rows));
+      for (int64_t& length : lengths) length = static_cast<int64_t>(random() % (most + 1));
+      const Csr csr = RandomCsr(lengths);
+      EXPECT_EQ(BalancedStartRows(csr), StartRowsByLoops(csr)) << rows << " rows up to " << most;
+    }
+  }
+}
+
+TEST(BalancedStartRows, AgreesOnEmptyAndCrowdedRows) {
+  const std::vector<std::vector<int64_t>> cases = {
+      {1},           {0, 0, 1},     {1, 0, 0},       {0, 2000, 0}, {2000, 0, 0, 0, 1},
+      {0, 0, 0, 10}, {1279, 0, 1},  {1280},          {1281},       {0, 1280, 0, 1280},
+      {5, 0, 0, 5},  {128, 0, 128}, {1, 1, 1, 1, 1}, {12801, 3}};
+  for (const std::vector<int64_t>& lengths : cases) {
+    const Csr csr = RandomCsr(lengths);
+    EXPECT_EQ(BalancedStartRows(csr), StartRowsByLoops(csr)) << ::testing::PrintToString(lengths);
+  }
+}
+
+TEST(BalancedStartRows, ThreadsComeInBlocksOf128) {
+  EXPECT_THAT(BalancedStartRows({}), IsEmpty());
+  EXPECT_THAT(BalancedStartRows({{0, 0, 0}, {}, {}}), IsEmpty());
+  EXPECT_EQ(BalancedStartRows(RandomCsr({1})).size(), 128u);
+  EXPECT_EQ(BalancedStartRows(RandomCsr({1280})).size(), 128u);
+  EXPECT_EQ(BalancedStartRows(RandomCsr({1281})).size(), 256u);
+}
+
+TEST_F(PackedCheckpointTest, ConfigurationSaysHowTheFolderWasQuantized) {
+  const std::string folder = test::ScratchFolder();
+  MakeFolder(folder + "/from");
+  MakeFolder(folder + "/to");
+  WriteFile(folder + "/from/config.json", R"({"model_type": "llama", "vocab_size": 128})");
+  WriteQuantizedConfig(folder + "/from", folder + "/to", {3, 0.0005, 0.004});
+  const auto config = ReadJsonFile(folder + "/to/config.json");
+  EXPECT_EQ(config["model_type"], "llama");
+  EXPECT_EQ(config["vocab_size"], 128);
+  const auto& quantization = config["quantization_config"];
+  EXPECT_EQ(quantization["quant_method"], "squeezellm");
+  EXPECT_EQ(quantization["bits"], 3);
+  EXPECT_EQ(quantization["sensitive_fraction"], 0.0005);
+  EXPECT_EQ(quantization["outlier_fraction"], 0.004);
+  EXPECT_THAT(quantization["modules_to_not_convert"], ElementsAre("lm_head"));
+  const nlohmann::json wbits = {{"wbits", 3}};
+  EXPECT_EQ(ReadJsonFile(folder + "/to/quant_config.json"), wbits);
+}
+
+TEST_F(PackedCheckpointTest, ConfigurationIsReadBackByModelConfig) {
+  const std::string folder = test::ScratchFolder();
+  WriteQuantizedConfig(SQ_GOLDEN_DIR "/models/llama-mha-fp16", folder, {4, 0, 0});
+  EXPECT_EQ(ReadModelConfig(folder).quantized_bits, 4);
+  EXPECT_EQ(ReadModelConfig(folder).hidden_size, 64);
+}
+
+TEST_F(PackedCheckpointTest, NamesASourceWithoutConfiguration) {
+  const std::string folder = test::ScratchFolder();
+  EXPECT_EQ(MessageOf([&] {
+              WriteQuantizedConfig(folder, folder, {4, 0, 0});
+            }),
+            folder + "/config.json: no such file");
+  WriteFile(folder + "/config.json", "[1]");
+  EXPECT_EQ(MessageOf([&] {
+              WriteQuantizedConfig(folder, folder, {4, 0, 0});
+            }),
+            folder + "/config.json: expected an object, found an array");
+}
+
+}  // namespace
+}  // namespace sq
