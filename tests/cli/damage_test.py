@@ -351,6 +351,22 @@ class FullDisk(CliTest):
         self.check({"out": self.disk / "out", "work": self.folder / "work", "saved": self.disk / "saved"},
                    ("16k", "150k", "250k", "350k", "8m"), ())
 
+    def test_other_outputs(self):
+        model, quantized = make_model(self.folder / "model"), self.folder / "whole"
+        file = self.folder / "whole-s"  # removed with the others
+        self.quantize(model, quantized, "--uniform-sensitivity")
+        file.mkdir()
+        self.run_tool("sq-pack", "export", quantized, "--output", file / "whole.pt")
+        tokens = write_json(self.folder / "tokens.json", token_lists(4, 64))
+        for tool, *arguments in (
+                ("sq-pack", "export", quantized, "--output", self.disk / "a.pt"),
+                ("sq-pack", "import", file / "whole.pt", "--config", model, "--output", self.disk / "b"),
+                ("sq-pack", "dequantize", quantized, "--output", self.disk / "c"),
+                ("sq-eval", model, "--tokens", tokens, "--logits", self.disk / "d.safetensors")):
+            with self.subTest(tool, arguments=arguments[0]):
+                self.fails(tool, *arguments, names=(self.disk, "No space left on device"))
+                self.assertEqual(list(self.disk.iterdir()), [])
+
     def test_spilled_activations(self):
         self.check({"out": self.folder / "out", "work": self.disk / "work", "saved": self.folder / "saved"},
                    ("16k", "1m", "16m"), ("--max-memory", "1M"))
