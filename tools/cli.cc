@@ -1,6 +1,7 @@
 #include "tools/cli.h"
 
 #include <cerrno>
+#include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <exception>
@@ -49,7 +50,9 @@ CLI::Option* AddSizeOption(CLI::App& app, const std::string& name, int64_t* byte
             // Turns "512M" into "536870912", or returns what is wrong with it.
             std::string number = text;
             const std::string problem = CLI::AsSizeValue(/*kb_is_1000=*/false)(number);
-            if (!problem.empty() || !CLI::detail::lexical_cast(number, *bytes) || *bytes < 0) {
+            const char* end = number.data() + number.size();
+            const auto [stop, error] = std::from_chars(number.data(), end, *bytes);
+            if (!problem.empty() || error != std::errc() || stop != end || *bytes < 0) {
               throw CLI::ValidationError(name, "expected a size such as 512M or 2GiB, found " + text);
             }
           },

@@ -5,14 +5,16 @@
 #include <caffe2/serialize/inline_container.h>
 #include <caffe2/serialize/read_adapter_interface.h>
 #include <torch/csrc/jit/serialization/pickler.h>
-#include <torch/csrc/jit/serialization/unpickler.h>
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
+#include <string_view>
 
 #include "sq/base/error.h"
 #include "sq/base/output_file.h"
 #include "sq/checkpoint/mapped_file.h"
+#include "sq/checkpoint/pickle.h"
 
 namespace sq {
 namespace {
@@ -46,50 +48,102 @@ class MappedReader : public caffe2::serialize::ReadAdapterInterface {
   std::shared_ptr<const MappedFile> file_;
 };
 
-c10::IValue Unpickle(const std::shared_ptr<const MappedFile>& file) {
+// Where the bytes of a storage lie in the file.
+struct Place {
+  int64_t offset, bytes;
+};
+
+// The tensors of `dict` as views of the mapped file; `place` tells where a storage lies.
+TorchFile Views(const PickledDict& dict, const std::shared_ptr<const MappedFile>& file,
+                const std::function<Place(const std::string&)>& place) {
   const std::string& path = file->path();
-  caffe2::serialize::PyTorchStreamReader archive(std::make_shared<MappedReader>(file));
-  const auto [pickle, pickle_size] = archive.getRecord("data.pkl");
-  size_t read = 0;
-  const char* begin = static_cast<const char*>(pickle.get());
-  const size_t size = pickle_size;
-  const auto next = [&](char* to, size_t count) {
-    count = std::min(count, size - read);
-    std::memcpy(to, begin + read, count);
-    read += count;
-    return count;
-  };
-  // A record's bytes are handed out where they lie in the mapped file.
-  const auto record = [&](const std::string& name) {
-    const std::string full = "data/" + name;
-    SQ_CHECK(archive.hasRecord(full), path, ": record ", full, " is missing");
-    const int64_t offset = static_cast<int64_t>(archive.getRecordOffset(full));
-    const int64_t bytes = static_cast<int64_t>(archive.getRecordSize(full));
-    SQ_CHECK(offset >= 0 && bytes >= 0 && offset <= file->size() && bytes <= file->size() - offset,
-             path, ": truncated: record ", full, " of ", bytes, " bytes ends outside the file");
-    return at::DataPtr(const_cast<uint8_t*>(file->data()) + offset, at::kCPU);
-  };
-  torch::jit::Unpickler unpickler(next, nullptr, nullptr, record, std::nullopt);
-  return unpickler.parse_ivalue();
+  std::map<std::string, Place> places;
+  for (const auto& [key, storage] : dict.storages) {
+    const Place found = place(key);
+    SQ_CHECK(found.offset >= 0 && found.bytes >= 0 && found.offset <= file->size() &&
+                 found.bytes <= file->size() - found.offset,
+             path, ": truncated: storage ", key, " of ", found.bytes, " bytes ends outside the file");
+    const int64_t expected = CheckedMultiply(storage.elements, DTypeBytes(storage.dtype), path);
+    SQ_CHECK(expected <= found.bytes, path, ": storage ", key, ": expected ", expected, " bytes, found ",
+             found.bytes);
+    places[key] = found;
+  }
+  TorchFile read;
+  read.path = path;
+  read.integers = dict.integers;
+  read.memory = file;
+  for (const PickledTensor& tensor : dict.tensors) {
+    const int64_t size = DTypeBytes(tensor.dtype);
+    const int64_t offset = places[tensor.storage].offset + tensor.storage_offset * size;
+    read.tensors.push_back({tensor.name, tensor.dtype, tensor.shape, file->data() + offset,
+                            ElementCount(tensor.shape, path) * size});
+  }
+  return read;
 }
 
-TensorView View(const std::string& name, const at::Tensor& tensor, const MappedFile& file) {
-  const std::string where = file.path() + ": tensor " + name;
-  SQ_CHECK(tensor.layout() == at::kStrided && tensor.is_contiguous(), where,
-           ": expected a contiguous dense tensor");
-  const auto found = std::find_if(std::begin(kDTypes), std::end(kDTypes), [&](const DTypePair& pair) {
-    return pair.torch == tensor.scalar_type();
+// A zip archive with the pickle and a record for each storage.
+TorchFile ReadArchive(const std::shared_ptr<const MappedFile>& file) {
+  caffe2::serialize::PyTorchStreamReader archive(std::make_shared<MappedReader>(file));
+  const std::string& path = file->path();
+  if (archive.hasRecord("byteorder")) {
+    const auto [order, size] = archive.getRecord("byteorder");
+    const std::string_view text(static_cast<const char*>(order.get()), size);
+    SQ_CHECK(text == "little", path, ": byte order not supported: expected little, found ", text);
+  }
+  const auto [pickle, size] = archive.getRecord("data.pkl");
+  int64_t used = 0;
+  const PickledDict dict = ParsePickledDict(static_cast<const uint8_t*>(pickle.get()),
+                                            static_cast<int64_t>(size), path, &used);
+  return Views(dict, file, [&](const std::string& key) -> Place {
+    const std::string record = "data/" + key;
+    SQ_CHECK(archive.hasRecord(record), path, ": record ", record, " is missing");
+    return {static_cast<int64_t>(archive.getRecordOffset(record)),
+            static_cast<int64_t>(archive.getRecordSize(record))};
   });
-  SQ_CHECK(found != std::end(kDTypes), where, ": type ", c10::toString(tensor.scalar_type()),
-           " is not supported");
-  TensorView view{name, found->ours, tensor.sizes().vec(), tensor.const_data_ptr(), 0};
-  view.bytes = CheckedMultiply(ElementCount(view.shape, where), DTypeBytes(view.dtype), where);
-  // The pickle states sizes of its own; what counts is that the bytes are in the file.
-  const uint8_t* data = static_cast<const uint8_t*>(view.data);
-  SQ_CHECK(view.bytes == 0 || (data >= file.data() && data <= file.data() + file.size() &&
-                               view.bytes <= file.data() + file.size() - data),
-           where, ": its data lies outside the file");
-  return view;
+}
+
+// The pickle of torch.serialization.MAGIC_NUMBER, with which a file of before torch 1.6 begins.
+constexpr uint8_t kLegacyMagic[] = {0x80, 2,    0x8a, 10,   0x6c, 0xfc, 0x9c, 0x46,
+                                    0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, '.'};
+
+bool IsLegacy(const MappedFile& file) {
+  return file.size() >= static_cast<int64_t>(sizeof kLegacyMagic) &&
+         std::memcmp(file.data(), kLegacyMagic, sizeof kLegacyMagic) == 0;
+}
+
+// Pickles one after another: magic number, protocol, sizes of the writer's machine, the dictionary, the storages'
+// keys; then for each storage its number of elements and its bytes.
+TorchFile ReadLegacy(const std::shared_ptr<const MappedFile>& file) {
+  const std::string& path = file->path();
+  int64_t at = sizeof kLegacyMagic, used = 0;
+  for (int skipped = 0; skipped < 2; ++skipped) {
+    at += PickleLength(file->data() + at, file->size() - at, path);
+  }
+  const PickledDict dict = ParsePickledDict(file->data() + at, file->size() - at, path, &used);
+  at += used;
+  const std::vector<std::string> keys =
+      ParsePickledNames(file->data() + at, file->size() - at, path, &used);
+  at += used;
+  std::map<std::string, Place> places;
+  for (const std::string& key : keys) {
+    const auto storage = dict.storages.find(key);
+    SQ_CHECK(storage != dict.storages.end(), path, ": storage ", key, " belongs to no tensor");
+    int64_t elements = 0;
+    SQ_CHECK(file->size() - at >= 8, path, ": truncated: storage ", key, " is missing");
+    std::memcpy(&elements, file->data() + at, 8);
+    at += 8;
+    SQ_CHECK(elements >= 0, path, ": storage ", key, ": size ", elements);
+    const int64_t bytes = CheckedMultiply(elements, DTypeBytes(storage->second.dtype), path);
+    SQ_CHECK(bytes <= file->size() - at, path, ": truncated: storage ", key, " of ", bytes,
+             " bytes ends outside the file");
+    places[key] = {at, bytes};
+    at += bytes;
+  }
+  return Views(dict, file, [&](const std::string& key) {
+    const auto found = places.find(key);
+    SQ_CHECK(found != places.end(), path, ": storage ", key, " is missing");
+    return found->second;
+  });
 }
 
 at::Tensor Wrap(const TensorView& view) {
@@ -105,30 +159,14 @@ at::Tensor Wrap(const TensorView& view) {
 
 TorchFile ReadTorchFile(const std::string& path) {
   const auto file = std::make_shared<const MappedFile>(path);
-  c10::IValue value;
+  if (IsLegacy(*file)) return ReadLegacy(file);
   try {
-    value = Unpickle(file);
+    return ReadArchive(file);
   } catch (const Error&) {
     throw;
   } catch (const std::exception& error) {
     throw Error(StrCat(path, ": cannot read as a .pt file: ", FirstLine(error.what())));
   }
-  SQ_CHECK(value.isGenericDict(), path, ": expected a dictionary of tensors");
-  TorchFile read;
-  read.path = path;
-  read.memory = file;
-  for (const auto& entry : value.toGenericDict()) {
-    SQ_CHECK(entry.key().isString(), path, ": expected names as keys");
-    const std::string& name = entry.key().toStringRef();
-    if (entry.value().isTensor()) {
-      read.tensors.push_back(View(name, entry.value().toTensor(), *file));
-    } else {
-      SQ_CHECK(entry.value().isInt(), path, ": ", name, ": expected a tensor or an integer, found ",
-               entry.value().tagKind());
-      read.integers[name] = entry.value().toInt();
-    }
-  }
-  return read;
 }
 
 void WriteTorchFile(const std::string& path, const std::vector<TensorView>& tensors,

@@ -1,14 +1,20 @@
 """What the tests of the tools share: running them, making tiny models, reading and damaging safetensors."""
 
+import collections
 import hashlib
+import io
 import json
+import math
 import os
+import pickle
 import shutil
 import struct
 import subprocess
 import sys
 import tempfile
+import types
 import unittest
+import zipfile
 from pathlib import Path
 
 BIN = Path(os.environ["SQ_BIN"]).resolve()
@@ -108,6 +114,80 @@ def write_safetensors(path, tensors):
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     Path(path).write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+STORAGES = {"F16": "HalfStorage", "BF16": "BFloat16Storage", "F32": "FloatStorage", "I32": "IntStorage"}
+
+
+class _Storage:
+    def __init__(self, kind, key, elements):
+        self.id = ("storage", kind, key, "cpu", elements)
+
+
+class _Rebuilt:
+    def __init__(self, function, *arguments):
+        self.call = (function, arguments)
+
+    def __reduce__(self):
+        return self.call
+
+
+class _Pickler(pickle.Pickler):
+    def persistent_id(self, obj):
+        return obj.id if isinstance(obj, _Storage) else None
+
+
+def _pickle(value):
+    file = io.BytesIO()
+    _Pickler(file, 2).dump(value)
+    return file.getvalue()
+
+
+def write_torch_file(path, tensors, integers, legacy=False):
+    """A state dict as torch.save writes it, an OrderedDict with attributes, without torch: modules of its names stand
+    in while the pickle is made. `legacy`: the stream of before torch 1.6."""
+    def stand_in(module, name):
+        # A class, which is pickled by its name alone.
+        sys.modules.setdefault(module, types.ModuleType(module))
+        made = type(name, (), {"__module__": module})
+        setattr(sys.modules[module], name, made)
+        return made
+
+    class StateDict(collections.OrderedDict):
+        pass
+    StateDict.__module__, StateDict.__qualname__, StateDict.__name__ = "collections", "OrderedDict", "OrderedDict"
+    modules, ordered = dict(sys.modules), collections.OrderedDict
+    collections.OrderedDict = StateDict  # the pickler looks the name up
+    try:
+        rebuild = stand_in("torch._utils", "_rebuild_tensor_v2")
+        kinds = {dtype: stand_in("torch", name) for dtype, name in STORAGES.items()}
+        state, blobs = StateDict(), []
+        for name, (dtype, shape, data) in tensors.items():
+            elements = math.prod(shape)
+            strides = tuple(math.prod(shape[i + 1:]) for i in range(len(shape)))
+            storage = _Storage(kinds[dtype], str(len(blobs)), elements)
+            if legacy:
+                storage.id += (None,)
+            state[name] = _Rebuilt(rebuild, storage, 0, tuple(shape), strides, False, StateDict())
+            blobs.append((elements, data))
+        state.update(integers)
+        state._metadata = StateDict({"": {"version": 1}})
+        pickled = _pickle(state)
+    finally:
+        collections.OrderedDict = ordered
+        for name in set(sys.modules) - set(modules):
+            del sys.modules[name]
+    if legacy:
+        sizes = {"protocol_version": 1001, "little_endian": True, "type_sizes": {"short": 2, "int": 4, "long": 4}}
+        head = [_pickle(0x1950A86A20F9469CFC6C), _pickle(1001), _pickle(sizes), pickled,
+                _pickle([str(key) for key in range(len(blobs))])]
+        Path(path).write_bytes(b"".join(head) + b"".join(struct.pack("<q", n) + data for n, data in blobs))
+        return
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", pickled)
+        for key, (_, data) in enumerate(blobs):
+            archive.writestr(f"archive/data/{key}", data)
+        archive.writestr("archive/version", "3\n")
 
 
 def digests(folder, without=("report.json",)):
