@@ -5,7 +5,6 @@
 #include <caffe2/serialize/inline_container.h>
 #include <caffe2/serialize/read_adapter_interface.h>
 #include <torch/csrc/jit/serialization/pickler.h>
-#include <torch/csrc/jit/serialization/unpickler.h>
 
 #include <algorithm>
 #include <cstring>
@@ -13,9 +12,12 @@
 #include "sq/base/error.h"
 #include "sq/base/output_file.h"
 #include "sq/checkpoint/mapped_file.h"
+#include "sq/checkpoint/state_dict.h"
 
 namespace sq {
 namespace {
+
+using Archive = caffe2::serialize::PyTorchStreamReader;
 
 struct DTypePair {
   at::ScalarType torch;
@@ -46,49 +48,42 @@ class MappedReader : public caffe2::serialize::ReadAdapterInterface {
   std::shared_ptr<const MappedFile> file_;
 };
 
-c10::IValue Unpickle(const std::shared_ptr<const MappedFile>& file) {
-  const std::string& path = file->path();
-  caffe2::serialize::PyTorchStreamReader archive(std::make_shared<MappedReader>(file));
-  const auto [pickle, pickle_size] = archive.getRecord("data.pkl");
-  size_t read = 0;
-  const char* begin = static_cast<const char*>(pickle.get());
-  const size_t size = pickle_size;
-  const auto next = [&](char* to, size_t count) {
-    count = std::min(count, size - read);
-    std::memcpy(to, begin + read, count);
-    read += count;
-    return count;
+constexpr int64_t kMaxPickleBytes = 16 << 20;  // far above any model: a tensor takes about 200 bytes
+
+// The bytes of a record where they lie in the file.
+struct Record {
+  const uint8_t* data = nullptr;
+  int64_t bytes = 0;
+};
+
+Record FindRecord(Archive& archive, const MappedFile& file, const std::string& name) {
+  const std::string where = file.path() + ": record " + name;
+  SQ_CHECK(archive.hasRecord(name), where, " is missing");
+  const auto inside = [&](int64_t offset, int64_t bytes) {
+    SQ_CHECK(offset >= 0 && bytes >= 0 && offset <= file.size() && bytes <= file.size() - offset,
+             where, ": truncated: ", bytes, " bytes at byte ", offset, " of a file of ", file.size());
   };
-  // A record's bytes are handed out where they lie in the mapped file.
-  const auto record = [&](const std::string& name) {
-    const std::string full = "data/" + name;
-    SQ_CHECK(archive.hasRecord(full), path, ": record ", full, " is missing");
-    const int64_t offset = static_cast<int64_t>(archive.getRecordOffset(full));
-    const int64_t bytes = static_cast<int64_t>(archive.getRecordSize(full));
-    SQ_CHECK(offset >= 0 && bytes >= 0 && offset <= file->size() && bytes <= file->size() - offset,
-             path, ": truncated: record ", full, " of ", bytes, " bytes ends outside the file");
-    return at::DataPtr(const_cast<uint8_t*>(file->data()) + offset, at::kCPU);
-  };
-  torch::jit::Unpickler unpickler(next, nullptr, nullptr, record, std::nullopt);
-  return unpickler.parse_ivalue();
+  // The record's own header: bytes 8 and 9 give the method, 0 for bytes as they are.
+  const int64_t header = static_cast<int64_t>(archive.getRecordHeaderOffset(name));
+  inside(header, 10);
+  SQ_CHECK(file.data()[header + 8] == 0 && file.data()[header + 9] == 0, where, ": is compressed");
+  const int64_t offset = static_cast<int64_t>(archive.getRecordOffset(name));
+  const int64_t bytes = static_cast<int64_t>(archive.getRecordSize(name));
+  inside(offset, bytes);
+  return {file.data() + offset, bytes};
 }
 
-TensorView View(const std::string& name, const at::Tensor& tensor, const MappedFile& file) {
-  const std::string where = file.path() + ": tensor " + name;
-  SQ_CHECK(tensor.layout() == at::kStrided && tensor.is_contiguous(), where,
-           ": expected a contiguous dense tensor");
-  const auto found = std::find_if(std::begin(kDTypes), std::end(kDTypes), [&](const DTypePair& pair) {
-    return pair.torch == tensor.scalar_type();
-  });
-  SQ_CHECK(found != std::end(kDTypes), where, ": type ", c10::toString(tensor.scalar_type()),
-           " is not supported");
-  TensorView view{name, found->ours, tensor.sizes().vec(), tensor.const_data_ptr(), 0};
-  view.bytes = CheckedMultiply(ElementCount(view.shape, where), DTypeBytes(view.dtype), where);
-  // The pickle states sizes of its own; what counts is that the bytes are in the file.
-  const uint8_t* data = static_cast<const uint8_t*>(view.data);
-  SQ_CHECK(view.bytes == 0 || (data >= file.data() && data <= file.data() + file.size() &&
-                               view.bytes <= file.data() + file.size() - data),
-           where, ": its data lies outside the file");
+TensorView View(const PickledTensor& tensor, Archive& archive, const MappedFile& file) {
+  const int64_t size = DTypeBytes(tensor.dtype);
+  const std::string where = file.path() + ": tensor " + tensor.name;
+  TensorView view{tensor.name, tensor.dtype, tensor.shape, file.data(), 0};
+  view.bytes = CheckedMultiply(ElementCount(tensor.shape, where), size, where);
+  if (view.bytes == 0) return view;
+  const Record record = FindRecord(archive, file, "data/" + tensor.storage);
+  const int64_t expected = CheckedMultiply(tensor.storage_elements, size, where);
+  SQ_CHECK(record.bytes == expected, where, ": expected ", expected, " bytes in record data/",
+           tensor.storage, ", found ", record.bytes);
+  view.data = record.data + tensor.first * size;
   return view;
 }
 
@@ -105,28 +100,29 @@ at::Tensor Wrap(const TensorView& view) {
 
 TorchFile ReadTorchFile(const std::string& path) {
   const auto file = std::make_shared<const MappedFile>(path);
-  c10::IValue value;
+  TorchFile read;
+  read.path = path;
+  read.memory = file;
   try {
-    value = Unpickle(file);
+    Archive archive(std::make_shared<MappedReader>(file));
+    if (archive.hasRecord("byteorder")) {
+      const Record order = FindRecord(archive, *file, "byteorder");
+      const std::string text(reinterpret_cast<const char*>(order.data),
+                             static_cast<size_t>(std::min<int64_t>(order.bytes, 16)));
+      SQ_CHECK(text == "little", path, ": expected byte order little, found ", text);
+    }
+    const Record pickle = FindRecord(archive, *file, "data.pkl");
+    SQ_CHECK(pickle.bytes <= kMaxPickleBytes, path, ": record data.pkl: ", pickle.bytes,
+             " bytes, expected at most ", kMaxPickleBytes);
+    StateDict dict = ParseStateDict(pickle.data, pickle.bytes, path);
+    for (const PickledTensor& tensor : dict.tensors) {
+      read.tensors.push_back(View(tensor, archive, *file));
+    }
+    read.integers = std::move(dict.integers);
   } catch (const Error&) {
     throw;
   } catch (const std::exception& error) {
     throw Error(StrCat(path, ": cannot read as a .pt file: ", FirstLine(error.what())));
-  }
-  SQ_CHECK(value.isGenericDict(), path, ": expected a dictionary of tensors");
-  TorchFile read;
-  read.path = path;
-  read.memory = file;
-  for (const auto& entry : value.toGenericDict()) {
-    SQ_CHECK(entry.key().isString(), path, ": expected names as keys");
-    const std::string& name = entry.key().toStringRef();
-    if (entry.value().isTensor()) {
-      read.tensors.push_back(View(name, entry.value().toTensor(), *file));
-    } else {
-      SQ_CHECK(entry.value().isInt(), path, ": ", name, ": expected a tensor or an integer, found ",
-               entry.value().tagKind());
-      read.integers[name] = entry.value().toInt();
-    }
   }
   return read;
 }
@@ -139,29 +135,32 @@ void WriteTorchFile(const std::string& path, const std::vector<TensorView>& tens
   OutputFile file(path);
   std::exception_ptr failure;
   try {
+    // The archive's destructor ends the process when it cannot close the archive. So once a write has failed
+    // (a full disk, say) what follows goes nowhere and counts as written.
     caffe2::serialize::PyTorchStreamWriter archive([&](const void* data, size_t size) -> size_t {
       try {
-        file.Write(data, static_cast<int64_t>(size));
+        if (!failure) file.Write(data, static_cast<int64_t>(size));
       } catch (...) {
-        failure = std::current_exception();  // not through the archive's C code
-        return 0;
+        failure = std::current_exception();
       }
       return size;
     });
     std::string pickle;
-    torch::jit::Pickler pickler([&](const char* data, size_t size) { pickle.append(data, size); });
+    // Without the tags that LibTorch puts around containers: torch.load(weights_only=True) refuses them.
+    torch::jit::Pickler pickler([&](const char* data, size_t size) { pickle.append(data, size); },
+                                nullptr, nullptr, nullptr, nullptr, /*tag_aggregates=*/false);
     pickler.protocol();
     pickler.pushIValue(dict);
     pickler.stop();
     archive.writeRecord("data.pkl", pickle.data(), pickle.size());
     size_t number = 0;
     for (const at::Tensor& tensor : pickler.tensorData()) {
+      if (failure) break;
       archive.writeRecord("data/" + std::to_string(number++), tensor.const_data_ptr(),
                           tensor.nbytes());
     }
     archive.writeEndOfFile();
   } catch (const std::exception& error) {
-    if (failure) std::rethrow_exception(failure);
     throw Error(StrCat(path, ": cannot write: ", FirstLine(error.what())));
   }
   if (failure) std::rethrow_exception(failure);
