@@ -100,6 +100,8 @@ at::Tensor Wrap(const TensorView& view) {
 
 TorchFile ReadTorchFile(const std::string& path) {
   const auto file = std::make_shared<const MappedFile>(path);
+  SQ_CHECK(file->size() >= 4 && std::memcmp(file->data(), "PK\x03\x04", 4) == 0, path,
+           ": not a zip archive, which torch.save writes since PyTorch 1.6");
   TorchFile read;
   read.path = path;
   read.memory = file;
