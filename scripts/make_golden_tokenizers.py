@@ -4,8 +4,8 @@
     pip install transformers==4.46.3 tokenizers==0.20.3 sentencepiece==0.2.3 protobuf
     scripts/make_golden_tokenizers.py [DATA]     with a data folder, real.json too (see make_real)
 
-The newest transformers have no slow LlamaTokenizer any more, which the original method used. Training
-text and test strings are generated here, so the same versions give the same files.
+The newest transformers have no slow LlamaTokenizer any more, which the original method used.
+Training text and test strings are generated here, so the same versions give the same files.
 """
 
 import io
@@ -33,10 +33,12 @@ VERBS = ["doesn't read", "wouldn't keep", "measures", "squeezes", "writes down",
 OBJECTS = ["the tables", "three books", "all of its outliers", "an index", "many tokens",
            "the answer", "2048 windows", "a lookup table", "nothing at all", "1,234.56 dollars",
            "the year 1999", "every second word"]
-ENDS = [".", "!", "?", " ...", ";", ", again and again.", " (see below).", ' "quoted" .', "\n", "\n\n"]
+ENDS = [".", "!", "?", " ...", ";", ", again and again.", " (see below).", ' "quoted" .', "\n",
+        "\n\n"]
 FOREIGN = ["Größe und Maß überall", "où êtes-vous déjà allé ?", "¿dónde está el niño?",
            "Москва и река", "Ελληνικά γράμματα", "漢字とかなの文章です。", "한국어 문장", "שלום עולם",
-           "مرحبا بالعالم", "हिन्दी में", "😀 🎉 👍🏽 👩‍👩‍👧‍👦 🇫🇷", "x² + y³ = ½", "for (int i = 0; i < n; ++i) {\n\t"
+           "مرحبا بالعالم", "हिन्दी में", "😀 🎉 👍🏽 👩‍👩‍👧‍👦 🇫🇷", "x² + y³ = ½",
+           "for (int i = 0; i < n; ++i) {\n\t"
            "sum += a[i];\n}\n", "    return None\n", "http://example.com/?q=1&r=2"]
 
 
@@ -61,36 +63,47 @@ NASTY = [
     "٠١٢٣", "½²³₄", "Ⅷ 〇一二", "①②", " 1 2  3   4", "9" * 50,
     "漢字とかなの文章です。", "한국어 문장", "中文english中文 123中文", "𠀀𠀁 𪜀", "ｆｕｌｌ　ｗｉｄｔｈ",
     "é e\u0301 ñ n\u0303", "Z̷̢̛a̸l̵g̴o̶", "\u0301", " \u0301a", "ǆ Ǆ ǅ", "ß ẞ ﬁ ﬆ", "İ i̇ ı",
-    "שלום עולם", "مرحبا بالعالم ١٢٣", "abc אבג 123 \u202eevil\u202c", "हिन्दी में", "ไทยไม่มีช่องว่าง",
+    "שלום עולם", "مرحبا بالعالم ١٢٣", "abc אבג 123 \u202eevil\u202c", "हिन्दी में",
+    "ไทยไม่มีช่องว่าง",
     "😀", "😀😀", "👍🏽", "👩‍👩‍👧‍👦", "🇫🇷🇩🇪🇯", "🏳️‍🌈", "a😀b", " 😀 ", "❤️", "1️⃣", "\U0001fae8",
-    "\x00", "a\x00b", "\x01\x02\x1f\x7f", "\x85", "\u00a0", "a\u00a0b", "\u2028\u2029", "\u3000\u3000x",
+    "\x00", "a\x00b", "\x01\x02\x1f\x7f", "\x85", "\u00a0", "a\u00a0b", "\u2028\u2029",
+    "\u3000\u3000x",
     "\u200b", "a\u200bb", "\u180e", " \u180e ", "a\u180eb", "\ufeffBOM", "\ufffd", "\uffff\ufffe",
-    "\U0010ffff", "\ue000", "\u2003x\u2003", "\x0b\x0c", "\x1c\x1d", "   \u00a0   x", "\r", "\r\r\n\n\r",
+    "\U0010ffff", "\ue000", "\u2003x\u2003", "\x0b\x0c", "\x1c\x1d", "   \u00a0   x", "\r",
+    "\r\r\n\n\r",
     " " * 7, " " * 7 + "x", "x" + " " * 7, "\t" * 5 + "x", "\n" * 9, "\n" * 9 + "x", " \t\n\r" * 6,
     "x  \n  y", "    return None\n", "for (int i = 0; i < n; ++i) {\n\tsum += a[i];\n}\n",
-    "!!!???...", "a.b,c;d:e", "---___===", "(([[{{<<", "/\\|", "@#$%^&*", "``''\"\"", "…—–·", "«»„“”",
-    "€£¥₿", "∑∫√∞≠", "→←↑↓", "http://example.com/?q=1&r=2#x", "user@example.com", "C:\\dir\\file.txt",
+    "!!!???...", "a.b,c;d:e", "---___===", "(([[{{<<", "/\\|", "@#$%^&*", "``''\"\"", "…—–·",
+    "«»„“”",
+    "€£¥₿", "∑∫√∞≠", "→←↑↓", "http://example.com/?q=1&r=2#x", "user@example.com",
+    "C:\\dir\\file.txt",
     "camelCaseSnake_case-kebab", "ALLCAPS lower Mixed", "zqxj", " zqxj", "zqxj zqxj", "azqxj",
     "<s>", "</s>", "<unk>", " <s>", "<s> ", "<s>a", "a<s>", "a <s> b", "<s><s></s>", "<s>  x",
     "<unk> x <unk>x", "< s>", "<S>", "<s", "s>", "<0x0A>", "▁", "▁a▁b", "a▁ b", "\n<s>\n",
     "<|endoftext|>", "a<|endoftext|>b", "a <|endoftext|> b", "<|endoftext|><|endoftext|>",
-    "<|endoftext|", "<|begin_of_text|>x<|eot|>", "<|begin_of_text|>", "<|im_start|>user\nHi<|im_end|>\n",
+    "<|endoftext|", "<|begin_of_text|>x<|eot|>", "<|begin_of_text|>",
+    "<|im_start|>user\nHi<|im_end|>\n",
     "a  <left>  b", "<left>", "\n<left>x", "a  <right>  b", "<right>\n\n\nx", "<both> <both>",
-    "  <left><right>  ", "word", "words", "sword", " word ", "word_", "word\u0301", "word\u200d", "(word)",
+    "  <left><right>  ", "word", "words", "sword", " word ", "word_", "word\u0301", "word\u200d",
+    "(word)",
     "<norm>", " <norm>x", "longer", "longest", "longlonger", "Ġ", "Ċ", "aĠb", "Ā",
 ]
 
-LONG = [["a", 10000], [" ", 10000], ["\n", 10000], ["ab ", 4000], ["漢", 5000], ["1", 10000], ["😀", 3000],
+LONG = [["a", 10000], [" ", 10000], ["\n", 10000], ["ab ", 4000], ["漢", 5000], ["1", 10000],
+        ["😀", 3000],
         [" \t", 5000], ["!", 10000], ["e\u0301", 5000], ["<|endoftext|>", 500], ["<s>", 1000],
         ["The model doesn't read 2048 windows. ", 300]]
 
 
 def fuzz_texts(count):
     rng = random.Random(2)
-    pools = ["abcdefghijklmnopqrstuvwxyz ", "  \t\n\r\x0b\x0c", "0123456789٣½Ⅷ", "'sS'tT're'VE'm'll'D ",
-             "éèñßſKµ", "漢字かな한국어", "אבגم", "\u0301\u0327\u200d\ufe0f\u200b\u00a0\u2003\u3000\u180e\u2028\x85",
+    pools = ["abcdefghijklmnopqrstuvwxyz ", "  \t\n\r\x0b\x0c", "0123456789٣½Ⅷ",
+             "'sS'tT're'VE'm'll'D ",
+             "éèñßſKµ", "漢字かな한국어", "אבגم",
+             "\u0301\u0327\u200d\ufe0f\u200b\u00a0\u2003\u3000\u180e\u2028\x85",
              "😀👩🇫🏽", "\x00\x01\x7f\ufeff\ufffd", "!?.,;:-_()[]{}<>|/\\\"#$%&*+=@^`~"]
-    whole = ["<s>", "</s>", "<unk>", "<|endoftext|>", "<left>", "<right>", "<both>", "word", "<norm>", "longer",
+    whole = ["<s>", "</s>", "<unk>", "<|endoftext|>", "<left>", "<right>", "<both>", "word",
+             "<norm>", "longer",
              "<|begin_of_text|>", "<|im_start|>", "the model", " doesn't", " squeezes", "2048"]
     texts = []
     for _ in range(count):
@@ -133,14 +146,15 @@ def train_bpe(pre_tokenizer, size, special, alphabet):
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizer
     tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=special, initial_alphabet=alphabet,
+    trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=special,
+                                  initial_alphabet=alphabet,
                                   show_progress=False)
     tokenizer.train_from_iterator(training_text(), trainer)
     return tokenizer
 
 
 def make_gpt2():
-    """GPT-2: ByteLevel alone; merges as "a b", as older versions write them; every kind of added token."""
+    """GPT-2: ByteLevel alone; merges as "a b", as older versions do; every kind of added token."""
     tokenizer = train_bpe(pre_tokenizers.ByteLevel(add_prefix_space=False), 800, ["<|endoftext|>"],
                           pre_tokenizers.ByteLevel.alphabet())
     tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
@@ -155,7 +169,7 @@ def make_gpt2():
         AddedToken("er>", normalized=False),
     ])
     value = json.loads(tokenizer.to_str())
-    value["model"]["merges"] = [m if isinstance(m, str) else " ".join(m) for m in value["model"]["merges"]]
+    value["model"]["merges"] = [" ".join(merge) for merge in value["model"]["merges"]]
     return value, {}
 
 
@@ -184,7 +198,8 @@ def make_llama3():
 def make_smollm():
     """SmolLM2: digits one by one; a vocabulary without all the bytes, so that some are dropped."""
     pre_tokenizer = pre_tokenizers.Sequence([
-        pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)])
+        pre_tokenizers.Digits(individual_digits=True),
+        pre_tokenizers.ByteLevel(add_prefix_space=False)])
     special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
     tokenizer = train_bpe(pre_tokenizer, 700, special, [])
     return json.loads(tokenizer.to_str()), {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>"}
@@ -192,17 +207,21 @@ def make_smollm():
 
 def make_variants(gpt2, texts):
     """Other pre-tokenizers, post-processors and unknown tokens in the GPT-2 file's place."""
-    byte_level = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}
-    plain = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
+    byte_level = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True,
+                  "use_regex": True}
+    plain = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True,
+             "use_regex": False}
     changes = [{"pre_tokenizer": byte_level},
                {"pre_tokenizer": plain},
                {"pre_tokenizer": {**plain, "add_prefix_space": True}}]
-    patterns = [{"Regex": "\\s+"}, {"Regex": "[^\\s\\p{L}]+|\\p{Lu}"}, {"String": " "}, {"String": "."},
+    patterns = [{"Regex": "\\s+"}, {"Regex": "[^\\s\\p{L}]+|\\p{Lu}"}, {"String": " "},
+                {"String": "."},
                 {"Regex": "\\d{1,2}"}, {"Regex": "(?=[A-Z])"}, {"Regex": "x*"}]
     for i, pattern in enumerate(patterns):
         for j, behavior in enumerate(["Removed", "Isolated", "MergedWithPrevious", "MergedWithNext",
                                       "Contiguous"]):
-            split = {"type": "Split", "pattern": pattern, "behavior": behavior, "invert": (i + j) % 2 == 1}
+            split = {"type": "Split", "pattern": pattern, "behavior": behavior,
+                     "invert": (i + j) % 2 == 1}
             last = byte_level if j == 1 else plain
             changes.append({"pre_tokenizer": {"type": "Sequence", "pretokenizers": [split, last]}})
     for individual in (False, True):
@@ -261,7 +280,8 @@ def make_corpus(folder, tokenizer):
     spaced = consecutive(tokenizer.encode(" ".join(documents)).ids, 32)
     row = consecutive([i for text in documents for i in tokenizer.encode(text).ids], 50)
     cases = {"c4 evaluation 64": draw(0, 256, 64), "c4 calibration 40 seed 7": draw(7, 20, 40),
-             "joined evaluation 64": joined, "c4-new evaluation 32": spaced, "path calibration 50": row,
+             "joined evaluation 64": joined, "c4-new evaluation 32": spaced,
+             "path calibration 50": row,
              "joined calibration 40 seed 7": draw_joined(7, 20, 40)}
     write_json(folder.parent / "windows.json", {
         name: {"count": len(windows), "fnv1a": f"{fnv1a([i for w in windows for i in w]):016x}"}
@@ -272,7 +292,8 @@ def make_sentencepiece(folder):
     """LLaMA: byte fallback, identity normalization, digits split, all white space kept."""
     model = io.BytesIO()  # a file would leave its path in the model
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter([line.replace("\n", " ") for line in training_text()]), model_writer=model,
+        sentence_iterator=iter([line.replace("\n", " ") for line in training_text()]),
+        model_writer=model,
         vocab_size=900, model_type="bpe", byte_fallback=True, split_digits=True,
         normalization_rule_name="identity", remove_extra_whitespaces=False,
         allow_whitespace_only_pieces=True, num_threads=1, character_coverage=0.995, minloglevel=2)
@@ -293,7 +314,7 @@ def summary(lists):
 
 
 def make_vocab_merges(gpt2, texts):
-    """OPT: GPT-2's tokenizer from vocab.json and merges.txt, here those of the file above, with BOS."""
+    """OPT: GPT-2's tokenizer from vocab.json and merges.txt, those of the file above, with BOS."""
     with tempfile.TemporaryDirectory() as scratch:
         vocab, merges = pathlib.Path(scratch) / "vocab.json", pathlib.Path(scratch) / "merges.txt"
         vocab.write_text(json.dumps(gpt2["model"]["vocab"]))
@@ -303,7 +324,7 @@ def make_vocab_merges(gpt2, texts):
 
 
 def make_real(data):
-    """What the real tokenizers make of real text. DATA/models/MODEL, DATA/wikitext-2/test.txt, DATA/c4."""
+    """What real tokenizers (DATA/models/...) make of DATA/wikitext-2/test.txt and DATA/c4/*.jsonl."""
     wikitext = (data / "wikitext-2" / "test.txt").read_bytes().decode()
     c4 = [json.loads(line)["text"] for path in sorted((data / "c4").glob("*.jsonl"))
           for line in path.read_bytes().decode().split("\n") if line]
@@ -315,7 +336,8 @@ def make_real(data):
         tokenizer = load(data / "models" / name)
         encode = ((lambda text: tokenizer.encode(text).ids) if isinstance(tokenizer, Tokenizer) else
                   (lambda text: tokenizer(text)["input_ids"]))
-        result[name] = {"wikitext2": summary([encode(wikitext)]), "c4": summary([encode(t) for t in c4])}
+        result[name] = {"wikitext2": summary([encode(wikitext)]),
+                        "c4": summary([encode(t) for t in c4])}
     write_json(OUT / "real.json", result)
 
 
@@ -332,7 +354,8 @@ def main():
         write_json(OUT / name / "ids.json", [digest(ids) for ids in encoded])
         decoded = [tokenizer.decode(ids, skip_special_tokens=False) for ids in encoded]
         write_json(OUT / name / "decoded.json", {
-            str(i): text for i, text in enumerate(decoded) if text != texts[i] and len(text) <= 400})
+            str(i): text for i,
+            text in enumerate(decoded) if text != texts[i] and len(text) <= 400})
         if name == "gpt2":
             short = [text for text in texts if len(text) <= 400]
             write_json(OUT / "variants.json", make_variants(value, short))
@@ -341,7 +364,8 @@ def main():
     tokenizer = make_sentencepiece(OUT / "llama")
     write_json(OUT / "llama" / "ids.json", [digest(tokenizer(text)["input_ids"]) for text in texts])
     tokenizer = LlamaTokenizer(str(OUT / "llama" / "tokenizer.model"), legacy=False)
-    write_json(OUT / "llama" / "not_legacy.json", summary([tokenizer(text)["input_ids"] for text in short]))
+    write_json(OUT / "llama" / "not_legacy.json",
+               summary([tokenizer(text)["input_ids"] for text in short]))
     if len(sys.argv) > 1:
         make_real(pathlib.Path(sys.argv[1]))
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes a tiny random LLaMA folder: config.json, model.safetensors, a small byte-level BPE tokenizer.
+"""Writes a tiny random LLaMA folder: config.json, safetensors, a small byte-level BPE tokenizer.
 
 The standard library is enough, so that the command-line tests run on a machine with nothing but python3.
 Same arguments, same bytes.
@@ -53,6 +53,7 @@ def make_config(arguments):
         "max_position_embeddings": 2048, "rms_norm_eps": 1e-5, "rope_theta": 10000.0,
         "rope_scaling": None, "vocab_size": arguments.vocab, "tie_word_embeddings": arguments.tied,
         "bos_token_id": end, "eos_token_id": end,
+        "attention_bias": arguments.attention_bias, "mlp_bias": arguments.mlp_bias,
         "torch_dtype": arguments.dtype}
 
 
@@ -64,9 +65,13 @@ def tensor_shapes(arguments):
              "mlp.gate_proj": (inner, hidden), "mlp.up_proj": (inner, hidden),
              "mlp.down_proj": (hidden, inner), "input_layernorm": (hidden,),
              "post_attention_layernorm": (hidden,)}
+    biased = {"self_attn": arguments.attention_bias, "mlp": arguments.mlp_bias}
     shapes = {"model.embed_tokens.weight": (arguments.vocab, hidden)}
     for layer in range(arguments.layers):
-        shapes.update({f"model.layers.{layer}.{k}.weight": shape for k, shape in block.items()})
+        for name, shape in block.items():
+            shapes[f"model.layers.{layer}.{name}.weight"] = shape
+            if biased.get(name.split(".")[0]):
+                shapes[f"model.layers.{layer}.{name}.bias"] = shape[:1]
     shapes["model.norm.weight"] = (hidden,)
     if not arguments.tied:
         shapes["lm_head.weight"] = (arguments.vocab, hidden)
@@ -86,22 +91,42 @@ DTYPES = {  # name: (safetensors' name, encoder)
 }
 
 
-def write_safetensors(path, arguments):
+def make_values(name, shape, generator):
+    # Norms near 1, the rest wide enough that the logits are not flat.
+    mean, deviation = (1.0, 0.1) if name.endswith("norm.weight") else (0.0, 0.2)
+    return [generator.gauss(mean, deviation) for _ in range(math.prod(shape))]
+
+
+def write_safetensors(path, tensors, arguments, generator):
     """The format: 8 bytes of header length, the header as JSON padded to 8 bytes, the raw values."""
     dtype, encode = DTYPES[arguments.dtype]
-    generator = random.Random(arguments.seed)
     header, data = {"__metadata__": {"format": "pt"}}, bytearray()
-    for name, shape in tensor_shapes(arguments).items():
-        # Norms near 1, the rest wide enough that the logits are not flat.
-        mean, deviation = (1.0, 0.1) if len(shape) == 1 else (0.0, 0.2)
-        values = [generator.gauss(mean, deviation) for _ in range(math.prod(shape))]
+    for name, shape in tensors:
         begin = len(data)
-        data += encode(values)
+        data += encode(make_values(name, shape, generator))
         header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [begin, len(data)]}
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     with open(path, "wb") as file:
         file.write(struct.pack("<Q", len(text)) + text + data)
+    return len(data)
+
+
+def write_weights(folder, arguments):
+    """model.safetensors, or shards of about as many tensors each with their index; the values are the same."""
+    generator = random.Random(arguments.seed)
+    tensors, count = list(tensor_shapes(arguments).items()), arguments.shards
+    if count == 1:
+        write_safetensors(os.path.join(folder, "model.safetensors"), tensors, arguments, generator)
+        return
+    weight_map, total = {}, 0
+    for shard in range(count):
+        part = tensors[len(tensors) * shard // count:len(tensors) * (shard + 1) // count]
+        file_name = f"model-{shard + 1:05}-of-{count:05}.safetensors"
+        total += write_safetensors(os.path.join(folder, file_name), part, arguments, generator)
+        weight_map.update({name: file_name for name, _ in part})
+    write_json(folder, "model.safetensors.index.json",
+               {"metadata": {"total_size": total}, "weight_map": weight_map})
 
 
 def write_json(folder, name, content):
@@ -111,7 +136,7 @@ def write_json(folder, name, content):
 
 
 def check(arguments):
-    sizes = ("hidden", "intermediate", "layers", "heads", "kv_heads", "vocab")
+    sizes = ("hidden", "intermediate", "layers", "heads", "kv_heads", "vocab", "shards")
     for name in sizes:
         if getattr(arguments, name) < 1:
             raise ValueError(f"--{name.replace('_', '-')} must be at least 1")
@@ -129,11 +154,13 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", metavar="DIR", help="folder to write; files of these names are replaced")
     for name, value in (("hidden", 64), ("intermediate", 96), ("layers", 2), ("heads", 4),
-                        ("kv-heads", 2), ("vocab", 288), ("seed", 0)):
+                        ("kv-heads", 2), ("vocab", 288), ("shards", 1), ("seed", 0)):
         parser.add_argument(f"--{name}", type=int, default=value, metavar="N",
                             help="(default: %(default)s)")
     parser.add_argument("--dtype", choices=DTYPES, default="float16", help="(default: %(default)s)")
     parser.add_argument("--tied", action="store_true", help="no lm_head: the embeddings serve")
+    parser.add_argument("--attention-bias", action="store_true", help="q, k, v and o with a bias")
+    parser.add_argument("--mlp-bias", action="store_true", help="gate, up and down with a bias")
     parser.add_argument("--tokenizer", action=argparse.BooleanOptionalAction, default=True,
                         help="write tokenizer.json and tokenizer_config.json")
     arguments = parser.parse_args()
@@ -141,7 +168,7 @@ def main():
         check(arguments)
         os.makedirs(arguments.output, exist_ok=True)
         write_json(arguments.output, "config.json", make_config(arguments))
-        write_safetensors(os.path.join(arguments.output, "model.safetensors"), arguments)
+        write_weights(arguments.output, arguments)
         if arguments.tokenizer:
             write_json(arguments.output, "tokenizer.json", make_tokenizer())
             write_json(arguments.output, "tokenizer_config.json", {

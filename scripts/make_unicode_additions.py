@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Writes src/text/unicode_additions.cc: characters that Hugging Face's tokenizers know and an older PCRE2
-may not, with a stand-in of the same kind.
+"""Writes src/text/unicode_additions.cc: characters that Hugging Face's tokenizers know and an older
+PCRE2 may not, with a stand-in of the same kind.
 
-    pip install tokenizers==0.23.3; with Python 3.11, whose Unicode (14.0) is that of PCRE2 10.40 to 10.42
+    pip install tokenizers==0.23.3     with Python 3.11: its Unicode, 14.0, is PCRE2 10.40 to 10.42's
     scripts/make_unicode_additions.py && clang-format -i src/text/unicode_additions.cc
 """
 
@@ -14,10 +14,12 @@ from tokenizers import Regex, pre_tokenizers
 
 OUT = pathlib.Path(__file__).resolve().parent.parent / "src" / "text" / "unicode_additions.cc"
 
-CATEGORIES = ["Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd", "Nl", "No", "Pc", "Pd", "Ps", "Pe", "Pi",
+CATEGORIES = ["Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd", "Nl", "No", "Pc", "Pd", "Ps",
+              "Pe", "Pi",
               "Pf", "Po", "Sm", "Sc", "Sk", "So"]
 
-HEAD = """// Written by scripts/make_unicode_additions.py from tokenizers %s (Unicode 16.0) and Unicode %s.
+HEAD = """// Written by scripts/make_unicode_additions.py from tokenizers %s (Unicode 16.0) and
+// Unicode %s.
 #include "sq/text/unicode_additions.h"
 
 #include <algorithm>
@@ -29,8 +31,8 @@ HEAD = """// Written by scripts/make_unicode_additions.py from tokenizers %s (Un
 namespace sq {
 namespace {
 
-// The characters first to last, and one of the same category and length in UTF-8 (and Han where they are
-// Han) that every PCRE2 knows.
+// The characters first to last, and one of the same category and length in UTF-8 (and Han where
+// they are Han) that every PCRE2 knows.
 struct Addition {
   uint32_t first;
   uint32_t last;

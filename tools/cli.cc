@@ -1,6 +1,9 @@
 #include "tools/cli.h"
 
+#include <cerrno>
+#include <charconv>
 #include <cstdio>
+#include <cstring>
 #include <exception>
 #include <new>
 
@@ -44,15 +47,14 @@ CLI::Option* AddSizeOption(CLI::App& app, const std::string& name, int64_t* byte
       .add_option_function<std::string>(
           name,
           [name, bytes](const std::string& text) {
-            uint64_t value = 0;
-            std::string copy = text;
-            try {
-              copy = CLI::AsSizeValue(/*kb_is_1000=*/false)(copy);
-              value = std::stoull(copy);
-            } catch (const std::exception&) {
+            // Turns "512M" into "536870912", or returns what is wrong with it.
+            std::string number = text;
+            const std::string problem = CLI::AsSizeValue(/*kb_is_1000=*/false)(number);
+            const char* end = number.data() + number.size();
+            const auto [stop, error] = std::from_chars(number.data(), end, *bytes);
+            if (!problem.empty() || error != std::errc() || stop != end || *bytes < 0) {
               throw CLI::ValidationError(name, "expected a size such as 512M or 2GiB, found " + text);
             }
-            *bytes = static_cast<int64_t>(value);
           },
           help)
       ->type_name("SIZE");
@@ -68,7 +70,10 @@ int RunTool(CLI::App& app, int argc, char** argv, const CommonFlags& flags,
   }
   try {
     SetUp(flags);
-    return body();
+    const int code = body();
+    SQ_CHECK(std::fflush(stdout) == 0 && std::ferror(stdout) == 0,
+             "standard output: cannot write: ", std::strerror(errno));
+    return code;
   } catch (const Interrupted&) {
     Complain("interrupted; what is finished is kept");
     return kExitInterrupted;

@@ -72,8 +72,8 @@ int main(int argc, char** argv) {
     }
     if (generate->count() > 0) options.generate = prompt;
     const nlohmann::ordered_json report = sq::EvaluateModel(options);
-    if (!flags.json.empty()) sq::WriteFile(flags.json, report.dump(2) + "\n");
     std::printf("%s", sq::ReportText(report).c_str());
+    if (!flags.json.empty()) sq::WriteFile(flags.json, report.dump(2) + "\n");
     if (baseline.empty()) return sq::kExitDone;
     const std::string worse = sq::CompareWithBaseline(report, baseline, max_increase_percent);
     std::fprintf(stderr, "%s", worse.c_str());

@@ -111,8 +111,8 @@ int main(int argc, char** argv) {
       options.outliers.outlier_fraction = outlier_percent / 100;
     }
     const nlohmann::ordered_json report = sq::QuantizeModel(options);
-    if (!flags.json.empty()) sq::WriteFile(flags.json, report.dump(2) + "\n");
     Print(report, options.output);
+    if (!flags.json.empty()) sq::WriteFile(flags.json, report.dump(2) + "\n");
     return sq::kExitDone;
   });
 }

@@ -5,6 +5,29 @@
 
 namespace sq {
 
+std::string Quoted(std::string_view text) {
+  constexpr size_t kMaxBytes = 80;
+  std::string quoted = "\"";
+  size_t i = 0;
+  while (i < text.size() && quoted.size() <= kMaxBytes) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    // The lead byte tells how many continuation bytes follow; their values are of no interest here.
+    const size_t length = byte < 0x80 ? 1 : byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : byte >= 0xc2 ? 2 : 0;
+    bool whole = length > 0 && i + length <= text.size() && byte >= 0x20 && byte != 0x7f && byte < 0xf5;
+    for (size_t k = 1; whole && k < length; ++k) whole = (text[i + k] & 0xc0) == 0x80;
+    if (whole) {
+      quoted += text.substr(i, length);
+      i += length;
+    } else {
+      char escape[5];
+      std::snprintf(escape, sizeof escape, "\\x%02x", byte);
+      quoted += escape;
+      ++i;
+    }
+  }
+  return quoted + (i < text.size() ? "...\"" : "\"");
+}
+
 int64_t CheckedMultiply(int64_t a, int64_t b, const std::string& what) {
   int64_t result = 0;
   SQ_CHECK(a >= 0 && b >= 0 && !__builtin_mul_overflow(a, b, &result), what, ": size ", a, " x ", b,

@@ -1,5 +1,6 @@
 #include "sq/base/file.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -10,13 +11,42 @@
 
 namespace sq {
 
+namespace fs = std::filesystem;
+
+bool FileExists(const std::string& path) {
+  std::error_code error;
+  return fs::exists(path, error);
+}
+
+bool IsRegularFile(const std::string& path) {
+  std::error_code error;
+  return fs::is_regular_file(path, error);
+}
+
+bool IsFolder(const std::string& path) {
+  std::error_code error;
+  return fs::is_directory(path, error);
+}
+
+std::vector<std::string> FolderNames(const std::string& path) {
+  std::vector<std::string> names;
+  std::error_code error;
+  fs::directory_iterator entry(path, error);
+  for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
+    names.push_back(entry->path().filename().string());
+  }
+  SQ_CHECK(!error, path, ": ", error.message());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
 std::string ReadFile(const std::string& path, int64_t max_bytes) {
   std::error_code error;
-  const auto status = std::filesystem::status(path, error);
-  SQ_CHECK(status.type() != std::filesystem::file_type::not_found, path, ": no such file");
+  const auto status = fs::status(path, error);
+  SQ_CHECK(status.type() != fs::file_type::not_found, path, ": no such file");
   SQ_CHECK(!error, path, ": ", error.message());
-  SQ_CHECK(std::filesystem::is_regular_file(status), path, ": not a regular file");
-  const auto size = static_cast<int64_t>(std::filesystem::file_size(path, error));
+  SQ_CHECK(fs::is_regular_file(status), path, ": not a regular file");
+  const auto size = static_cast<int64_t>(fs::file_size(path, error));
   SQ_CHECK(!error, path, ": ", error.message());
   SQ_CHECK(size <= max_bytes, path, ": ", size, " bytes, expected at most ", max_bytes);
   errno = 0;

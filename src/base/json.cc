@@ -74,10 +74,10 @@ nlohmann::json ReadJsonFile(const std::string& path, int64_t max_bytes) {
 
 const nlohmann::json& JsonMember(const nlohmann::json& object, const std::string& key,
                                  const std::string& what) {
-  SQ_CHECK(object.is_object(), what, ": expected an object with \"", key, "\", found ",
+  SQ_CHECK(object.is_object(), what, ": expected an object with ", Quoted(key), ", found ",
            JsonTypeName(object));
   const auto found = object.find(key);
-  SQ_CHECK(found != object.end(), what, ": no \"", key, "\"");
+  SQ_CHECK(found != object.end(), what, ": no ", Quoted(key));
   return *found;
 }
 
@@ -85,11 +85,11 @@ int64_t JsonInt(const nlohmann::json& object, const std::string& key, const std:
                 std::optional<int64_t> fallback) {
   const nlohmann::json* value = Find(object, key, what, fallback.has_value());
   if (value == nullptr) return *fallback;
-  SQ_CHECK(value->is_number_integer(), what, ": \"", key, "\": expected an integer, found ",
+  SQ_CHECK(value->is_number_integer(), what, ": ", Quoted(key), ": expected an integer, found ",
            JsonTypeName(*value));
   SQ_CHECK(!value->is_number_unsigned() ||
                value->get<uint64_t>() <= static_cast<uint64_t>(std::numeric_limits<int64_t>::max()),
-           what, ": \"", key, "\": ", value->get<uint64_t>(), " does not fit 64 bits");
+           what, ": ", Quoted(key), ": ", value->get<uint64_t>(), " does not fit 64 bits");
   return value->get<int64_t>();
 }
 
@@ -97,7 +97,7 @@ double JsonDouble(const nlohmann::json& object, const std::string& key, const st
                   std::optional<double> fallback) {
   const nlohmann::json* value = Find(object, key, what, fallback.has_value());
   if (value == nullptr) return *fallback;
-  SQ_CHECK(value->is_number(), what, ": \"", key, "\": expected a number, found ",
+  SQ_CHECK(value->is_number(), what, ": ", Quoted(key), ": expected a number, found ",
            JsonTypeName(*value));
   return value->get<double>();
 }
@@ -106,7 +106,7 @@ bool JsonBool(const nlohmann::json& object, const std::string& key, const std::s
               std::optional<bool> fallback) {
   const nlohmann::json* value = Find(object, key, what, fallback.has_value());
   if (value == nullptr) return *fallback;
-  SQ_CHECK(value->is_boolean(), what, ": \"", key, "\": expected true or false, found ",
+  SQ_CHECK(value->is_boolean(), what, ": ", Quoted(key), ": expected true or false, found ",
            JsonTypeName(*value));
   return value->get<bool>();
 }
@@ -115,7 +115,7 @@ std::string JsonString(const nlohmann::json& object, const std::string& key,
                        const std::string& what, const std::optional<std::string>& fallback) {
   const nlohmann::json* value = Find(object, key, what, fallback.has_value());
   if (value == nullptr) return *fallback;
-  SQ_CHECK(value->is_string(), what, ": \"", key, "\": expected a string, found ",
+  SQ_CHECK(value->is_string(), what, ": ", Quoted(key), ": expected a string, found ",
            JsonTypeName(*value));
   return value->get<std::string>();
 }

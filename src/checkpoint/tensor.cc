@@ -1,5 +1,7 @@
 #include "sq/checkpoint/tensor.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "sq/base/error.h"
@@ -108,6 +110,20 @@ void ReadFloats(const FileTensor& tensor, int64_t first, int64_t count, float* o
       Bf16ToFloat(buffer, out + done, now);
     }
     done += now;
+  }
+}
+
+void CheckFinite(const FileTensor& tensor) {
+  if (tensor.dtype != DType::kF32 && tensor.dtype != DType::kF16 && tensor.dtype != DType::kBF16) return;
+  const int64_t count = tensor.bytes / DTypeBytes(tensor.dtype);
+  float values[4096];
+  for (int64_t done = 0; done < count; done += 4096) {
+    const int64_t now = std::min<int64_t>(count - done, 4096);
+    ReadFloats(tensor, done, now, values);
+    for (int64_t i = 0; i < now; ++i) {
+      SQ_CHECK(std::isfinite(values[i]), tensor.Where(), ": element ", done + i, " of shape ",
+               ShapeText(tensor.shape), " is ", values[i]);
+    }
   }
 }
 

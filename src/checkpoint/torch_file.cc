@@ -8,16 +8,16 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
+#include <string_view>
 
 #include "sq/base/error.h"
 #include "sq/base/output_file.h"
 #include "sq/checkpoint/mapped_file.h"
-#include "sq/checkpoint/state_dict.h"
+#include "sq/checkpoint/pickle.h"
 
 namespace sq {
 namespace {
-
-using Archive = caffe2::serialize::PyTorchStreamReader;
 
 struct DTypePair {
   at::ScalarType torch;
@@ -48,43 +48,102 @@ class MappedReader : public caffe2::serialize::ReadAdapterInterface {
   std::shared_ptr<const MappedFile> file_;
 };
 
-constexpr int64_t kMaxPickleBytes = 16 << 20;  // far above any model: a tensor takes about 200 bytes
-
-// The bytes of a record where they lie in the file.
-struct Record {
-  const uint8_t* data = nullptr;
-  int64_t bytes = 0;
+// Where the bytes of a storage lie in the file.
+struct Place {
+  int64_t offset, bytes;
 };
 
-Record FindRecord(Archive& archive, const MappedFile& file, const std::string& name) {
-  const std::string where = file.path() + ": record " + name;
-  SQ_CHECK(archive.hasRecord(name), where, " is missing");
-  const auto inside = [&](int64_t offset, int64_t bytes) {
-    SQ_CHECK(offset >= 0 && bytes >= 0 && offset <= file.size() && bytes <= file.size() - offset,
-             where, ": truncated: ", bytes, " bytes at byte ", offset, " of a file of ", file.size());
-  };
-  // The record's own header: bytes 8 and 9 give the method, 0 for bytes as they are.
-  const int64_t header = static_cast<int64_t>(archive.getRecordHeaderOffset(name));
-  inside(header, 10);
-  SQ_CHECK(file.data()[header + 8] == 0 && file.data()[header + 9] == 0, where, ": is compressed");
-  const int64_t offset = static_cast<int64_t>(archive.getRecordOffset(name));
-  const int64_t bytes = static_cast<int64_t>(archive.getRecordSize(name));
-  inside(offset, bytes);
-  return {file.data() + offset, bytes};
+// The tensors of `dict` as views of the mapped file; `place` tells where a storage lies.
+TorchFile Views(const PickledDict& dict, const std::shared_ptr<const MappedFile>& file,
+                const std::function<Place(const std::string&)>& place) {
+  const std::string& path = file->path();
+  std::map<std::string, Place> places;
+  for (const auto& [key, storage] : dict.storages) {
+    const Place found = place(key);
+    SQ_CHECK(found.offset >= 0 && found.bytes >= 0 && found.offset <= file->size() &&
+                 found.bytes <= file->size() - found.offset,
+             path, ": truncated: storage ", key, " of ", found.bytes, " bytes ends outside the file");
+    const int64_t expected = CheckedMultiply(storage.elements, DTypeBytes(storage.dtype), path);
+    SQ_CHECK(expected <= found.bytes, path, ": storage ", key, ": expected ", expected, " bytes, found ",
+             found.bytes);
+    places[key] = found;
+  }
+  TorchFile read;
+  read.path = path;
+  read.integers = dict.integers;
+  read.memory = file;
+  for (const PickledTensor& tensor : dict.tensors) {
+    const int64_t size = DTypeBytes(tensor.dtype);
+    const int64_t offset = places[tensor.storage].offset + tensor.storage_offset * size;
+    read.tensors.push_back({tensor.name, tensor.dtype, tensor.shape, file->data() + offset,
+                            ElementCount(tensor.shape, path) * size});
+  }
+  return read;
 }
 
-TensorView View(const PickledTensor& tensor, Archive& archive, const MappedFile& file) {
-  const int64_t size = DTypeBytes(tensor.dtype);
-  const std::string where = file.path() + ": tensor " + tensor.name;
-  TensorView view{tensor.name, tensor.dtype, tensor.shape, file.data(), 0};
-  view.bytes = CheckedMultiply(ElementCount(tensor.shape, where), size, where);
-  if (view.bytes == 0) return view;
-  const Record record = FindRecord(archive, file, "data/" + tensor.storage);
-  const int64_t expected = CheckedMultiply(tensor.storage_elements, size, where);
-  SQ_CHECK(record.bytes == expected, where, ": expected ", expected, " bytes in record data/",
-           tensor.storage, ", found ", record.bytes);
-  view.data = record.data + tensor.first * size;
-  return view;
+// A zip archive with the pickle and a record for each storage.
+TorchFile ReadArchive(const std::shared_ptr<const MappedFile>& file) {
+  caffe2::serialize::PyTorchStreamReader archive(std::make_shared<MappedReader>(file));
+  const std::string& path = file->path();
+  if (archive.hasRecord("byteorder")) {
+    const auto [order, size] = archive.getRecord("byteorder");
+    const std::string_view text(static_cast<const char*>(order.get()), size);
+    SQ_CHECK(text == "little", path, ": byte order not supported: expected little, found ", text);
+  }
+  const auto [pickle, size] = archive.getRecord("data.pkl");
+  int64_t used = 0;
+  const PickledDict dict = ParsePickledDict(static_cast<const uint8_t*>(pickle.get()),
+                                            static_cast<int64_t>(size), path, &used);
+  return Views(dict, file, [&](const std::string& key) -> Place {
+    const std::string record = "data/" + key;
+    SQ_CHECK(archive.hasRecord(record), path, ": record ", record, " is missing");
+    return {static_cast<int64_t>(archive.getRecordOffset(record)),
+            static_cast<int64_t>(archive.getRecordSize(record))};
+  });
+}
+
+// The pickle of torch.serialization.MAGIC_NUMBER, with which a file of before torch 1.6 begins.
+constexpr uint8_t kLegacyMagic[] = {0x80, 2,    0x8a, 10,   0x6c, 0xfc, 0x9c, 0x46,
+                                    0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, '.'};
+
+bool IsLegacy(const MappedFile& file) {
+  return file.size() >= static_cast<int64_t>(sizeof kLegacyMagic) &&
+         std::memcmp(file.data(), kLegacyMagic, sizeof kLegacyMagic) == 0;
+}
+
+// Pickles one after another: magic number, protocol, sizes of the writer's machine, the dictionary, the storages'
+// keys; then for each storage its number of elements and its bytes.
+TorchFile ReadLegacy(const std::shared_ptr<const MappedFile>& file) {
+  const std::string& path = file->path();
+  int64_t at = sizeof kLegacyMagic, used = 0;
+  for (int skipped = 0; skipped < 2; ++skipped) {
+    at += PickleLength(file->data() + at, file->size() - at, path);
+  }
+  const PickledDict dict = ParsePickledDict(file->data() + at, file->size() - at, path, &used);
+  at += used;
+  const std::vector<std::string> keys =
+      ParsePickledNames(file->data() + at, file->size() - at, path, &used);
+  at += used;
+  std::map<std::string, Place> places;
+  for (const std::string& key : keys) {
+    const auto storage = dict.storages.find(key);
+    SQ_CHECK(storage != dict.storages.end(), path, ": storage ", key, " belongs to no tensor");
+    int64_t elements = 0;
+    SQ_CHECK(file->size() - at >= 8, path, ": truncated: storage ", key, " is missing");
+    std::memcpy(&elements, file->data() + at, 8);
+    at += 8;
+    SQ_CHECK(elements >= 0, path, ": storage ", key, ": size ", elements);
+    const int64_t bytes = CheckedMultiply(elements, DTypeBytes(storage->second.dtype), path);
+    SQ_CHECK(bytes <= file->size() - at, path, ": truncated: storage ", key, " of ", bytes,
+             " bytes ends outside the file");
+    places[key] = {at, bytes};
+    at += bytes;
+  }
+  return Views(dict, file, [&](const std::string& key) {
+    const auto found = places.find(key);
+    SQ_CHECK(found != places.end(), path, ": storage ", key, " is missing");
+    return found->second;
+  });
 }
 
 at::Tensor Wrap(const TensorView& view) {
@@ -100,33 +159,14 @@ at::Tensor Wrap(const TensorView& view) {
 
 TorchFile ReadTorchFile(const std::string& path) {
   const auto file = std::make_shared<const MappedFile>(path);
-  SQ_CHECK(file->size() >= 4 && std::memcmp(file->data(), "PK\x03\x04", 4) == 0, path,
-           ": not a zip archive, which torch.save writes since PyTorch 1.6");
-  TorchFile read;
-  read.path = path;
-  read.memory = file;
+  if (IsLegacy(*file)) return ReadLegacy(file);
   try {
-    Archive archive(std::make_shared<MappedReader>(file));
-    if (archive.hasRecord("byteorder")) {
-      const Record order = FindRecord(archive, *file, "byteorder");
-      const std::string text(reinterpret_cast<const char*>(order.data),
-                             static_cast<size_t>(std::min<int64_t>(order.bytes, 16)));
-      SQ_CHECK(text == "little", path, ": expected byte order little, found ", text);
-    }
-    const Record pickle = FindRecord(archive, *file, "data.pkl");
-    SQ_CHECK(pickle.bytes <= kMaxPickleBytes, path, ": record data.pkl: ", pickle.bytes,
-             " bytes, expected at most ", kMaxPickleBytes);
-    StateDict dict = ParseStateDict(pickle.data, pickle.bytes, path);
-    for (const PickledTensor& tensor : dict.tensors) {
-      read.tensors.push_back(View(tensor, archive, *file));
-    }
-    read.integers = std::move(dict.integers);
+    return ReadArchive(file);
   } catch (const Error&) {
     throw;
   } catch (const std::exception& error) {
     throw Error(StrCat(path, ": cannot read as a .pt file: ", FirstLine(error.what())));
   }
-  return read;
 }
 
 void WriteTorchFile(const std::string& path, const std::vector<TensorView>& tensors,
@@ -137,18 +177,17 @@ void WriteTorchFile(const std::string& path, const std::vector<TensorView>& tens
   OutputFile file(path);
   std::exception_ptr failure;
   try {
-    // The archive's destructor ends the process when it cannot close the archive. So once a write has failed
-    // (a full disk, say) what follows goes nowhere and counts as written.
     caffe2::serialize::PyTorchStreamWriter archive([&](const void* data, size_t size) -> size_t {
       try {
-        if (!failure) file.Write(data, static_cast<int64_t>(size));
+        file.Write(data, static_cast<int64_t>(size));
       } catch (...) {
-        failure = std::current_exception();
+        failure = std::current_exception();  // not through the archive's C code
+        return 0;
       }
       return size;
     });
     std::string pickle;
-    // Without the tags that LibTorch puts around containers: torch.load(weights_only=True) refuses them.
+    // Without type tags, which torch.load refuses by default.
     torch::jit::Pickler pickler([&](const char* data, size_t size) { pickle.append(data, size); },
                                 nullptr, nullptr, nullptr, nullptr, /*tag_aggregates=*/false);
     pickler.protocol();
@@ -157,12 +196,12 @@ void WriteTorchFile(const std::string& path, const std::vector<TensorView>& tens
     archive.writeRecord("data.pkl", pickle.data(), pickle.size());
     size_t number = 0;
     for (const at::Tensor& tensor : pickler.tensorData()) {
-      if (failure) break;
       archive.writeRecord("data/" + std::to_string(number++), tensor.const_data_ptr(),
                           tensor.nbytes());
     }
     archive.writeEndOfFile();
   } catch (const std::exception& error) {
+    if (failure) std::rethrow_exception(failure);
     throw Error(StrCat(path, ": cannot write: ", FirstLine(error.what())));
   }
   if (failure) std::rethrow_exception(failure);

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "sq/base/error.h"
+#include "sq/base/process.h"
 
 namespace sq {
 
@@ -61,6 +62,7 @@ std::vector<int32_t> GenerateGreedy(std::shared_ptr<const LoadedModel> loaded,
   std::vector<int32_t> generated, fed = prompt;
   const std::vector<int>& eos = loaded->model.config.eos_token_ids;
   while (static_cast<int64_t>(generated.size()) < count) {
+    StopIfInterrupted();
     const at::Tensor logits = decoder.Step({fed}).contiguous();
     const float* begin = logits.const_data_ptr<float>();
     const auto best = std::max_element(begin, begin + logits.numel()) - begin;

@@ -13,6 +13,7 @@
 
 #include "sq/base/error.h"
 #include "sq/checkpoint/packed_checkpoint.h"
+#include "sq/model/matmul_precision.h"
 
 namespace sq {
 namespace {
@@ -42,6 +43,18 @@ at::Tensor RepeatHeads(const at::Tensor& x, int64_t times) {
   return x.unsqueeze(2)
       .expand({x.size(0), x.size(1), times, x.size(2), x.size(3)})
       .reshape({x.size(0), x.size(1) * times, x.size(2), x.size(3)});
+}
+
+// Causal attention of [batch, heads, tokens, head_dim]. LibTorch's fused kernel does not look at the precision
+// of fp32 products, so where that is bfloat16 the operands are handed over as such.
+at::Tensor Attend(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values) {
+  const bool causal = queries.size(2) > 1;
+  const auto attend = [&](const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+    return at::scaled_dot_product_attention(q, k, v, /*attn_mask=*/{}, /*dropout_p=*/0.0, causal);
+  };
+  if (!Bfloat16Products()) return attend(queries, keys, values);
+  return attend(queries.to(at::kBFloat16), keys.to(at::kBFloat16), values.to(at::kBFloat16))
+      .to(at::kFloat);
 }
 
 void AppendToCache(LayerCache* cache, at::Tensor* keys, at::Tensor* values) {
@@ -186,9 +199,8 @@ at::Tensor DecoderForward(const ModelConfig& config, const DecoderLayer& layer,
   if (cache != nullptr) AppendToCache(cache, &keys, &values);
   SQ_DCHECK(tokens == 1 || tokens == keys.size(2));
   const int64_t times = config.num_heads / config.num_kv_heads;
-  const at::Tensor attended = at::scaled_dot_product_attention(
-      queries, RepeatHeads(keys, times), RepeatHeads(values, times), /*attn_mask=*/{},
-      /*dropout_p=*/0.0, /*is_causal=*/tokens > 1);
+  const at::Tensor attended =
+      Attend(queries, RepeatHeads(keys, times), RepeatHeads(values, times));
   const at::Tensor joined =
       attended.transpose(1, 2).reshape({hidden.size(0), tokens, config.num_heads * config.head_dim});
   const at::Tensor middle = hidden + linear(Projection::kAttentionOut, joined);

@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -73,6 +74,10 @@ Json Result(const Model& model, const std::string& dataset, const TokenLists& wi
     longest = std::max(longest, window.size());
   }
   const double value = Perplexity(losses);
+  if (!std::isfinite(value)) {
+    for (const std::string& name : model.store.Names()) CheckFinite(model.store.Get(name));
+    throw Error(StrCat(model.folder, ": the perplexity on ", dataset, " is ", value));
+  }
   return {{"dataset", dataset},       {"perplexity", value},
           {"nll", std::log(value)},   {"windows", windows.size()},
           {"tokens", tokens},         {"sequence_length", longest},
@@ -173,14 +178,13 @@ TokenLists TokenizeFile(const std::string& model, const std::string& path) {
 
 std::string ReportText(const Json& report) {
   std::string text;
-  char line[256];
+  char value[64];
   for (const Json& result : report["results"]) {
-    std::snprintf(line, sizeof line, "%s: perplexity %.4f, %lld windows of %lld tokens, %s\n",
-                  result["dataset"].get<std::string>().c_str(), result["perplexity"].get<double>(),
-                  static_cast<long long>(result["windows"].get<int64_t>()),
-                  static_cast<long long>(result["sequence_length"].get<int64_t>()),
-                  SecondsText(result["seconds"].get<double>()).c_str());
-    text += line;
+    std::snprintf(value, sizeof value, "%.4f", result["perplexity"].get<double>());
+    text += StrCat(result["dataset"].get<std::string>(), ": perplexity ", value, ", ",
+                   result["windows"].get<int64_t>(), " windows of ",
+                   result["sequence_length"].get<int64_t>(), " tokens, ",
+                   SecondsText(result["seconds"].get<double>()), "\n");
   }
   if (report.contains("generated")) {
     const Json& generated = report["generated"];
@@ -204,10 +208,10 @@ std::string CompareWithBaseline(const Json& report, const std::string& baseline,
     const double then = JsonDouble(*old, "perplexity", baseline);
     const double increase = 100 * (now / then - 1);
     if (increase <= max_increase_percent) continue;
-    char line[256];
-    std::snprintf(line, sizeof line, "%s: perplexity %.4f is %.2f %% above the baseline's %.4f\n",
-                  result["dataset"].get<std::string>().c_str(), now, increase, then);
-    worse += line;
+    char values[128];
+    std::snprintf(values, sizeof values, "%.4f is %.2f %% above the baseline's %.4f", now, increase,
+                  then);
+    worse += StrCat(result["dataset"].get<std::string>(), ": perplexity ", values, "\n");
   }
   SQ_CHECK(compared > 0, baseline,
            ": nothing to compare: no result of the same dataset, windows and sequence_length");

@@ -9,6 +9,7 @@
 
 #include "sq/base/error.h"
 #include "sq/base/output_file.h"
+#include "sq/base/process.h"
 #include "sq/checkpoint/checkpoint_writer.h"
 #include "sq/checkpoint/mapped_file.h"
 
@@ -22,19 +23,19 @@ constexpr const char* kCompanionFiles[] = {
     "added_tokens.json",      "vocab.json",       "merges.txt",            "generation_config.json",
     "chat_template.jinja",    "LICENSE",          "LICENSE.txt",           "USE_POLICY.md"};
 
+// Through OutputFile, whose errors say what is wrong: a full disk is an "Input/output error" to std::filesystem.
 void Copy(const fs::path& from, const fs::path& to) {
-  std::error_code error;
-  fs::copy_file(from, to, fs::copy_options::overwrite_existing, error);
-  SQ_CHECK(!error, to.string(), ": cannot copy from ", from.string(), ": ", error.message());
+  const MappedFile source(from);
+  OutputFile file(to);
+  file.Write(source.data(), source.size());
+  file.Commit();
 }
 
-// Renames, or copies where the two lie on different disks.
-void Move(const fs::path& from, const fs::path& to) {
+// A second name for the same file, or a copy where the two lie on different disks.
+void LinkOrCopy(const fs::path& from, const fs::path& to) {
   std::error_code error;
-  fs::rename(from, to, error);
-  if (!error) return;
-  Copy(from, to);
-  fs::remove(from, error);
+  fs::create_hard_link(from, to, error);
+  if (error) Copy(from, to);
 }
 
 TensorView Describe(const FileTensor& tensor) {
@@ -49,7 +50,13 @@ void CheckFree(const std::string& path) {
   SQ_CHECK(free && !error, path, ": is there already; nothing was changed");
 }
 
-OutputFolder::OutputFolder(const std::string& path) : path_(path), temporary_(path + ".tmp") {
+std::string WithoutTrailingSlash(std::string path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  return path;
+}
+
+OutputFolder::OutputFolder(const std::string& path)
+    : path_(WithoutTrailingSlash(path)), temporary_(path_ + ".tmp") {
   CheckFree(path);
   std::error_code error;
   fs::remove_all(temporary_, error);
@@ -99,6 +106,7 @@ int64_t AssembleQuantized(const Model& source, const RunFolder& run, const Quant
     bytes += tensor.bytes;
   }
   WriteCheckpoint(folder, views, [&](size_t i) {
+    StopIfInterrupted();
     if (i > 0) files[i - 1]->Release();
     return files[i]->data();
   });
@@ -107,8 +115,7 @@ int64_t AssembleQuantized(const Model& source, const RunFolder& run, const Quant
   return bytes;
 }
 
-void MoveSensitivity(const RunFolder& run, int64_t layers, const std::string& path) {
-  OutputFolder folder(path);
+void AssembleSensitivity(const RunFolder& run, int64_t layers, const std::string& folder) {
   std::vector<Shard> shards;
   int64_t bytes = 0;
   for (int64_t layer = 0; layer < layers; ++layer) {
@@ -117,13 +124,10 @@ void MoveSensitivity(const RunFolder& run, int64_t layers, const std::string& pa
       shard.tensors.push_back(tensor.name);
       bytes += tensor.bytes;
     }
+    LinkOrCopy(run.SensitivityPath(layer), fs::path(folder) / shard.file_name);
     shards.push_back(shard);
   }
-  WriteShardIndex(folder.temporary(), shards, bytes);
-  for (int64_t layer = 0; layer < layers; ++layer) {
-    Move(run.SensitivityPath(layer), fs::path(folder.temporary()) / shards[layer].file_name);
-  }
-  folder.Commit();
+  WriteShardIndex(folder, shards, bytes);
 }
 
 }  // namespace sq

@@ -1,5 +1,6 @@
 #include "sq/pipeline/pack_model.h"
 
+#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <map>
@@ -11,6 +12,7 @@
 #include "sq/base/json.h"
 #include "sq/base/log.h"
 #include "sq/base/output_file.h"
+#include "sq/base/process.h"
 #include "sq/checkpoint/checkpoint_writer.h"
 #include "sq/checkpoint/mapped_file.h"
 #include "sq/checkpoint/packed_checkpoint.h"
@@ -43,8 +45,14 @@ TensorStore StoreOf(const TorchFile& file) {
   return TensorStore::Of(file.path, tensors);
 }
 
-TensorStore OpenAny(const std::string& path) {
-  return IsTorchFile(path) ? StoreOf(ReadTorchFile(path)) : TensorStore::Open(path);
+// The counts that go beside the tensors must be those of the sparse parts.
+void CheckSparseCounts(const TorchFile& file, const TensorStore& store) {
+  for (const auto& [name, count] : file.integers) {
+    if (name.rfind(kSparseCount, 0) != 0) continue;
+    const FileTensor& vals = store.Get(name.substr(sizeof kSparseCount - 1) + ".vals");
+    SQ_CHECK(count == vals.bytes / 4, file.path, ": ", name, ": expected ", vals.bytes / 4,
+             " as in ", vals.name, ", found ", count);
+  }
 }
 
 // The names of all packed layers in a store.
@@ -85,14 +93,34 @@ Model OpenQuantized(const std::string& folder) {
   return model;
 }
 
+void ToFp16(const std::vector<float>& values, const std::string& where, uint16_t* half) {
+  constexpr float kRoundsToInfinity = 65520;
+  for (const float value : values) {
+    SQ_CHECK(std::fabs(value) < kRoundsToInfinity, where, ": value ", value, " does not fit fp16");
+  }
+  FloatToFp16(values.data(), half, static_cast<int64_t>(values.size()));
+}
+
 // A packed layer turned back into fp16 [out, in].
-std::vector<uint16_t> DequantizeToFp16(const PackedLayer& layer) {
+std::vector<uint16_t> DequantizeToFp16(const PackedLayer& layer, const std::string& where) {
   std::vector<uint16_t> half(static_cast<size_t>(layer.out_features * layer.in_features));
   std::vector<float> row(static_cast<size_t>(layer.in_features));
   for (int64_t o = 0; o < layer.out_features; ++o) {
     Dequantize(layer, o, {row.data(), 1, layer.in_features});
-    FloatToFp16(row.data(), half.data() + o * layer.in_features, layer.in_features);
+    ToFp16(row, where, half.data() + o * layer.in_features);
   }
+  return half;
+}
+
+bool IsFloat(const FileTensor& tensor) {
+  return tensor.dtype == DType::kF16 || tensor.dtype == DType::kBF16 || tensor.dtype == DType::kF32;
+}
+
+std::vector<uint16_t> ConvertToFp16(const FileTensor& tensor) {
+  std::vector<float> values(static_cast<size_t>(tensor.bytes / DTypeBytes(tensor.dtype)));
+  ReadFloats(tensor, 0, static_cast<int64_t>(values.size()), values.data());
+  std::vector<uint16_t> half(values.size());
+  ToFp16(values, tensor.Where(), half.data());
   return half;
 }
 
@@ -106,6 +134,7 @@ void WriteUnquantizedConfig(const std::string& source, const std::string& folder
 }  // namespace
 
 void ExportTorchFile(const std::string& folder, const std::string& file, bool balanced) {
+  CheckFree(file);
   const Model model = OpenQuantized(folder);
   const Architecture& architecture = FindArchitecture(model.config.model_type);
   std::vector<TensorView> tensors;
@@ -191,7 +220,10 @@ void ImportTorchFile(const std::string& file, const std::string& model_folder,
     views.push_back(View(tensor));
     files.push_back(&tensor);
   }
-  WriteCheckpoint(folder.temporary(), views, [&](size_t i) { return files[i]->data(); });
+  WriteCheckpoint(folder.temporary(), views, [&](size_t i) {
+    StopIfInterrupted();
+    return files[i]->data();
+  });
   WriteQuantizedConfig(model_folder, folder.temporary(), info);
   CopyCompanionFiles(model_folder, folder.temporary());
   folder.Commit();
@@ -202,7 +234,7 @@ void DequantizeFolder(const std::string& folder_path, const std::string& output)
   OutputFolder folder(output);
   struct Entry {
     TensorView view;
-    const LinearInfo* linear;  // null: copied as it is
+    const LinearInfo* linear;  // null: a tensor that is not packed
   };
   std::map<std::string, LinearInfo> linears;
   std::set<std::string> replaced;
@@ -220,7 +252,13 @@ void DequantizeFolder(const std::string& folder_path, const std::string& output)
         {name, DType::kF16, {linear.out_features, linear.in_features}, nullptr, bytes}, &linear};
   }
   for (const std::string& name : model.store.Names()) {
-    if (replaced.count(name) == 0) entries[name] = {View(model.store.Get(name)), nullptr};
+    if (replaced.count(name) > 0) continue;
+    TensorView view = View(model.store.Get(name));
+    if (IsFloat(model.store.Get(name))) {
+      view.bytes = view.bytes / DTypeBytes(view.dtype) * 2;
+      view.dtype = DType::kF16;
+    }
+    entries[name] = {view, nullptr};
   }
   std::vector<TensorView> views;
   std::vector<const Entry*> order;
@@ -230,10 +268,17 @@ void DequantizeFolder(const std::string& folder_path, const std::string& output)
   }
   std::vector<uint16_t> half;
   WriteCheckpoint(folder.temporary(), views, [&](size_t i) -> const void* {
-    if (order[i]->linear == nullptr) return order[i]->view.data;
+    StopIfInterrupted();
+    if (order[i]->linear == nullptr) {
+      const FileTensor& tensor = model.store.Get(order[i]->view.name);
+      if (!IsFloat(tensor)) return tensor.data();
+      half = ConvertToFp16(tensor);
+      return half.data();
+    }
     const LinearInfo& linear = *order[i]->linear;
     half = DequantizeToFp16(
-        ReadPackedLayer(model.store, linear.name, linear.out_features, linear.in_features));
+        ReadPackedLayer(model.store, linear.name, linear.out_features, linear.in_features),
+        folder_path + ": layer " + linear.name);
     return half.data();
   });
   WriteUnquantizedConfig(folder_path, folder.temporary());
@@ -282,9 +327,17 @@ Json Inspect(const std::string& path) {
 }
 
 int64_t Verify(const std::string& path) {
-  const TensorStore store = OpenAny(path);
+  TensorStore store = TensorStore::Of(path, {});
+  if (IsTorchFile(path)) {
+    const TorchFile file = ReadTorchFile(path);
+    store = StoreOf(file);
+    CheckSparseCounts(file, store);
+  } else {
+    store = TensorStore::Open(path);
+  }
   const std::vector<std::string> layers = PackedLayers(store);
   SQ_CHECK(!layers.empty(), path, ": no packed layers");
+  for (const std::string& name : store.Names()) CheckFinite(store.Get(name));
   for (const std::string& name : layers) ReadPackedLayerAnySize(store, name);
   if (fs::is_directory(path)) {
     const Model model = OpenQuantized(path);

@@ -4,17 +4,20 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "sq/base/cpu.h"
 #include "sq/base/error.h"
+#include "sq/base/json.h"
 #include "sq/base/log.h"
 #include "sq/base/output_file.h"
 #include "sq/base/parallel.h"
 #include "sq/base/process.h"
 #include "sq/calib/fisher.h"
 #include "sq/checkpoint/packed_checkpoint.h"
+#include "sq/model/runtime.h"
 #include "sq/pipeline/calibration.h"
 #include "sq/pipeline/output_folder.h"
 #include "sq/pipeline/progress.h"
@@ -203,6 +206,10 @@ CalibrationReport QuantizeByFisher(const Model& model, const QuantizeModelOption
     pass.set_gradient(LoadFloats(gradient, gradient.shape));
   } else {
     const double loss = pass.Loss();
+    if (!std::isfinite(loss)) {
+      for (const std::string& name : model.store.Names()) CheckFinite(model.store.Get(name));
+      throw Error(StrCat(model.folder, ": the calibration loss is ", loss));
+    }
     report.json["loss"] = loss;
     LogInfo(StrCat("calibration loss ", loss, " nats per token"));
   }
@@ -290,15 +297,35 @@ void AddLayers(const Model& model, const RunFolder& run, Json* report) {
 
 Json QuantizeModel(const QuantizeModelOptions& options) {
   const Clock::time_point begin = Clock::now();
-  CheckFree(options.output);
-  if (!options.save_sensitivity.empty()) CheckFree(options.save_sensitivity);
+  const std::string work = options.work_dir.empty()
+                               ? WithoutTrailingSlash(options.output) + ".work"
+                               : options.work_dir;
+  const std::string report_path = std::filesystem::path(options.output) / "report.json";
+  // A run that was stopped between its last steps has its output already.
+  const bool done = options.resume && RunFolder::IsRun(work) && std::filesystem::exists(report_path);
+  if (!done) {
+    CheckFree(options.output);
+    if (!options.save_sensitivity.empty()) CheckFree(options.save_sensitivity);
+  }
   const Model model = OpenModel(options.model);
   CheckQuantizable(model);
   const bool bfloat16 = UseBfloat16(options.dtype);
-  const std::string work = options.work_dir.empty() ? options.output + ".work" : options.work_dir;
-  const RunFolder run(work, Request(options, model, bfloat16), options.resume);
+  const Json request = Request(options, model, bfloat16);
+  const RunFolder run(work, request, options.resume);
+  std::optional<OutputFolder> sensitivity;
+  if (done) {
+    if (!options.save_sensitivity.empty() && !std::filesystem::exists(options.save_sensitivity)) {
+      sensitivity.emplace(options.save_sensitivity);
+      AssembleSensitivity(run, model.config.num_layers, sensitivity->temporary());
+      sensitivity->Commit();
+    }
+    run.Remove();
+    return ReadJsonFile(report_path);
+  }
 
-  Json report = {{"model", options.model}, {"version", Version()}, {"bits", options.bits}};
+  Json report = {{"model", options.model}, {"version", Version()}, {"libtorch", LibTorchVersion()}};
+  report["options"] = request;
+  report["bits"] = options.bits;
   report["threads"] = ThreadCount();
   report["cpu"] = CpuText();
   double fisher_seconds = 0;
@@ -322,12 +349,14 @@ Json QuantizeModel(const QuantizeModelOptions& options) {
   report["bytes"] = AssembleQuantized(model, run, info, output.temporary());
   report["model_bytes"] = model.store.TotalBytes();
   if (!options.save_sensitivity.empty()) {
-    MoveSensitivity(run, model.config.num_layers, options.save_sensitivity);
+    sensitivity.emplace(options.save_sensitivity);
+    AssembleSensitivity(run, model.config.num_layers, sensitivity->temporary());
   }
   report["seconds"]["total"] = SecondsSince(begin);
   report["peak_memory_bytes"] = PeakResidentBytes();
   WriteFile(std::filesystem::path(output.temporary()) / "report.json", report.dump(2) + "\n");
   output.Commit();
+  if (sensitivity) sensitivity->Commit();
   run.Remove();
   return report;
 }

@@ -1,5 +1,6 @@
 #include "sq/pipeline/run_folder.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -29,20 +30,52 @@ void CheckSameRequest(const Json& found, const Json& asked, const std::string& p
   }
 }
 
+// Whether `path` has nothing but what a run leaves that was killed while it wrote its first file.
+bool IsUnused(const std::string& path) {
+  if (!fs::is_directory(path)) return !fs::exists(path);
+  return std::all_of(fs::directory_iterator(path), fs::directory_iterator(), [](const auto& entry) {
+    return entry.path().filename() == "run.json.tmp";
+  });
+}
+
 }  // namespace
 
-RunFolder::RunFolder(const std::string& path, const Json& request, bool resume) : path_(path) {
+bool RunFolder::IsRun(const std::string& path) { return fs::exists(fs::path(path) / "run.json"); }
+
+RunFolder::RunFolder(const std::string& path, const Json& request, bool resume)
+    : path_(path), samples_count_(request.value("calibration", "") == "self") {
   const std::string file = fs::path(path) / "run.json";
-  if (fs::exists(file)) {
+  if (IsRun(path)) {
     SQ_CHECK(resume, path, ": holds an interrupted run; --resume goes on with it, and without the ",
              "folder it starts anew");
     CheckSameRequest(ReadJsonFile(file), request, file);
     return;
   }
-  SQ_CHECK(!fs::exists(path) || fs::is_empty(path), path,
-           ": is not empty and not the work folder of a run");
+  SQ_CHECK(IsUnused(path), path, ": is there and not the work folder of a run");
   MakeFolder(path);
-  WriteFile(file, request.dump(2) + "\n");
+  try {
+    WriteFile(file, request.dump(2) + "\n");
+  } catch (const Error&) {
+    std::error_code error;
+    fs::remove(path, error);
+    throw;
+  }
+}
+
+RunFolder::~RunFolder() {
+  if (HoldsWork()) return;
+  std::error_code error;
+  for (const char* name : {"samples.json", "run.json"}) fs::remove(fs::path(path_) / name, error);
+  fs::remove(path_, error);
+}
+
+bool RunFolder::HoldsWork() const {
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(path_, error)) {
+    const fs::path name = entry.path().filename();
+    if (name.extension() == ".safetensors" || (samples_count_ && name == "samples.json")) return true;
+  }
+  return false;
 }
 
 std::string RunFolder::LayerPath(int64_t layer) const { return Numbered(path_, "layer", layer); }
@@ -104,7 +137,11 @@ void RunFolder::WriteGradient(int64_t layer, const TensorView& gradient) const {
 }
 
 void RunFolder::Remove() const {
+  // A run killed in here is still known by its run.json.
   std::error_code error;
+  for (const auto& entry : fs::directory_iterator(path_, error)) {
+    if (entry.path().filename() != "run.json") fs::remove_all(entry.path(), error);
+  }
   fs::remove_all(path_, error);
   SQ_CHECK(!error, path_, ": cannot remove: ", error.message());
 }

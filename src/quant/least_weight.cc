@@ -9,9 +9,11 @@
 namespace sq {
 namespace {
 
-// Tried on rows of 576 to 11008 weights: 128 instead of 256 costs 10 % at 11008; 3 or 4 blocks a
-// cluster instead of 2 cost 4 to 10 %. Two doubles to an instruction, the same loop otherwise,
-// gained 5 % at 576 and 15 % at 11008, four and eight no more: the division is what takes the time.
+// Tried on rows of 576 to 11008 weights. A largest block of 128 costs 10 % at 11008; 3 or 4 blocks
+// a cluster cost 4 to 10 %. Comparing fractions across, without dividing, costs 5 to 50 %. Two
+// doubles to an instruction, over columns or over beginnings, gained 5 to 15 %, four 5 % more and
+// eight nothing: most of the time goes into short scans of a length that the processor cannot
+// foresee.
 constexpr int64_t kLargestBlock = 256;
 constexpr int64_t kBlocksPerCluster = 2;
 

@@ -1,83 +1,105 @@
 #include "sq/quant/outliers.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <mutex>
 
 #include "sq/base/error.h"
+#include "sq/base/parallel.h"
 
 namespace sq {
 namespace {
 
-// Keys in the order of the numbers; of magnitudes when the sign is dropped.
+// Places in row-major order.
+using Places = std::vector<int64_t>;
+
 uint32_t BitsOf(float value) {
   uint32_t bits;
   std::memcpy(&bits, &value, sizeof bits);
   return bits;
 }
 
+// Keys are unsigned numbers in the order of what they stand for: magnitudes, or values.
 uint32_t MagnitudeKey(float value) { return BitsOf(value) & 0x7fffffffu; }
 
-uint32_t OrderKey(float value) {
+uint32_t ValueKey(float value) {
   const uint32_t bits = BitsOf(value + 0.0f);  // -0 becomes +0
   return bits ^ ((bits >> 31) != 0 ? 0xffffffffu : 0x80000000u);
 }
 
-float FromOrderKey(uint32_t key) {
+float ValueOf(uint32_t key) {
   const uint32_t bits = key ^ ((key >> 31) != 0 ? 0x80000000u : 0xffffffffu);
   float value;
   std::memcpy(&value, &bits, sizeof value);
   return value;
 }
 
-// A key and its rank among the keys equal to it.
-struct Selected {
-  uint32_t key = 0;
-  int64_t rank_among_equals = 0;
-};
-
-// The key of rank `rank` (0 = smallest), by counting upper, then lower halves: two passes without a
-// copy. for_each_key(visit) calls visit(key) for all keys, the same ones each time.
-template <typename ForEachKey>
-Selected SelectKey(const ForEachKey& for_each_key, int64_t rank) {
-  std::vector<int64_t> counts(1 << 16, 0);
-  // The bucket that `rank` falls in; `rank` becomes that inside it.
-  const auto find = [&] {
-    uint32_t bucket = 0;
-    while (rank >= counts[bucket]) rank -= counts[bucket++];
-    return bucket;
-  };
-  for_each_key([&](uint32_t key) { ++counts[key >> 16]; });
-  const uint32_t upper = find();
-  std::fill(counts.begin(), counts.end(), 0);
-  for_each_key([&](uint32_t key) {
-    if (key >> 16 == upper) ++counts[key & 0xffffu];
-  });
-  const uint32_t lower = find();
-  return {upper << 16 | lower, rank};
+// Rows in runs of about 64K weights, the work of one loop item.
+int64_t RowsPerRun(MatrixView<const float> matrix) {
+  return std::max<int64_t>(1, (int64_t{1} << 16) / std::max<int64_t>(1, matrix.cols));
 }
 
-// The places chosen so far, in row-major order.
-using Places = std::vector<int64_t>;
+int64_t RunCount(MatrixView<const float> matrix) {
+  return (matrix.rows + RowsPerRun(matrix) - 1) / RowsPerRun(matrix);
+}
 
-// Calls visit(place, value) for each place that is not in `chosen`, in order.
+// Calls visit(place, value) for each place of a run that is not in `chosen`, in order.
 template <typename Visit>
-void ForEachLeft(MatrixView<const float> matrix, const Places& chosen, const Visit& visit) {
-  auto skip = chosen.begin();
-  for (int64_t row = 0; row < matrix.rows; ++row) {
+void ForEachLeft(MatrixView<const float> matrix, int64_t run, const Places& chosen,
+                 const Visit& visit) {
+  const int64_t first_row = run * RowsPerRun(matrix);
+  const int64_t end_row = std::min(matrix.rows, first_row + RowsPerRun(matrix));
+  auto skip = std::lower_bound(chosen.begin(), chosen.end(), first_row * matrix.cols);
+  for (int64_t row = first_row; row < end_row; ++row) {
     const float* values = matrix.Row(row);
-    for (int64_t col = 0; col < matrix.cols;) {
-      const int64_t first = row * matrix.cols;
+    const int64_t first = row * matrix.cols;
+    for (int64_t col = 0; col < matrix.cols; ++col) {
       const int64_t stop =
           skip == chosen.end() ? matrix.cols : std::min(matrix.cols, *skip - first);
       for (; col < stop; ++col) visit(first + col, values[col]);
-      if (col < matrix.cols) {
-        ++col;
-        ++skip;
-      }
+      if (col < matrix.cols) ++skip;
     }
   }
+}
+
+// A key's upper 12 bits: for magnitudes, exponent and four bits more, so that a bucket holds a few
+// percent of the keys at most, unless they are equal.
+constexpr int kBucketShift = 20;
+using Buckets = std::array<int64_t, 1 << (32 - kBucketShift)>;
+
+template <typename KeyOf>
+Buckets CountKeys(MatrixView<const float> matrix, const Places& chosen, const KeyOf& key_of) {
+  Buckets sum{};
+  std::mutex mutex;
+  ParallelFor(RunCount(matrix), [&](int64_t run) {
+    Buckets counts{};
+    ForEachLeft(matrix, run, chosen,
+                [&](int64_t, float value) { ++counts[key_of(value) >> kBucketShift]; });
+    const std::lock_guard<std::mutex> lock(mutex);
+    for (size_t b = 0; b < sum.size(); ++b) sum[b] += counts[b];
+  });
+  return sum;
+}
+
+// All places left whose value passes, in order.
+template <typename Passes>
+Places Collect(MatrixView<const float> matrix, const Places& chosen, const Passes& passes) {
+  std::vector<Places> found(RunCount(matrix));
+  ParallelFor(RunCount(matrix), [&](int64_t run) {
+    ForEachLeft(matrix, run, chosen, [&](int64_t place, float value) {
+      if (passes(value)) found[run].push_back(place);
+    });
+  });
+  Places all;
+  for (const Places& part : found) all.insert(all.end(), part.begin(), part.end());
+  return all;
+}
+
+float At(MatrixView<const float> matrix, int64_t place) {
+  return matrix.Row(place / matrix.cols)[place % matrix.cols];
 }
 
 void AddPlaces(const Places& added, Places& chosen) {
@@ -85,50 +107,56 @@ void AddPlaces(const Places& added, Places& chosen) {
   std::inplace_merge(chosen.begin(), middle, chosen.end());
 }
 
-// Adds the `count` places of largest magnitude among those left; of equal ones the first.
+// Adds the `count` places of largest magnitude among those left, or all; of equal ones the first.
+// Returns how many.
 int64_t AddLargest(MatrixView<const float> matrix, int64_t count, Places& chosen) {
   const int64_t left = matrix.rows * matrix.cols - static_cast<int64_t>(chosen.size());
   count = std::min(count, left);
   if (count == 0) return 0;
-  // Ranks run downwards, so that the rank among equals is how many of them come before the last.
-  const Selected last = SelectKey(
-      [&](const auto& visit) {
-        ForEachLeft(matrix, chosen, [&](int64_t, float value) { visit(~MagnitudeKey(value)); });
-      },
-      count - 1);
-  int64_t equals = last.rank_among_equals + 1;  // those that are still taken
-  Places added;
-  added.reserve(count);
-  ForEachLeft(matrix, chosen, [&](int64_t place, float value) {
-    const uint32_t key = ~MagnitudeKey(value);
-    if (key < last.key || (key == last.key && equals-- > 0)) added.push_back(place);
-  });
+  const auto key_of = [](float value) { return MagnitudeKey(value); };
+  const Buckets buckets = CountKeys(matrix, chosen, key_of);
+  uint32_t last = static_cast<uint32_t>(buckets.size()) - 1;  // the lowest bucket that is needed
+  for (int64_t above = 0; above + buckets[last] < count; --last) above += buckets[last];
+  Places added = Collect(matrix, chosen,
+                         [&](float value) { return MagnitudeKey(value) >> kBucketShift >= last; });
+  // Of a little more than enough, drop the smallest.
+  const auto larger = [&](int64_t a, int64_t b) {
+    const uint32_t key_a = MagnitudeKey(At(matrix, a)), key_b = MagnitudeKey(At(matrix, b));
+    return key_a != key_b ? key_a > key_b : a < b;
+  };
+  std::nth_element(added.begin(), added.begin() + count - 1, added.end(), larger);
+  added.resize(count);
+  std::sort(added.begin(), added.end());
   AddPlaces(added, chosen);
   return count;
 }
 
 int64_t AddFromThreshold(MatrixView<const float> matrix, double threshold, Places& chosen) {
-  Places added;
-  ForEachLeft(matrix, chosen, [&](int64_t place, float value) {
-    if (std::fabs(static_cast<double>(value)) >= threshold) added.push_back(place);
+  const Places added = Collect(matrix, chosen, [&](float value) {
+    return std::fabs(static_cast<double>(value)) >= threshold;
   });
   AddPlaces(added, chosen);
   return static_cast<int64_t>(added.size());
 }
 
-double Quantile(MatrixView<const float> matrix, double q) {
-  const auto for_each_key = [&](const auto& visit) {
-    ForEachLeft(matrix, {}, [&](int64_t, float value) { visit(OrderKey(value)); });
-  };
+// The value of a rank, 0 for the smallest.
+double ValueAtRank(MatrixView<const float> matrix, const Buckets& buckets, int64_t rank) {
+  uint32_t bucket = 0;
+  while (rank >= buckets[bucket]) rank -= buckets[bucket++];
+  const Places places =
+      Collect(matrix, {}, [&](float value) { return ValueKey(value) >> kBucketShift == bucket; });
+  std::vector<uint32_t> keys(places.size());
+  for (size_t i = 0; i < keys.size(); ++i) keys[i] = ValueKey(At(matrix, places[i]));
+  std::nth_element(keys.begin(), keys.begin() + rank, keys.end());
+  return ValueOf(keys[rank]);
+}
+
+double Quantile(MatrixView<const float> matrix, const Buckets& buckets, double q) {
   const double at = q * static_cast<double>(matrix.rows * matrix.cols - 1);
-  const double below = std::floor(at);
-  const auto value_at = [&](double rank) {
-    return static_cast<double>(
-        FromOrderKey(SelectKey(for_each_key, static_cast<int64_t>(rank)).key));
-  };
-  const double low = value_at(below), high = value_at(std::ceil(at));
+  const double below = std::floor(at), part = at - below;
+  const double low = ValueAtRank(matrix, buckets, static_cast<int64_t>(below));
+  const double high = ValueAtRank(matrix, buckets, static_cast<int64_t>(std::ceil(at)));
   // numpy's way around: from the nearer end.
-  const double part = at - below;
   return part < 0.5 ? low + (high - low) * part : high - (high - low) * (1 - part);
 }
 
@@ -150,7 +178,9 @@ int64_t OutlierCount(double fraction, int64_t count) {
 }
 
 double RangeThreshold(MatrixView<const float> weights, double range) {
-  const double q1 = Quantile(weights, 0.25), q3 = Quantile(weights, 0.75);
+  const auto key_of = [](float value) { return ValueKey(value); };  // inlined, unlike the name
+  const Buckets buckets = CountKeys(weights, {}, key_of);
+  const double q1 = Quantile(weights, buckets, 0.25), q3 = Quantile(weights, buckets, 0.75);
   const double reach = range * (q3 - q1);
   return std::max(std::fabs(q1 - reach), std::fabs(q3 + reach));
 }

@@ -37,7 +37,8 @@ void Splice(const std::vector<int32_t>& fewer, const std::vector<int32_t>& more,
 }
 
 // Finds the best k clusters, 1 < k < boundaries.count, starting from a guess of the fee; returns
-// the fee at which they were found. second_moment: what one cluster costs.
+// the fee at which they were found. second_moment: the distortion of one cluster, thus the gain of
+// one for each point (over coarse boundaries a little more than that, which does no harm there).
 double Search(const Boundaries& boundaries, int64_t k, double second_moment, double fee,
               SegmentationWorkspace& workspace, int64_t& passes, int64_t& splices) {
   std::vector<int32_t>& cuts = workspace.cuts;
@@ -50,8 +51,7 @@ double Search(const Boundaries& boundaries, int64_t k, double second_moment, dou
   double gain_fewer = 0, gain_more = second_moment;
   double fee_fewer = second_moment, fee_more = 0;
   for (;;) {
-    // Where the fees' lines of the two splits cross, a pass finds a number between or there is
-    // none.
+    // Where the fees' lines of the two splits cross, a pass finds a split between or there is none.
     const bool at_crossing = !(fee > fee_more && fee < fee_fewer);
     if (at_crossing) {
       fee = (gain_more - gain_fewer) / static_cast<double>(clusters_more - clusters_fewer);

@@ -1,30 +1,52 @@
 #include "sq/quant/sensitivity.h"
 
 #include <algorithm>
-#include <cmath>
+#include <limits>
 
 #include "sq/base/error.h"
 #include "sq/base/parallel.h"
 
 namespace sq {
 
+namespace {
+
+// Comparisons are false for NaN. No early exit: the loop then compares several values at once.
+bool AllWithin(const float* values, int64_t n, float least) {
+  constexpr float kLargest = std::numeric_limits<float>::max();
+  int outside = 0;
+  for (int64_t i = 0; i < n; ++i) outside |= !(values[i] >= least) | !(values[i] <= kLargest);
+  return outside == 0;
+}
+
+// The first value for which AllWithin would be false.
+int64_t FirstOutside(const float* values, int64_t n, float least) {
+  int64_t i = 0;
+  while (i + 1 < n && AllWithin(values + i, 1, least)) ++i;
+  return i;
+}
+
+}  // namespace
+
 void ValidateSensitivity(MatrixView<const float> weights, FisherView fisher,
                          const std::string& what) {
   SQ_CHECK(fisher.data == nullptr || (fisher.rows == weights.rows && fisher.cols == weights.cols),
            what, ": expected sensitivities [", weights.rows, ", ", weights.cols, "], found [",
            fisher.rows, ", ", fisher.cols, "]");
+  constexpr float kLeastWeight = std::numeric_limits<float>::lowest();
+  const int64_t n = weights.cols;
   ParallelFor(weights.rows, [&](int64_t row) {
     const float* weight = weights.Row(row);
-    for (int64_t i = 0; i < weights.cols; ++i) {
-      SQ_CHECK(std::isfinite(weight[i]), what, ": weight at row ", row, ", column ", i, " is ",
-               weight[i]);
+    if (!AllWithin(weight, n, kLeastWeight)) {
+      const int64_t col = FirstOutside(weight, n, kLeastWeight);
+      throw Error(StrCat(what, ": expected a finite weight at row ", row, ", column ", col,
+                         ", found ", weight[col]));
     }
     if (fisher.data == nullptr) return;
     const float* sensitivity = fisher.Row(row);
-    for (int64_t i = 0; i < weights.cols; ++i) {
-      SQ_CHECK(std::isfinite(sensitivity[i]) && sensitivity[i] >= 0, what,
-               ": expected a finite, non-negative sensitivity at row ", row, ", column ", i,
-               ", found ", sensitivity[i]);
+    if (!AllWithin(sensitivity, n, 0)) {
+      const int64_t col = FirstOutside(sensitivity, n, 0);
+      throw Error(StrCat(what, ": expected a finite, non-negative sensitivity at row ", row,
+                         ", column ", col, ", found ", sensitivity[col]));
     }
   });
 }

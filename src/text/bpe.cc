@@ -94,8 +94,8 @@ Bpe::Bpe(const Vocabulary& vocabulary,
     const std::string& right = merges[rank].second;
     const auto id = [&](const std::string& token) {
       const auto found = vocabulary.find(token);
-      SQ_CHECK(found != vocabulary.end(), what, ": merge ", rank, " (", left, " ", right,
-               "): token ", token, " is not in the vocabulary");
+      SQ_CHECK(found != vocabulary.end(), what, ": merge ", rank, " (", Quoted(left), ", ",
+               Quoted(right), "): token ", Quoted(token), " is not in the vocabulary");
       return found->second;
     };
     const uint64_t key = Key(id(left), id(right));

@@ -66,7 +66,7 @@ class ByteLevelTokenizer : public Tokenizer {
     for (const auto& [token, id] : vocabulary) AddBytes(token, id);
     for (const AddedToken& token : parts.added_tokens) {
       const auto [entry, is_new] = vocabulary.emplace(token.content, token.id);
-      SQ_CHECK(entry->second == token.id, what, ": added token ", token.content, " has id ",
+      SQ_CHECK(entry->second == token.id, what, ": added token ", Quoted(token.content), " has id ",
                token.id, ", expected ", entry->second);
       if (is_new) AddBytes(token.content, token.id);
       if (token.special) special_ids_.insert(token.id);
@@ -134,7 +134,7 @@ class ByteLevelTokenizer : public Tokenizer {
     std::string bytes;
     AppendByteLevelBytes(token, &bytes);
     const bool is_new = bytes_.emplace(id, std::move(bytes)).second;
-    SQ_CHECK(is_new, what_, ": two tokens have id ", id, ", one of them ", token);
+    SQ_CHECK(is_new, what_, ": two tokens have id ", id, ", one of them ", Quoted(token));
     size_ = std::max(size_, int64_t{id} + 1);
   }
 

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "sq/base/error.h"
+#include "sq/base/file.h"
 #include "sq/text/data_set.h"
 #include "sq/text/documents.h"
 #include "sq/text/python_random.h"
@@ -46,7 +47,7 @@ Rows ReadNamed(const std::string& name, Purpose purpose, const std::string& data
                const DataSet** set) {
   *set = FindDataSet(name, purpose);
   if (*set != nullptr) return ReadRows(**set, data_dir);
-  SQ_CHECK(std::filesystem::exists(name), name, ": neither a file or folder nor a data set (",
+  SQ_CHECK(FileExists(name), name, ": neither a file or folder nor a data set (",
            DataSetNames(purpose), ")");
   return {name, ReadDocuments(name)};
 }
@@ -162,8 +163,7 @@ TokenSamples CalibrationSamples(const std::string& name, const Tokenizer& tokeni
 }
 
 bool IsTokenListPath(const std::string& name) {
-  return std::filesystem::path(name).extension() == ".json" &&
-         std::filesystem::is_regular_file(name);
+  return std::filesystem::path(name).extension() == ".json" && IsRegularFile(name);
 }
 
 }  // namespace sq

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "sq/base/error.h"
+#include "sq/base/file.h"
 #include "sq/text/documents.h"
 #include "sq/text/unicode.h"
 #include "sq/text/utf8.h"
@@ -98,12 +99,11 @@ std::vector<std::string> SplitRows(std::string_view text, TextRows kind) {
   return rows;
 }
 
-bool HoldsShards(const fs::path& folder) {
-  return std::any_of(
-      fs::directory_iterator(folder), fs::directory_iterator(), [](const auto& file) {
-        const std::string name = file.path().filename().string();
-        return name.rfind("c4-train.", 0) == 0 || name.rfind("c4-validation.", 0) == 0;
-      });
+bool HoldsShards(const std::string& folder) {
+  const std::vector<std::string> names = FolderNames(folder);
+  return std::any_of(names.begin(), names.end(), [](const std::string& name) {
+    return name.rfind("c4-train.", 0) == 0 || name.rfind("c4-validation.", 0) == 0;
+  });
 }
 
 }  // namespace
@@ -129,12 +129,13 @@ Rows ReadRows(const DataSet& set, const std::string& data_dir) {
       data_dir.empty() && from_environment != nullptr ? from_environment : data_dir;
   SQ_CHECK(!dir.empty(), "data set ", set.name,
            ": no data folder; name one with --data-dir or in SQ_DATA_DIR");
-  SQ_CHECK(fs::is_directory(dir), dir, ": not a folder");
+  SQ_CHECK(IsFolder(dir), dir, ": not a folder");
   std::string tried;
   for (const DataSet::Place& place : set.places) {
     tried += (tried.empty() ? "" : ", ") + std::string(place.name);
     const fs::path path = fs::path(dir) / place.name;
-    if (!fs::exists(path) || (fs::is_directory(path) && HoldsShards(path))) continue;
+    if (!FileExists(path.string())) continue;
+    if (IsFolder(path.string()) && HoldsShards(path.string())) continue;
     Rows rows{path.string(), ReadDocuments(path.string())};
     const bool is_text = path.extension() == ".txt" || path.extension() == ".raw";
     if (is_text && place.rows != TextRows::kJoined) {

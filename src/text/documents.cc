@@ -18,8 +18,6 @@
 namespace sq {
 namespace {
 
-namespace fs = std::filesystem;
-
 constexpr int64_t kMaxTextBytes = int64_t{4} << 30;
 constexpr int64_t kMaxTokenFileBytes = int64_t{1} << 30;
 
@@ -76,8 +74,8 @@ void AppendFile(const std::string& path, std::vector<std::string>* documents) {
 
 void ForEachLine(const std::string& path,
                  const std::function<void(std::string_view, int64_t)>& visit) {
-  SQ_CHECK(fs::exists(path), path, ": no such file");
-  SQ_CHECK(fs::is_regular_file(path), path, ": not a regular file");
+  SQ_CHECK(FileExists(path), path, ": no such file");
+  SQ_CHECK(IsRegularFile(path), path, ": not a regular file");
   errno = 0;
   const std::unique_ptr<gzFile_s, decltype(&gzclose)> file(gzopen(path.c_str(), "rb"), &gzclose);
   SQ_CHECK(file, path, ": cannot be opened: ", std::strerror(errno));
@@ -111,18 +109,18 @@ void ForEachLine(const std::string& path,
 
 std::vector<std::string> ReadDocuments(const std::string& path) {
   std::vector<std::string> documents;
-  if (!fs::is_directory(path)) {
+  if (!IsFolder(path)) {
     AppendFile(path, &documents);
     return documents;
   }
-  std::vector<std::string> names;
-  for (const fs::directory_entry& entry : fs::directory_iterator(path)) {
-    const std::string name = entry.path().filename().string();
-    if (entry.is_regular_file() && (IsPlainText(name) || IsJsonLines(name))) names.push_back(name);
+  bool any = false;
+  for (const std::string& name : FolderNames(path)) {
+    const std::string file = (std::filesystem::path(path) / name).string();
+    if (!IsRegularFile(file) || !(IsPlainText(name) || IsJsonLines(name))) continue;
+    AppendFile(file, &documents);
+    any = true;
   }
-  SQ_CHECK(!names.empty(), path, ": no .txt, .jsonl or .json.gz file in this folder");
-  std::sort(names.begin(), names.end());
-  for (const std::string& name : names) AppendFile((fs::path(path) / name).string(), &documents);
+  SQ_CHECK(any, path, ": no .txt, .jsonl or .json.gz file in this folder");
   return documents;
 }
 

@@ -158,7 +158,7 @@ class Translator {
     }
     if (at_ + 1 >= in_.size() || IsLetter(c) || IsDigit(c) ||
         static_cast<unsigned char>(c) < 0x20) {
-      Refuse(StrCat("escape ", in_.substr(at_, 2)));
+      Refuse(StrCat("escape ", Quoted(in_.substr(at_, 2))));
     }
     if (static_cast<unsigned char>(c) >= 0x80) {  // means itself; PCRE2 agrees only without the \.
       ++at_;
@@ -195,7 +195,7 @@ class Translator {
       name = "sc:Han";  // the script itself; PCRE2's \p{Han} takes in its extensions
     } else if (std::find(kGeneralCategories.begin(), kGeneralCategories.end(), name) ==
                kGeneralCategories.end()) {
-      Refuse(StrCat("property ", name));
+      Refuse(StrCat("property ", Quoted(name)));
     }
     out_ += (negated ? "\\P{" : "\\p{") + name + "}";
     at_ = close + 1;

@@ -60,8 +60,8 @@ class SentencePieceTokenizer : public Tokenizer {
     for (const AddedToken& token : config.added_tokens) {
       SQ_CHECK(
           token.id >= processor_.GetPieceSize() || processor_.IdToPiece(token.id) == token.content,
-          path, ": added token ", token.content, " has id ", token.id,
-          ", which is that of the piece ", processor_.IdToPiece(token.id));
+          path, ": added token ", Quoted(token.content), " has id ", token.id,
+          ", which is that of the piece ", Quoted(processor_.IdToPiece(token.id)));
       added.push_back(token);
       size_ = std::max(size_, int64_t{token.id} + 1);
     }

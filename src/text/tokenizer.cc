@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "sq/base/error.h"
+#include "sq/base/file.h"
 #include "sq/base/json.h"
 #include "sq/text/byte_level_tokenizer.h"
 #include "sq/text/sentencepiece_tokenizer.h"
@@ -16,12 +17,12 @@ namespace sq {
 std::unique_ptr<Tokenizer> LoadTokenizer(const std::string& model_dir) {
   namespace fs = std::filesystem;
   const auto path = [&](const char* name) { return (fs::path(model_dir) / name).string(); };
-  SQ_CHECK(fs::is_directory(model_dir), model_dir, ": not a folder");
+  SQ_CHECK(IsFolder(model_dir), model_dir, ": not a folder");
   const TokenizerConfig config = ReadTokenizerConfig(model_dir);
   const std::string json_path = path("tokenizer.json");
   const std::string model_path = path("tokenizer.model");
-  const bool has_model = fs::exists(model_path);
-  if (fs::exists(json_path)) {
+  const bool has_model = FileExists(model_path);
+  if (FileExists(json_path)) {
     const nlohmann::json file = ReadJsonFile(json_path);
     // What is not byte-level comes from a SentencePiece model: the original is the better source.
     if (IsByteLevel(file) || !has_model) {
@@ -31,7 +32,7 @@ std::unique_ptr<Tokenizer> LoadTokenizer(const std::string& model_dir) {
   if (has_model) return LoadSentencePieceTokenizer(model_path, config);
   const std::string vocabulary_path = path("vocab.json");
   const std::string merges_path = path("merges.txt");
-  SQ_CHECK(fs::exists(vocabulary_path) && fs::exists(merges_path), model_dir,
+  SQ_CHECK(FileExists(vocabulary_path) && FileExists(merges_path), model_dir,
            ": no tokenizer.json, tokenizer.model, or vocab.json and merges.txt in this folder");
   return MakeByteLevelTokenizer(ReadVocabularyAndMerges(vocabulary_path, merges_path, config),
                                 config, vocabulary_path);

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "sq/base/error.h"
+#include "sq/base/file.h"
 #include "sq/base/json.h"
 
 namespace sq {
@@ -19,7 +20,7 @@ using Json = nlohmann::json;
 std::optional<std::string> Token(const Json& file, const char* key, const std::string& what) {
   const auto found = file.find(key);
   if (found == file.end() || found->is_null()) return std::nullopt;
-  if (found->is_object()) return JsonString(*found, "content", StrCat(what, ": ", key));
+  if (found->is_object()) return JsonString(*found, "content", StrCat(what, ": ", Quoted(key)));
   return JsonString(file, key, what);
 }
 
@@ -31,7 +32,7 @@ std::optional<bool> Flag(const Json& file, const char* key, const std::string& w
 
 // The object in the file, or an empty one where there is no file.
 Json ReadObject(const std::string& path) {
-  if (!fs::exists(path)) return Json::object();
+  if (!FileExists(path)) return Json::object();
   Json file = ReadJsonFile(path);
   SQ_CHECK(file.is_object(), path, ": expected an object, found ", JsonTypeName(file));
   return file;
@@ -48,11 +49,11 @@ void ReadAddedTokensDecoder(const Json& decoder, const std::string& what,
                             std::vector<AddedToken>* tokens) {
   SQ_CHECK(decoder.is_object(), what, ": expected an object, found ", JsonTypeName(decoder));
   for (const auto& [key, item] : decoder.items()) {
-    AddedToken token = ParseAddedToken(item, StrCat(what, ": ", key));
+    AddedToken token = ParseAddedToken(item, StrCat(what, ": ", Quoted(key)));
     int32_t id = -1;
     const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
     SQ_CHECK(error == std::errc() && end == key.data() + key.size() && id >= 0, what,
-             ": expected an id from 0 to 2147483647, found ", key);
+             ": expected an id from 0 to 2147483647, found ", Quoted(key));
     token.id = id;
     tokens->push_back(std::move(token));
   }
@@ -95,7 +96,8 @@ TokenizerConfig ReadTokenizerConfig(const std::string& model_dir) {
   for (const auto& [content, id] : added.items()) {
     AddedToken token;
     token.content = content;
-    token.id = CheckedId(JsonInt(added, content, added_path), StrCat(added_path, ": ", content));
+    token.id =
+        CheckedId(JsonInt(added, content, added_path), StrCat(added_path, ": ", Quoted(content)));
     token.special = std::find(special.begin(), special.end(), content) != special.end();
     config.added_tokens.push_back(std::move(token));
   }
@@ -107,8 +109,8 @@ AddedToken ParseAddedToken(const Json& item, const std::string& what) {
                       "rstrip", "special", "normalized",  "__type"};
   SQ_CHECK(item.is_object(), what, ": expected an object, found ", JsonTypeName(item));
   for (const auto& [key, value] : item.items()) {
-    SQ_CHECK(std::find(known.begin(), known.end(), key) != known.end(), what, ": option \"", key,
-             "\" is not supported");
+    SQ_CHECK(std::find(known.begin(), known.end(), key) != known.end(), what, ": option ",
+             Quoted(key), " is not supported");
   }
   AddedToken token;
   token.content = JsonString(item, "content", what);

@@ -27,8 +27,8 @@ void CheckKeys(const Json& object, std::initializer_list<const char*> known,
                const std::string& what) {
   SQ_CHECK(object.is_object(), what, ": expected an object, found ", JsonTypeName(object));
   for (const auto& [key, value] : object.items()) {
-    SQ_CHECK(std::find(known.begin(), known.end(), key) != known.end(), what, ": option \"", key,
-             "\" is not supported");
+    SQ_CHECK(std::find(known.begin(), known.end(), key) != known.end(), what, ": option ",
+             Quoted(key), " is not supported");
   }
 }
 
@@ -37,7 +37,7 @@ std::string Type(const Json& component, const std::string& what) {
 }
 
 [[noreturn]] void RefuseType(const std::string& type, const std::string& what) {
-  throw Error(StrCat(what, ": type ", type, " is not supported"));
+  throw Error(StrCat(what, ": type ", Quoted(type), " is not supported"));
 }
 
 // The members of a Sequence, or the component alone; nothing for null. Nested sequences are
@@ -60,9 +60,13 @@ std::vector<const Json*> Components(const Json& file, const char* key, const cha
   return components;
 }
 
-int32_t TokenId(const Json& value, const std::string& what) {
-  SQ_CHECK(value.is_number_integer() && value >= 0 && value <= std::numeric_limits<int32_t>::max(),
-           what, ": expected an id from 0 to 2147483647, found ", value.dump());
+bool IsId(const Json& value) {
+  return value.is_number_integer() && value >= 0 && value <= std::numeric_limits<int32_t>::max();
+}
+
+int32_t TokenId(const Json& value, const std::string& what, const std::string& token) {
+  SQ_CHECK(IsId(value), what, ": ", Quoted(token), ": expected an id from 0 to 2147483647, found ",
+           Quoted(value.dump()));
   return value.get<int32_t>();
 }
 
@@ -72,7 +76,7 @@ SplitBehavior Behavior(const std::string& name, const std::string& what) {
   if (name == "MergedWithPrevious") return SplitBehavior::kMergedWithPrevious;
   if (name == "MergedWithNext") return SplitBehavior::kMergedWithNext;
   if (name == "Contiguous") return SplitBehavior::kContiguous;
-  throw Error(StrCat(what, ": \"behavior\": ", name, " is not supported"));
+  throw Error(StrCat(what, ": \"behavior\": ", Quoted(name), " is not supported"));
 }
 
 Regex SplitPattern(const Json& step, const std::string& what) {
@@ -119,7 +123,8 @@ PreTokenizer ParsePreTokenizer(const Json& file, const std::string& file_name) {
   return PreTokenizer(std::move(steps));
 }
 
-std::pair<std::string, std::string> ParseMerge(const Json& merge, const std::string& what) {
+std::pair<std::string, std::string> ParseMerge(const Json& merge, size_t rank,
+                                               const std::string& what) {
   if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string()) {
     return {merge[0].get<std::string>(), merge[1].get<std::string>()};
   }
@@ -130,7 +135,8 @@ std::pair<std::string, std::string> ParseMerge(const Json& merge, const std::str
       return {text.substr(0, space), text.substr(space + 1)};
     }
   }
-  throw Error(StrCat(what, ": expected two tokens, as \"a b\" or [\"a\", \"b\"]"));
+  throw Error(
+      StrCat(what, ": merge ", rank, ": expected two tokens, as \"a b\" or [\"a\", \"b\"]"));
 }
 
 void CheckEmptyString(const Json& model, const char* key, const std::string& what) {
@@ -160,19 +166,19 @@ void ParseModel(const Json& file, const std::string& file_name, ByteLevelParts* 
            JsonTypeName(vocabulary));
   parts->vocabulary.reserve(vocabulary.size());
   for (const auto& [token, id] : vocabulary.items()) {
-    parts->vocabulary.emplace(token, TokenId(id, StrCat(what, ": token ", token)));
+    parts->vocabulary.emplace(token, TokenId(id, what, token));
   }
   const Json& merges = JsonMember(model, "merges", what);
   SQ_CHECK(merges.is_array(), what, ": \"merges\": expected an array, found ",
            JsonTypeName(merges));
   parts->merges.reserve(merges.size());
   for (const Json& merge : merges) {
-    parts->merges.push_back(ParseMerge(merge, StrCat(what, ": merge ", parts->merges.size())));
+    parts->merges.push_back(ParseMerge(merge, parts->merges.size(), what));
   }
   if (!IsNull(model, "unk_token")) {
     const std::string unknown = JsonString(model, "unk_token", what);
     const auto found = parts->vocabulary.find(unknown);
-    SQ_CHECK(found != parts->vocabulary.end(), what, ": unk_token ", unknown,
+    SQ_CHECK(found != parts->vocabulary.end(), what, ": unk_token ", Quoted(unknown),
              " is not in the vocabulary");
     parts->bpe.unknown_id = found->second;
   }
@@ -189,15 +195,15 @@ void ParseAddedTokens(const Json& file, const std::string& file_name, ByteLevelP
   auto next = static_cast<int64_t>(parts->vocabulary.size());
   for (const Json& item : tokens) {
     AddedToken token = ParseAddedToken(item, what);
-    token.id = TokenId(JsonMember(item, "id", what), StrCat(what, ": ", token.content));
+    token.id = TokenId(JsonMember(item, "id", what), what, token.content);
     if (token.content.empty()) continue;  // as Hugging Face does
     const auto known = parts->vocabulary.find(token.content);
     const auto before = added.find(token.content);
     const int64_t expected = known != parts->vocabulary.end() ? known->second
                              : before != added.end()          ? before->second
                                                               : next++;
-    SQ_CHECK(token.id == expected, what, ": ", token.content, " has id ", token.id, ", expected ",
-             expected);
+    SQ_CHECK(token.id == expected, what, ": ", Quoted(token.content), " has id ", token.id,
+             ", expected ", expected);
     added.emplace(token.content, token.id);
     parts->added_tokens.push_back(std::move(token));
   }
@@ -221,9 +227,9 @@ void ParseTemplate(const Json& component, const std::string& what, ByteLevelPart
     }
     const std::string name = JsonString(JsonMember(piece, "SpecialToken", what), "id", what);
     const Json& ids = JsonMember(JsonMember(special, name, what), "ids", what);
-    SQ_CHECK(ids.is_array(), what, ": ", name, ": expected a list of ids");
+    SQ_CHECK(ids.is_array(), what, ": ", Quoted(name), ": expected a list of ids");
     for (const Json& id : ids) {
-      (past_text ? after : before).push_back(TokenId(id, StrCat(what, ": ", name)));
+      (past_text ? after : before).push_back(TokenId(id, what, name));
     }
   }
   SQ_CHECK(past_text, what, ": \"single\" without the text");

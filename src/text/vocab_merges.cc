@@ -20,8 +20,10 @@ Vocabulary ReadVocabulary(const std::string& path) {
   Vocabulary vocabulary;
   vocabulary.reserve(file.size());
   for (const auto& [token, value] : file.items()) {
-    const int64_t id = JsonInt(file, token, path);
-    SQ_CHECK(id >= 0 && id <= std::numeric_limits<int32_t>::max(), path, ": token ", token,
+    SQ_CHECK(value.is_number_integer(), path, ": token ", Quoted(token),
+             ": expected an integer, found ", JsonTypeName(value));
+    const auto id = value.get<int64_t>();
+    SQ_CHECK(id >= 0 && id <= std::numeric_limits<int32_t>::max(), path, ": token ", Quoted(token),
              ": expected an id from 0 to 2147483647, found ", id);
     vocabulary.emplace(token, static_cast<int32_t>(id));
   }
@@ -68,7 +70,7 @@ ByteLevelParts ReadVocabularyAndMerges(const std::string& vocabulary_path,
       continue;
     }
     const auto found = parts.vocabulary.find(content);
-    SQ_CHECK(found != parts.vocabulary.end(), vocabulary_path, ": special token ", content,
+    SQ_CHECK(found != parts.vocabulary.end(), vocabulary_path, ": special token ", Quoted(content),
              " is not in the vocabulary");
     AddedToken token;
     token.id = found->second;

@@ -25,5 +25,14 @@ TEST(ErrorTest, SizesThatOverflowAreRefused) {
   EXPECT_THROW(CheckedAdd(max, 1, "x"), Error);
 }
 
+TEST(Error, QuotedTextStaysOnOneLine) {
+  EXPECT_EQ(Quoted(""), "\"\"");
+  EXPECT_EQ(Quoted("plain \u00e9\u6f22\U0001f600"), "\"plain \u00e9\u6f22\U0001f600\"");
+  EXPECT_EQ(Quoted("a\nb\x7f"), "\"a\\x0ab\\x7f\"");
+  EXPECT_EQ(Quoted("\xff\xe6\xbc"), "\"\\xff\\xe6\\xbc\"");
+  const std::string shown = Quoted(std::string(1000, 'x'));
+  EXPECT_EQ(shown, "\"" + std::string(80, 'x') + "...\"");
+}
+
 }  // namespace
 }  // namespace sq

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <fstream>
 
 #include "tests/support/error_message.h"
@@ -24,6 +25,22 @@ TEST(File, NamesWhatCannotBeRead) {
             SQ_TEST_SCRATCH "/none: no such file");
   EXPECT_EQ(test::MessageOf([] { ReadFile(SQ_TEST_SCRATCH, 1); }),
             SQ_TEST_SCRATCH ": not a regular file");
+}
+
+TEST(File, TellsFilesFromFolders) {
+  const std::string folder = SQ_TEST_SCRATCH "/file_test_folder";
+  std::filesystem::remove_all(folder);
+  std::filesystem::create_directories(folder + "/b");
+  std::ofstream(folder + "/a") << "x";
+  std::ofstream(folder + "/B") << "x";
+  EXPECT_EQ(FolderNames(folder), (std::vector<std::string>{"B", "a", "b"}));
+  EXPECT_TRUE(FileExists(folder) && IsFolder(folder) && !IsRegularFile(folder));
+  EXPECT_TRUE(FileExists(folder + "/a") && IsRegularFile(folder + "/a") &&
+              !IsFolder(folder + "/a"));
+  for (const std::string& path : {folder + "/none", folder + "/a/below", std::string(5000, 'x')}) {
+    EXPECT_FALSE(FileExists(path) || IsFolder(path) || IsRegularFile(path));
+    EXPECT_NE(test::MessageOf([&] { FolderNames(path); }), "");
+  }
 }
 
 }  // namespace

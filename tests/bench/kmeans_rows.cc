@@ -4,12 +4,13 @@
 //   kmeans_rows ROWS N K REPEATS IN OUT
 //
 // IN: ROWS*N fp32 weights, then as many sensitivities. OUT: ROWS*K fp32 centroids.
-// Prints one line: the least microseconds a row over REPEATS runs, and passes a row.
+// Prints one line: the least microseconds of processor time a row over REPEATS runs, and passes a
+// row.
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <fstream>
 #include <limits>
 #include <vector>
@@ -34,15 +35,14 @@ void Run(int64_t rows, int64_t n, int k, int repeats, const char* in, const char
   std::vector<uint8_t> index(n);
   double least = std::numeric_limits<double>::infinity();
   for (int repeat = 0; repeat < repeats; ++repeat) {
-    const auto start = std::chrono::steady_clock::now();
+    const std::clock_t start = std::clock();
     for (int64_t row = 0; row < rows; ++row) {
       const float* weights = values.data() + row * n;
       Kmeans1d(weights, weights + rows * n, n, k, workspace, centroids.data() + row * k,
                index.data());
     }
-    const std::chrono::duration<double, std::micro> spent =
-        std::chrono::steady_clock::now() - start;
-    least = std::min(least, spent.count() / static_cast<double>(rows));
+    const double spent = 1e6 * static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
+    least = std::min(least, spent / static_cast<double>(rows));
   }
   std::ofstream output(out, std::ios::binary);
   output.write(reinterpret_cast<const char*>(centroids.data()),

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "sq/base/error.h"
+#include "sq/base/parallel.h"
 
 namespace sq {
 namespace {
@@ -82,7 +83,8 @@ TEST(Outliers, SparsityLevelsOfThePaper) {
 TEST(Outliers, AgreesWithASortOnRandomMatrices) {
   std::mt19937 random(3);
   for (int trial = 0; trial < 60; ++trial) {
-    const int64_t rows = 1 + trial % 5, cols = 1 + static_cast<int64_t>(random() % 300);
+    const int64_t rows = 1 + trial % 5;
+    const int64_t cols = 1 + static_cast<int64_t>(random() % (trial % 10 == 9 ? 50000 : 300));
     std::vector<float> weights(rows * cols), fisher(rows * cols);
     for (float& w : weights) {
       w = trial % 2 == 0 ? static_cast<float>(static_cast<int>(random() % 9) - 4)
@@ -153,6 +155,32 @@ TEST(Outliers, RefusesOptionsOutOfRange) {
   EXPECT_THROW(Choose(weights, {}, 1, {0, 0, -1}), Error);
   EXPECT_THROW(Choose(weights, {}, 1, {0, 0, INFINITY}), Error);
   EXPECT_THROW(Choose(weights, {}, 1, {0, 0.1, 1}), Error);
+}
+
+// Enough rows for several runs of the parallel loops.
+TEST(Outliers, SamePlacesForAnyThreadCount) {
+  const int64_t rows = 300, cols = 1000;
+  std::mt19937 random(4);
+  std::vector<float> weights(rows * cols), fisher(rows * cols);
+  for (float& w : weights) w = static_cast<float>(static_cast<int>(random() % 2001) - 1000);
+  for (float& f : fisher) f = static_cast<float>(random() % 50);
+  const auto choose = [&](int threads, const OutlierOptions& options) {
+    SetThreadCount(threads);
+    const OutlierPattern pattern = Choose(weights, fisher, rows, options);
+    SetThreadCount(0);
+    return pattern;
+  };
+  for (const OutlierOptions& options :
+       {OutlierOptions{0.03, 0.05, 0}, OutlierOptions{0.01, 0, 0.4}}) {
+    const OutlierPattern one = choose(1, options);
+    EXPECT_GT(one.magnitude, 1000);
+    EXPECT_EQ(one.sensitive, OutlierCount(options.sensitive_fraction, rows * cols));
+    for (const int threads : {2, 7}) {
+      const OutlierPattern other = choose(threads, options);
+      EXPECT_EQ(other.cols, one.cols);
+      EXPECT_EQ(other.row_ptr, one.row_ptr);
+    }
+  }
 }
 
 TEST(Outliers, StridesAreRespected) {

@@ -61,7 +61,7 @@ TEST(Sensitivity, ValidationNamesTensorRowAndColumn) {
       "inf");
   EXPECT_THAT(Refusal({1, 2, 3, 4}, {0, 1, 2, NAN}), ::testing::HasSubstr("row 1, column 1"));
   EXPECT_THAT(Refusal({1, 2, NAN, 4}, {0, 1, 2, 3}),
-              ::testing::HasSubstr("weight at row 1, column 0"));
+              ::testing::HasSubstr("expected a finite weight at row 1, column 0, found nan"));
 }
 
 TEST(Sensitivity, ValidationComparesShapes) {

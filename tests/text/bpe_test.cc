@@ -75,11 +75,11 @@ TEST(Bpe, NamesAMergeOutsideTheVocabulary) {
   EXPECT_EQ(test::MessageOf([] {
               Bpe(kVocabulary, {{"a", "b"}, {"c", "z"}}, {}, "test");
             }),
-            "test: merge 1 (c z): token z is not in the vocabulary");
+            "test: merge 1 (\"c\", \"z\"): token \"z\" is not in the vocabulary");
   EXPECT_EQ(test::MessageOf([] {
               Bpe(kVocabulary, {{"c", "c"}}, {}, "test");
             }),
-            "test: merge 0 (c c): token cc is not in the vocabulary");
+            "test: merge 0 (\"c\", \"c\"): token \"cc\" is not in the vocabulary");
 }
 
 TEST(Bpe, LongRunsTakeNoQuadraticTime) {

@@ -71,7 +71,7 @@ TEST(ByteLevelTokenizer, RefusesPartsThatContradictEachOther) {
   parts.added_tokens[1].id = 257;
   EXPECT_THAT(message(parts), HasSubstr("test: two tokens have id 257"));
   parts.added_tokens[1].content = "ab";
-  EXPECT_EQ(message(parts), "test: added token ab has id 257, expected 256");
+  EXPECT_EQ(message(parts), "test: added token \"ab\" has id 257, expected 256");
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include "sq/text/documents.h"
 #include "tests/support/error_message.h"
 #include "tests/support/golden_text.h"
+#include "tests/support/scratch.h"
 
 namespace sq {
 namespace {
@@ -53,8 +54,7 @@ CalibrationOptions Calibration(int64_t samples, int64_t length, uint64_t seed) {
 }
 
 std::string ScratchFile(const std::string& name, const std::string& text) {
-  const std::string folder = SQ_TEST_SCRATCH "/corpus_test";
-  std::filesystem::create_directories(folder);
+  const std::string folder = test::ScratchFolder();
   std::ofstream(folder + "/" + name, std::ios::binary) << text;
   return folder + "/" + name;
 }
@@ -92,7 +92,7 @@ TEST(Corpus, WikiTextIsTokenizedAsAWhole) {
   std::string text;
   for (const std::string& document : ReadDocuments(kDocuments))
     text += (text.empty() ? "" : "\n\n") + document;
-  const std::string folder = SQ_TEST_SCRATCH "/corpus_test/data";
+  const std::string folder = test::ScratchFolder();
   std::filesystem::create_directories(folder + "/wikitext-2");
   std::ofstream(folder + "/wikitext-2/test.txt", std::ios::binary) << text;
   std::ofstream(folder + "/wikitext-2/train.txt", std::ios::binary) << text;

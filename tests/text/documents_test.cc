@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "tests/support/error_message.h"
+#include "tests/support/scratch.h"
 
 namespace sq {
 namespace {
@@ -18,10 +19,6 @@ using ::testing::StartsWith;
 
 class DocumentsTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::filesystem::remove_all(folder_);
-    std::filesystem::create_directories(folder_);
-  }
   std::string Write(const std::string& name, const std::string& bytes) {
     std::ofstream(folder_ + "/" + name, std::ios::binary) << bytes;
     return folder_ + "/" + name;
@@ -34,11 +31,11 @@ class DocumentsTest : public ::testing::Test {
     return path;
   }
 
-  const std::string folder_ = SQ_TEST_SCRATCH "/documents_test";
+  const std::string folder_ = test::ScratchFolder();
 };
 
-TEST_F(DocumentsTest, ATextFileIsOneDocument) {
-  EXPECT_THAT(ReadDocuments(Write("a.txt", " a\r\n\nb")), ElementsAre(" a\r\n\nb"));
+TEST_F(DocumentsTest, ATextFileIsOneDocumentWithUniversalNewlines) {
+  EXPECT_THAT(ReadDocuments(Write("a.txt", " a\r\n\nb\rc\r\r\nd\r")), ElementsAre(" a\n\nb\nc\n\nd\n"));
   EXPECT_THAT(ReadDocuments(Write("b.txt", "")), ElementsAre(""));
 }
 

@@ -43,9 +43,9 @@ TEST(SentencePieceTokenizer, FindsAddedTokensOfTheConfiguration) {
   EXPECT_EQ(tokenizer->Decode(ids), "<s><pad>");
   EXPECT_EQ(tokenizer->VocabularySize(), 903);
   config.added_tokens[0].id = 5;
-  EXPECT_THAT(
-      test::MessageOf([&] { Load(config); }),
-      ::testing::HasSubstr("added token <pad> has id 5, which is that of the piece <0x02>"));
+  EXPECT_THAT(test::MessageOf([&] { Load(config); }),
+              ::testing::HasSubstr(
+                  "added token \"<pad>\" has id 5, which is that of the piece \"<0x02>\""));
 }
 
 TEST(SentencePieceTokenizer, DecodesWhatItEncodes) {

@@ -6,21 +6,18 @@
 #include <fstream>
 
 #include "tests/support/error_message.h"
+#include "tests/support/scratch.h"
 
 namespace sq {
 namespace {
 
 class TokenizerConfigTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::filesystem::remove_all(folder_);
-    std::filesystem::create_directories(folder_);
-  }
   void Write(const std::string& name, const std::string& bytes) {
     std::ofstream(folder_ + "/" + name) << bytes;
   }
 
-  const std::string folder_ = SQ_TEST_SCRATCH "/tokenizer_config_test";
+  const std::string folder_ = test::ScratchFolder();
 };
 
 TEST_F(TokenizerConfigTest, ReadsTokensAsStringsOrObjects) {
@@ -66,9 +63,9 @@ TEST_F(TokenizerConfigTest, ReadsAddedTokensOfEitherKind) {
   for (const char* key : {"x", "", "-1", "1x", "99999999999"}) {
     Write("tokenizer_config.json",
           std::string(R"({"added_tokens_decoder": {")") + key + R"(": {"content": "x"}}})");
-    EXPECT_EQ(
-        test::MessageOf([&] { ReadTokenizerConfig(folder_); }),
-        what.substr(0, what.size() - 2) + ": expected an id from 0 to 2147483647, found " + key);
+    EXPECT_EQ(test::MessageOf([&] { ReadTokenizerConfig(folder_); }),
+              what.substr(0, what.size() - 2) + ": expected an id from 0 to 2147483647, found " +
+                  Quoted(key));
   }
 }
 
@@ -80,7 +77,7 @@ TEST_F(TokenizerConfigTest, NamesFileAndKeyOfDamage) {
   };
   EXPECT_EQ(message(R"({"bos_token": 7})"),
             path + ": \"bos_token\": expected a string, found an integer");
-  EXPECT_EQ(message(R"({"bos_token": {}})"), path + ": bos_token: no \"content\"");
+  EXPECT_EQ(message(R"({"bos_token": {}})"), path + ": \"bos_token\": no \"content\"");
   EXPECT_EQ(message(R"({"add_bos_token": "yes"})"),
             path + ": \"add_bos_token\": expected true or false, found a string");
   EXPECT_EQ(message("[1]"), path + ": expected an object, found an array");

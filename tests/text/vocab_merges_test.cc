@@ -8,6 +8,7 @@
 
 #include "tests/support/error_message.h"
 #include "tests/support/golden_text.h"
+#include "tests/support/scratch.h"
 
 namespace sq {
 namespace {
@@ -17,7 +18,6 @@ using ::testing::ElementsAre;
 class VocabMerges : public ::testing::Test {
  protected:
   void SetUp() override {
-    std::filesystem::create_directories(folder_);
     Write("vocab.json", R"({"a": 0, "b": 1, "ab": 2, "</s>": 3, "<|endoftext|>": 4})");
     Write("merges.txt", "#version: 0.2\na b\r\n\n");
   }
@@ -28,7 +28,7 @@ class VocabMerges : public ::testing::Test {
     return ReadVocabularyAndMerges(vocabulary_, merges_, config);
   }
 
-  const std::string folder_ = SQ_TEST_SCRATCH "/vocab_merges_test";
+  const std::string folder_ = test::ScratchFolder();
   const std::string vocabulary_ = folder_ + "/vocab.json";
   const std::string merges_ = folder_ + "/merges.txt";
 };
@@ -68,15 +68,16 @@ TEST_F(VocabMerges, NamesFileAndLineOfDamage) {
   };
   TokenizerConfig config;
   config.special_tokens = {"<none>"};
-  EXPECT_EQ(message(config), vocabulary_ + ": special token <none> is not in the vocabulary");
+  EXPECT_EQ(message(config), vocabulary_ + ": special token \"<none>\" is not in the vocabulary");
   Write("merges.txt", "a b\nab\n");
   EXPECT_EQ(message(), merges_ + ", line 2: expected two tokens and a space between them");
   Write("merges.txt", "a b c\n");
   EXPECT_EQ(message(), merges_ + ", line 1: expected two tokens and a space between them");
   Write("vocab.json", R"({"a": -1})");
-  EXPECT_EQ(message(), vocabulary_ + ": token a: expected an id from 0 to 2147483647, found -1");
+  EXPECT_EQ(message(),
+            vocabulary_ + ": token \"a\": expected an id from 0 to 2147483647, found -1");
   Write("vocab.json", R"({"a": "x"})");
-  EXPECT_EQ(message(), vocabulary_ + ": \"a\": expected an integer, found a string");
+  EXPECT_EQ(message(), vocabulary_ + ": token \"a\": expected an integer, found a string");
   Write("vocab.json", "[]");
   EXPECT_EQ(message(), vocabulary_ + ": expected an object, found an array");
 }

@@ -6,6 +6,7 @@
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 namespace sq {
 
@@ -28,6 +29,10 @@ std::string StrCat(const Args&... args) {
   (out << ... << args);
   return out.str();
 }
+
+// `text` for use in a message: in double quotes, on one line (control characters and bytes that are not
+// UTF-8 as \xNN) and cut off after some 80 bytes.
+std::string Quoted(std::string_view text);
 
 // Product and sum of sizes that come from files: throws sq::Error, naming `what`, when an operand is
 // negative or the result does not fit int64.

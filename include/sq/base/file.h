@@ -1,10 +1,19 @@
-// Whole files in memory, for those small enough to be read at once.
+// Files and folders: what is there, and whole files in memory.
 #pragma once
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace sq {
+
+// What `path` leads to; false also when it cannot be looked up.
+bool FileExists(const std::string& path);  // anything: file, folder ...
+bool IsRegularFile(const std::string& path);
+bool IsFolder(const std::string& path);
+
+// The names in the folder at `path`, in bytewise order. Throws sq::Error when it cannot be read.
+std::vector<std::string> FolderNames(const std::string& path);
 
 // The bytes of the regular file at `path`. Throws sq::Error naming the file when it cannot be read,
 // is not a regular file, or is larger than `max_bytes`.

@@ -57,6 +57,10 @@ void CheckDType(const FileTensor& tensor, DType expected);
 // other types.
 void ReadFloats(const FileTensor& tensor, int64_t first, int64_t count, float* out);
 
+// Throws sq::Error naming the first element that is NaN or infinite, of an F32, F16 or BF16 tensor; other types
+// have none.
+void CheckFinite(const FileTensor& tensor);
+
 // All elements of a tensor of that very type, copied.
 std::vector<float> ReadF32(const FileTensor& tensor);
 std::vector<int32_t> ReadI32(const FileTensor& tensor);

@@ -1,5 +1,5 @@
-// One .pt file: a state dict as torch.save writes it, a zip archive of a pickle (see state_dict.h) and the
-// tensors' bytes. No code of the file is ever run.
+// One .pt file: a state dict as torch.save writes it, today's zip archive or the stream of before torch 1.6. Archives
+// and writing through LibTorch; reading the pickle is pickle.h's, which runs no code of the file.
 #pragma once
 
 #include <cstdint>
@@ -20,8 +20,8 @@ struct TorchFile {
 };
 
 // Reads a dictionary of tensors and integers. Tensors are views of the mapped file: nothing is read before it
-// is used. Throws sq::Error naming the file: not such an archive, compressed or truncated records, another
-// byte order, other values, tensors that are not dense.
+// is used. Throws sq::Error naming the file: not such a file, truncated records, other
+// values, tensors that are not dense.
 TorchFile ReadTorchFile(const std::string& path);
 
 // Writes the same: torch.load(path, weights_only=True) gives a dict back. One tensor at a time passes through

@@ -42,7 +42,7 @@ class Decoder {
 };
 
 // Continues `prompt` greedily by at most `count` tokens, stopping after an end-of-sequence token. Ties go to
-// the lowest id. Throws sq::Error when the prompt is empty.
+// the lowest id. Throws sq::Error when the prompt is empty, Interrupted when that was asked for.
 std::vector<int32_t> GenerateGreedy(std::shared_ptr<const LoadedModel> loaded,
                                     const std::vector<int32_t>& prompt, int64_t count);
 

@@ -5,6 +5,12 @@
 
 namespace sq {
 
+// Whether fp32 matrix products round their operands to bfloat16 at present.
+inline bool Bfloat16Products() {
+  return at::globalContext().float32Precision(at::Float32Backend::MKLDNN, at::Float32Op::MATMUL) ==
+         at::Float32Precision::BF16;
+}
+
 // While it lives, fp32 matrix products round their operands to bfloat16 and add in fp32. Several times
 // faster where the processor has bfloat16 units (base/cpu.h), slower elsewhere. Process-wide; does nothing
 // when `bfloat16` is false.

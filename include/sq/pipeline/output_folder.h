@@ -12,6 +12,9 @@ namespace sq {
 // Throws sq::Error when `path` is there and not an empty folder: nothing is ever overwritten.
 void CheckFree(const std::string& path);
 
+// "out/" is "out": names beside it are made by appending to it.
+std::string WithoutTrailingSlash(std::string path);
+
 // A folder being made. Owns `path`.tmp and removes it again unless Commit is reached.
 class OutputFolder {
  public:
@@ -37,7 +40,8 @@ void CopyCompanionFiles(const std::string& from, const std::string& to);
 int64_t AssembleQuantized(const Model& source, const RunFolder& run, const QuantizationInfo& info,
                           const std::string& folder);
 
-// Moves the Fisher matrices that `run` kept to a checkpoint of the model's own tensor names at `path`.
-void MoveSensitivity(const RunFolder& run, int64_t layers, const std::string& path);
+// Makes a checkpoint of the model's own tensor names in `folder` of the Fisher matrices that `run` kept. The run
+// has them still; where the disk is the same they take no room of their own.
+void AssembleSensitivity(const RunFolder& run, int64_t layers, const std::string& folder);
 
 }  // namespace sq

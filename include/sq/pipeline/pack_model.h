@@ -14,7 +14,7 @@ void ExportTorchFile(const std::string& folder, const std::string& file, bool ba
 // tensors that the .pt lacks (embeddings, norms and head in checkpoints of the first LLaMA).
 void ImportTorchFile(const std::string& file, const std::string& model, const std::string& output);
 
-// Quantized folder -> plain fp16 checkpoint.
+// Quantized folder -> plain fp16 checkpoint. Throws sq::Error for a value beyond fp16's range.
 void DequantizeFolder(const std::string& folder, const std::string& output);
 
 // Names, types and shapes of a checkpoint's tensors, in a folder or a file of either kind, and what its

@@ -23,6 +23,13 @@ class RunFolder {
   // Makes the folder for `request`, or, with `resume`, goes on in one that is there. Throws sq::Error when it is
   // there without `resume`, or was made for another request: the first difference is named.
   RunFolder(const std::string& path, const nlohmann::ordered_json& request, bool resume);
+  // Deletes the folder when it holds nothing worth going on with: a run that failed at once leaves no trace.
+  ~RunFolder();
+  RunFolder(const RunFolder&) = delete;
+  RunFolder& operator=(const RunFolder&) = delete;
+
+  // Whether a run has begun in the folder `path`.
+  static bool IsRun(const std::string& path);
 
   const std::string& path() const { return path_; }
 
@@ -45,11 +52,14 @@ class RunFolder {
   FileTensor ReadGradient() const;
   void WriteGradient(int64_t layer, const TensorView& gradient) const;
 
-  // Deletes the folder with all in it.
+  // Deletes the folder with all in it, what says whose it is at last.
   void Remove() const;
 
  private:
+  bool HoldsWork() const;
+
   std::string path_;
+  bool samples_count_;  // sampling from the model takes long, reading texts does not
 };
 
 }  // namespace sq

@@ -36,10 +36,12 @@ struct LeastWeightWorkspace {
 // least-weight-subsequence problem (Wilber 1988; Galil and Park 1990). Rather than their queues of
 // candidates, whose branches cost more than the divisions, it goes block by block: `from` of the
 // block's last column bounds all others, which halving then narrows down, and one scan tells
-// whether a candidate inside the block would have changed anything. About 10 gains a point,
-// evaluated in straight loops: O(n log n) while clusters are longer than blocks; blocks shrink
-// where they are not. Rounding can make two candidates change places only when they are equal
-// within it.
+// whether a candidate inside the block would have changed anything. Blocks are shorter than the
+// cluster before them, so this is rare, and costs the block's work once more. About 14 gains a
+// point on real rows, 20 ns; O(n log n) while clusters differ little in length.
+//
+// The order of evaluation is fixed. Rounding can make candidates change places only where they are
+// equal within it; another order of blocks could then choose another of two equally good splits.
 void LeastWeightPass(const Boundaries& boundaries, double fee, LeastWeightWorkspace& workspace,
                      std::vector<int32_t>& cuts);
 

@@ -44,7 +44,7 @@ double RangeThreshold(MatrixView<const float> weights, double range);
 // of those not chosen, OutlierCount(outlier_fraction) of largest |weight|, or all with |weight| at
 // or above RangeThreshold(outlier_range). Of equal ones those lowest in row-major order are taken.
 // Throws sq::Error, naming `what`, for options out of range or more than 2^31 - 1 outliers.
-// Cost: O(n), no copy of the matrix.
+// Cost: O(n), two passes over each matrix on all threads, and no copy of it.
 OutlierPattern ChooseOutliers(MatrixView<const float> weights, FisherView fisher,
                               const OutlierOptions& options, const std::string& what);
 

@@ -27,17 +27,21 @@ struct SegmentationStats {
 //
 // The least distortion D_k is convex in k (the cost of a cluster is Monge), so some fee a cluster
 // makes the best k clusters the best of any number (Aggarwal, Schieber and Tokuyama 1994; for
-// k-means, Groenlund et al., arXiv 1701.07204, section 3). The fee is first sought over coarse
-// boundaries, where a pass costs little, then over all points: each pass gives a D of its own, and
-// where the fees' lines of two such cross, a pass either finds a number between or proves that all
-// numbers between cost the same. Then, as in the cited paper, the two answers are spliced into one
-// of k clusters, as good as both.
+// k-means, Groenlund et al., arXiv 1701.07204). The fee is first sought over coarse boundaries,
+// where a pass costs little, then over all points: each pass gives a D of its own, and where the
+// fees' lines of two such cross, a pass either finds a number between or proves that all between
+// cost the same. Then, as in the first paper, the two answers are spliced into one of k clusters,
+// as good as both.
 //
-// The result depends on `points` and k alone. Its distortion exceeds the optimum by rounding only,
-// at most about 1e-15 of mass * range^2 of the row (range from the mean). Among optimal splits one
-// is chosen by a fixed rule (within a pass, the lowest boundary).
+// The result depends on `points` and k alone. Among optimal splits one is chosen by a fixed rule
+// (within a pass, the lowest boundary). Its distortion exceeds the optimum by rounding only, about
+// 1e-16 of the row's mass times the square of its range: 1e-15 of the optimum for rows of real
+// models, 1e-12 where few weights have 1e9 times the sensitivity of the others, 1e-6 at 1e12.
+// Beyond that, doubles no longer tell the light weights apart, and only the heavy ones are sure of
+// their best place.
 //
-// Cost: 1 to 3 passes, O(n log n) whatever k is.
+// Cost: 1.0 to 1.2 passes on rows of 576 to 11008 weights and 3 over 8k coarse boundaries, O(n log
+// n) whatever k is. A layered dynamic programme takes k passes.
 void OptimalSegments(const WeightedPoints& points, int k, SegmentationWorkspace& workspace,
                      std::vector<int32_t>& cuts, SegmentationStats* stats = nullptr);
 

@@ -30,7 +30,7 @@ struct WeightedPoints {
 // it) shares the point of its next neighbour.
 //
 // The order of summation is fixed by the row: ascending weight, then ascending position. No
-// scaling is needed: products of fp32 numbers and the squares of those stay within [1e-180, 1e162].
+// scaling is needed: squares of products of two fp32 numbers lie far inside the range of doubles.
 //
 // Cost: O(n): a least-significant-digit radix sort over the key bits in which the row's weights
 // differ, 2 passes for weights that came from fp16 or bf16, 3 for others.

