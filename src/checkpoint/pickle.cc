@@ -10,6 +10,12 @@
 namespace sq {
 namespace {
 
+// A tensor takes about 200 bytes of pickle; what a pickle can take in memory is about 80 times its length.
+constexpr int64_t kMaxPickleBytes = 16 << 20;
+// Values may be named many times, so what is copied each time is short.
+constexpr size_t kMaxDimensions = 64;  // PyTorch's own limit
+constexpr size_t kMaxKeyBytes = 256;
+
 enum class Kind {
   kMark,
   kOther,  // None, fractions, numbers beyond 64 bits, objects of no interest
@@ -74,6 +80,7 @@ class PickleReader {
 
   const char* Take(int64_t count) {
     Check(count >= 0 && count <= size_ - at_, "ends too early");
+    Check(count <= kMaxPickleBytes - at_, "too long");
     const char* taken = data_ + at_;
     at_ += count;
     return taken;
@@ -262,7 +269,8 @@ constexpr StorageType kStorageTypes[] = {
 PickledStorage ReadStorage(const Value& storage, const std::string& where) {
   const std::vector<Value>& items = *storage.items;
   SQ_CHECK(items[1].kind == Kind::kGlobal && items[2].kind == Kind::kString &&
-               items[4].kind == Kind::kInt && items[4].integer >= 0,
+               items[2].text.size() <= kMaxKeyBytes && items[4].kind == Kind::kInt &&
+               items[4].integer >= 0,
            where, ": damaged pickle: expected a storage's type, key and size");
   for (const StorageType& type : kStorageTypes) {
     if (items[1].text == type.name) return {type.dtype, items[4].integer};
@@ -272,6 +280,8 @@ PickledStorage ReadStorage(const Value& storage, const std::string& where) {
 
 std::vector<int64_t> Sizes(const Value& tuple, const std::string& where) {
   SQ_CHECK(tuple.kind == Kind::kTuple, where, ": damaged pickle: expected a tuple of sizes");
+  SQ_CHECK(tuple.items->size() <= kMaxDimensions, where, ": damaged pickle: ", tuple.items->size(),
+           " dimensions");
   std::vector<int64_t> sizes;
   for (const Value& size : *tuple.items) {
     SQ_CHECK(size.kind == Kind::kInt && size.integer >= 0, where, ": damaged pickle: expected a size");

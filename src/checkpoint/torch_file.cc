@@ -81,25 +81,42 @@ TorchFile Views(const PickledDict& dict, const std::shared_ptr<const MappedFile>
   return read;
 }
 
+using Archive = caffe2::serialize::PyTorchStreamReader;
+
+// Where a record's bytes lie as they are: its own header, bytes 8 and 9, tells the method of compression.
+Place FindRecord(Archive& archive, const MappedFile& file, const std::string& name) {
+  const std::string where = StrCat(file.path(), ": record ", name);
+  SQ_CHECK(archive.hasRecord(name), where, " is missing");
+  const auto check_inside = [&](const Place& place) {
+    SQ_CHECK(place.offset >= 0 && place.bytes >= 0 && place.offset <= file.size() &&
+                 place.bytes <= file.size() - place.offset,
+             where, ": truncated: ", place.bytes, " bytes from byte ", place.offset, " on end outside the file");
+  };
+  const Place header{static_cast<int64_t>(archive.getRecordHeaderOffset(name)), 10};
+  check_inside(header);
+  const uint8_t* method = file.data() + header.offset + 8;
+  SQ_CHECK(method[0] == 0 && method[1] == 0, where, ": is compressed");
+  const Place record{static_cast<int64_t>(archive.getRecordOffset(name)),
+                     static_cast<int64_t>(archive.getRecordSize(name))};
+  check_inside(record);
+  return record;
+}
+
 // A zip archive with the pickle and a record for each storage.
 TorchFile ReadArchive(const std::shared_ptr<const MappedFile>& file) {
-  caffe2::serialize::PyTorchStreamReader archive(std::make_shared<MappedReader>(file));
+  Archive archive(std::make_shared<MappedReader>(file));
   const std::string& path = file->path();
   if (archive.hasRecord("byteorder")) {
-    const auto [order, size] = archive.getRecord("byteorder");
-    const std::string_view text(static_cast<const char*>(order.get()), size);
-    SQ_CHECK(text == "little", path, ": byte order not supported: expected little, found ", text);
+    const Place order = FindRecord(archive, *file, "byteorder");
+    const std::string_view text(reinterpret_cast<const char*>(file->data()) + order.offset,
+                                static_cast<size_t>(order.bytes));
+    SQ_CHECK(text == "little", path, ": byte order not supported: expected \"little\", found ", Quoted(text));
   }
-  const auto [pickle, size] = archive.getRecord("data.pkl");
+  const Place pickle = FindRecord(archive, *file, "data.pkl");
   int64_t used = 0;
-  const PickledDict dict = ParsePickledDict(static_cast<const uint8_t*>(pickle.get()),
-                                            static_cast<int64_t>(size), path, &used);
-  return Views(dict, file, [&](const std::string& key) -> Place {
-    const std::string record = "data/" + key;
-    SQ_CHECK(archive.hasRecord(record), path, ": record ", record, " is missing");
-    return {static_cast<int64_t>(archive.getRecordOffset(record)),
-            static_cast<int64_t>(archive.getRecordSize(record))};
-  });
+  const PickledDict dict = ParsePickledDict(file->data() + pickle.offset, pickle.bytes, path, &used);
+  return Views(dict, file,
+               [&](const std::string& key) { return FindRecord(archive, *file, "data/" + key); });
 }
 
 // The pickle of torch.serialization.MAGIC_NUMBER, with which a file of before torch 1.6 begins.
@@ -160,6 +177,8 @@ at::Tensor Wrap(const TensorView& view) {
 TorchFile ReadTorchFile(const std::string& path) {
   const auto file = std::make_shared<const MappedFile>(path);
   if (IsLegacy(*file)) return ReadLegacy(file);
+  SQ_CHECK(file->size() >= 4 && std::memcmp(file->data(), "PK\x03\x04", 4) == 0, path,
+           ": not a .pt file: neither a zip archive nor the stream of before torch 1.6");
   try {
     return ReadArchive(file);
   } catch (const Error&) {
@@ -177,12 +196,13 @@ void WriteTorchFile(const std::string& path, const std::vector<TensorView>& tens
   OutputFile file(path);
   std::exception_ptr failure;
   try {
+    // The archive's destructor ends the process when it cannot close the archive. So once a write has failed
+    // (a full disk, say) what follows goes nowhere and counts as written.
     caffe2::serialize::PyTorchStreamWriter archive([&](const void* data, size_t size) -> size_t {
       try {
-        file.Write(data, static_cast<int64_t>(size));
+        if (!failure) file.Write(data, static_cast<int64_t>(size));
       } catch (...) {
-        failure = std::current_exception();  // not through the archive's C code
-        return 0;
+        failure = std::current_exception();
       }
       return size;
     });
@@ -196,12 +216,12 @@ void WriteTorchFile(const std::string& path, const std::vector<TensorView>& tens
     archive.writeRecord("data.pkl", pickle.data(), pickle.size());
     size_t number = 0;
     for (const at::Tensor& tensor : pickler.tensorData()) {
+      if (failure) break;
       archive.writeRecord("data/" + std::to_string(number++), tensor.const_data_ptr(),
                           tensor.nbytes());
     }
     archive.writeEndOfFile();
   } catch (const std::exception& error) {
-    if (failure) std::rethrow_exception(failure);
     throw Error(StrCat(path, ": cannot write: ", FirstLine(error.what())));
   }
   if (failure) std::rethrow_exception(failure);

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "sq/base/log.h"
@@ -31,8 +32,8 @@ std::string BytesText(int64_t bytes) {
 
 std::string SecondsText(double seconds) {
   if (seconds < 10) return Format("%.1f s", seconds);
-  if (seconds < 60) return Format("%.0f s", seconds);
   const int64_t whole = static_cast<int64_t>(seconds + 0.5);
+  if (whole < 60) return std::to_string(whole) + " s";
   char buffer[64];
   if (whole < 3600) {
     std::snprintf(buffer, sizeof buffer, "%d min %02d s", static_cast<int>(whole / 60),
@@ -60,12 +61,15 @@ void Progress::Update(int64_t done) {
   if (!LogsInfo()) return;
   const Clock::time_point now = Clock::now();
   const double seconds = std::chrono::duration<double>(now - begin_).count();
-  const double left = seconds * static_cast<double>(steps_ - done) / static_cast<double>(done);
-  const std::string state = what_ + ": " + unit_ + " " + std::to_string(done) + "/" +
-                            std::to_string(steps_) + ", " + SecondsText(left) + " left, " +
-                            BytesText(ResidentBytes());
+  std::string state =
+      what_ + ": " + unit_ + " " + std::to_string(done) + "/" + std::to_string(steps_) + ", ";
+  if (done > 0) {
+    const double steps_left = static_cast<double>(std::max<int64_t>(steps_ - done, 0));
+    state += SecondsText(seconds * steps_left / static_cast<double>(done)) + " left, ";
+  }
+  state += BytesText(ResidentBytes());
   if (terminal_) {
-    const int filled = static_cast<int>(done * kBarWidth / steps_);
+    const int filled = done >= steps_ ? kBarWidth : static_cast<int>(done * kBarWidth / steps_);
     const std::string bar = std::string(filled, '#') + std::string(kBarWidth - filled, '.');
     std::fprintf(stderr, "\r\033[K[%s] %s", bar.c_str(), state.c_str());
     std::fflush(stderr);

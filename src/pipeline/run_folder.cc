@@ -1,6 +1,7 @@
 #include "sq/pipeline/run_folder.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -22,12 +23,18 @@ std::string Numbered(const std::string& folder, const char* stem, int64_t number
   return fs::path(folder) / name;
 }
 
-void CheckSameRequest(const Json& found, const Json& asked, const std::string& path) {
-  for (const auto& [key, value] : asked.items()) {
-    const Json other = found.is_object() && found.contains(key) ? found[key] : Json();
-    SQ_CHECK(other == value, path, ": the interrupted run was made with ", key, " ", other.dump(),
-             ", now it is ", value.dump(), "; remove the folder to start anew");
-  }
+// Both as nlohmann::json, to which the order of keys does not matter.
+void CheckSameRequest(const nlohmann::json& found, const nlohmann::json& asked,
+                      const std::string& path) {
+  SQ_CHECK(found.is_object(), path, ": expected an object, found ", JsonTypeName(found));
+  const auto check = [&](const std::string& key) {
+    const nlohmann::json was = found.value(key, nlohmann::json());
+    const nlohmann::json is = asked.value(key, nlohmann::json());
+    SQ_CHECK(was == is, path, ": the interrupted run was made with ", key, " ", was.dump(),
+             ", now it is ", is.dump(), "; remove the folder to start anew");
+  };
+  for (const auto& [key, value] : asked.items()) check(key);
+  for (const auto& [key, value] : found.items()) check(key);
 }
 
 // Whether `path` has nothing but what a run leaves that was killed while it wrote its first file.
@@ -121,7 +128,12 @@ std::optional<int64_t> RunFolder::GradientLayer() const {
   const Metadata metadata = OpenSafetensors(path).metadata;
   const auto found = metadata.find("layer");
   SQ_CHECK(found != metadata.end(), path, ": no layer number");
-  return std::stoll(found->second);
+  const std::string& text = found->second;
+  int64_t layer = -1;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), layer);
+  SQ_CHECK(parsed.ec == std::errc() && parsed.ptr == text.data() + text.size() && layer >= 0, path,
+           ": expected a layer number, found ", Quoted(text));
+  return layer;
 }
 
 FileTensor RunFolder::ReadGradient() const {

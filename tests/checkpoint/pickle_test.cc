@@ -126,6 +126,108 @@ TEST(Pickle, SurvivesEveryTruncationAndEveryChangedByte) {
 TEST(Pickle, DeepNestingNeedsNoStack) {
   const std::string deep = "\x80\x02" + std::string(1 << 20, ']') + std::string((1 << 20) - 1, 'a') + ".";
   EXPECT_THAT(Problem(deep), HasSubstr("found a list"));
+  EXPECT_THAT(Problem("\x80\x02)" + std::string(1 << 20, '\x85') + "."), HasSubstr("found a tuple"));
+}
+
+TEST(Pickle, BearsADictionaryInsideItself) {
+  EXPECT_THAT(Problem("\x80\x02}q\x01" + Unicode("a") + "h\x01s."),
+              HasSubstr("a: expected a tensor or an integer, found a dictionary"));
+}
+
+TEST(Pickle, ReservesNothingForPlacesAndLengthsThatAreClaimed) {
+  const std::string huge = "\xff\xff\xff\xff";
+  EXPECT_EQ(Problem("\x80\x02}r" + huge + "."), "");
+  EXPECT_THAT(Problem("\x80\x02j" + huge + "."), HasSubstr("refers to a value that is not there"));
+  EXPECT_THAT(Problem("\x80\x02X" + huge + "."), HasSubstr("ends too early"));
+  EXPECT_THAT(Problem("\x80\x02\x8d" + huge + huge + "."), HasSubstr("ends too early"));
+}
+
+// Memory is in proportion to the pickle, and the pickle is bounded.
+TEST(Pickle, RefusesAPickleLongerThanAnyModels) {
+  const std::string large = "\x80\x02X" + std::string("\0\0\0\x01", 4) + std::string(1 << 24, 'x');
+  EXPECT_THAT(Problem(large + "."), HasSubstr("damaged pickle: too long at byte 7"));
+}
+
+// One tuple of many sizes, or one long key, named by many tensors: copied each time, they would take terabytes.
+TEST(Pickle, RefusesLongValuesThatAreNamedManyTimes) {
+  std::string sizes;
+  for (int i = 0; i < 65; ++i) sizes += "K\x01";
+  const std::string tensor = Tensor("IntStorage", "0", 1, 0, {1}, {1});
+  std::string many = tensor;
+  const std::string one = Tuple({1});
+  many.replace(many.find(one), one.size(), "(" + sizes + "t");
+  EXPECT_EQ(Problem(kBegin + Unicode("a") + many + "u."),
+            "file.pt: tensor a: damaged pickle: 65 dimensions");
+  std::string key = "X" + Byte(0) + Byte(4) + std::string(2, '\0') + std::string(1024, 'k');
+  std::string keyed = tensor;
+  keyed.replace(keyed.find(Unicode("0")), Unicode("0").size(), key);
+  EXPECT_EQ(Problem(kBegin + Unicode("a") + keyed + "u."),
+            "file.pt: tensor a: damaged pickle: expected a storage's type, key and size");
+}
+
+// Bytes by Python's pickle of {"a": x} where x.__reduce__() gives (os.system, ("touch pwned",)).
+TEST(Pickle, CallsNothing) {
+  const std::string system(
+      "\200\002}q\000X\001\000\000\000aq\001cposix\012system\012q\002X\013\000\000\000touch"
+      " pwnedq\003\205q\004Rq\005s.",
+      55);
+  EXPECT_EQ(Problem(system), "file.pt: a: expected a tensor or an integer, found something else");
+}
+
+// What torch.save makes of Module.state_dict() with a parameter and storages that are shared. By Python's pickle, with
+// stand-ins for the classes of torch.
+TEST(Pickle, ReadsWhatPythonsPickleWrites) {
+  const std::string module(
+      "\200\002ccollections\012OrderedDict\012q\000)Rq\001(X\011\000\000\000q.qweightq\002c"
+      "torch._utils\012_rebuild_tensor_v2\012q\003((X\007\000\000\000storageq\004ctorch\012"
+      "IntStorage\012q\005X\001\000\000\0000q\006X\003\000\000\000cpuq\007K\006tq\010QK\000"
+      "K\003K\002\206q\011K\002K\001\206q\012\211h\000)Rq\013tq\014Rq\015X\016\000\000\000q"
+      ".lookup_tableq\016h\003((h\004ctorch\012FloatStorage\012q\017X\001\000\000\0001q\020"
+      "h\007K\010tq\021QK\000K\002K\002\206q\022h\012\211h\000)Rq\023tq\024Rq\025X\004\000"
+      "\000\000normq\026ctorch._utils\012_rebuild_parameter\012q\027h\003((h\004h\017h\020h"
+      "\007K\010tq\030QK\004K\003\205q\031K\001\205q\032\211h\000)Rq\033tq\034Rq\035\210h"
+      "\000)Rq\036\207q\037Rq X\022\000\000\000sparse_threshold.qq!M,\001u}q\"X\011\000\000"
+      "\000_metadataq#h\000)Rq$X\000\000\000\000q%}q&X\007\000\000\000versionq'K\001sssb.",
+      450);
+  const PickledDict dict = Parse(module);
+  ASSERT_EQ(dict.tensors.size(), 3u);
+  EXPECT_THAT(dict.tensors[0].shape, ElementsAre(3, 2));
+  EXPECT_EQ(dict.tensors[2].name, "norm");
+  EXPECT_THAT(dict.tensors[2].shape, ElementsAre(3));
+  EXPECT_EQ(dict.tensors[2].storage, "1");
+  EXPECT_EQ(dict.tensors[2].storage_offset, 4);
+  EXPECT_EQ(dict.storages.at("1").elements, 8);
+  EXPECT_EQ(dict.integers.at("sparse_threshold.q"), 300);
+}
+
+TEST(Pickle, RefusesOperationsThatDoNotFitTogether) {
+  const struct {
+    const char *operations, *problem;
+  } cases[] = {
+      {"", "nothing on the stack"},
+      {"R", "nothing on the stack"},
+      {"b", "nothing on the stack"},
+      {"}s", "nothing on the stack"},
+      {"u", "no mark on the stack"},
+      {"t", "no mark on the stack"},
+      {"(u", "nothing on the stack"},
+      {"}(K\x01u", "a key without a value"},
+      {"}(s", "nothing on the stack"},
+      {"}(K\x01K\x02\x87", "nothing on the stack"},
+      {"](u", "items for something that takes none"},
+      {"}(e", "items for something that takes none"},
+      {"}}R", "arguments that are no tuple"},
+      {"(K\x01tQ", "a reference to something that is no storage"},
+      {"}Q", "a reference to something that is no storage"},
+      {"h\x05", "refers to a value that is not there"},
+      {"ctorch\n", "ends too early"},
+      {"}}", "values left over"},
+  };
+  for (const auto& c : cases) {
+    const std::string problem = Problem(std::string("\x80\x02") + c.operations + ".");
+    EXPECT_THAT(problem, HasSubstr("file.pt: damaged pickle: ")) << c.operations;
+    EXPECT_THAT(problem, HasSubstr(c.problem)) << c.operations;
+  }
 }
 
 TEST(Pickle, ReadsNamesAndLengths) {

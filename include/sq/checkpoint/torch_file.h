@@ -20,8 +20,8 @@ struct TorchFile {
 };
 
 // Reads a dictionary of tensors and integers. Tensors are views of the mapped file: nothing is read before it
-// is used. Throws sq::Error naming the file: not such a file, truncated records, other
-// values, tensors that are not dense.
+// is used. Throws sq::Error naming the file: not such a file, compressed or truncated records, another byte
+// order, other values, tensors that are not dense.
 TorchFile ReadTorchFile(const std::string& path);
 
 // Writes the same: torch.load(path, weights_only=True) gives a dict back. One tensor at a time passes through
