@@ -23,7 +23,7 @@ int main(int argc, char** argv) {
   app.footer(kExamples);
   sq::EvaluateModelOptions options;
   sq::CommonFlags flags;
-  std::string device = "cpu", prompt, baseline, tokenize;
+  std::string device = "auto", prompt, baseline, tokenize;
   double max_increase_percent = 1;
 
   app.add_option("model", options.model, "Folder of the model")->required();
@@ -53,7 +53,7 @@ int main(int argc, char** argv) {
       ->needs(gate)
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  app.add_option("--device", device, "Where to compute: cpu (auto chooses it)")
+  app.add_option("--device", device, "Where to compute")
       ->check(CLI::IsMember({"auto", "cpu"}))
       ->capture_default_str();
   app.add_option("--dtype", options.dtype,

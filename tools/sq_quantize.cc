@@ -42,7 +42,7 @@ int main(int argc, char** argv) {
   sq::QuantizeModelOptions options;
   sq::CommonFlags flags;
   double sparsity_percent = 0, sensitive_percent = 0, outlier_percent = 0;
-  std::string device = "cpu";
+  std::string device = "auto";
 
   app.add_option("model", options.model, "Folder of the model: config.json, safetensors, tokenizer")
       ->required();
@@ -89,7 +89,7 @@ int main(int argc, char** argv) {
   app.add_option("--save-sensitivity", options.save_sensitivity,
                  "Folder to be made of the squared gradients")
       ->excludes(sensitivity);
-  app.add_option("--device", device, "Where to compute: cpu (auto chooses it)")
+  app.add_option("--device", device, "Where to compute")
       ->check(CLI::IsMember({"auto", "cpu"}))
       ->capture_default_str();
   app.add_option("--dtype", options.dtype,

@@ -4,9 +4,14 @@
 
 #include <algorithm>
 #include <atomic>
+#include <condition_variable>
+#include <deque>
 #include <exception>
 #include <limits>
+#include <memory>
 #include <mutex>
+#include <thread>
+#include <vector>
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -14,6 +19,8 @@
 
 namespace sq {
 namespace {
+
+thread_local bool in_parallel = false;
 
 int AvailableThreads() {
   cpu_set_t set;
@@ -26,13 +33,111 @@ std::atomic<int>& Setting() {
   return count;
 }
 
-bool InParallel() {
+// One ParallelFor. Shared with workers that may come to it after it is over.
+struct Job {
+  Job(int64_t items, int workers, const std::function<void(int64_t)>& run)
+      : count(items), seats(workers), body(run) {}
+
+  // Takes items until none is left.
+  void Work() {
+    in_parallel = true;
+    for (int64_t i = next++; i < count; i = next++) {
+      if (!stop.load(std::memory_order_relaxed)) Run(i);
+      if (++done == count) {
+        const std::lock_guard<std::mutex> lock(mutex);
+        all_done.notify_one();
+      }
+    }
+    in_parallel = false;
+  }
+
+  void Run(int64_t i) {
+    try {
+      body(i);
+    } catch (...) {
+      const std::lock_guard<std::mutex> lock(mutex);
+      stop = true;
+      if (i >= failed_at) return;
+      failed_at = i;
+      failure = std::current_exception();
+    }
+  }
+
+  // Waits for the items that others have taken, not for workers that have taken none.
+  void Wait() {
+    std::unique_lock<std::mutex> lock(mutex);
+    all_done.wait(lock, [&] { return done == count; });
+  }
+
+  const int64_t count;
+  int seats;  // workers that may still join; guarded by the pool's mutex
+  const std::function<void(int64_t)>& body;  // valid while items are left
+  std::atomic<int64_t> next{0}, done{0};
+  std::atomic<bool> stop{false};
+  std::mutex mutex;
+  std::condition_variable all_done;
+  int64_t failed_at = std::numeric_limits<int64_t>::max();
+  std::exception_ptr failure;
+};
+
+// Threads that wait for jobs. OpenMP's would do, but for its barrier: on a busy machine each loop then waits until
+// every thread has been scheduled, those without work too, and a token's few hundred loops take seconds.
+class Pool {
+ public:
+  static Pool& Get() {
+    static Pool* const pool = new Pool;  // never destroyed: its threads may wait when the process ends
+    return *pool;
+  }
+
+  void Run(const std::shared_ptr<Job>& job) {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      while (static_cast<int>(workers_.size()) < job->seats) {
+        workers_.emplace_back([this] { Serve(); });
+        workers_.back().detach();
+      }
+      jobs_.push_back(job);
+    }
+    if (job->seats == 1) {
+      new_job_.notify_one();
+    } else {
+      new_job_.notify_all();
+    }
+    job->Work();
+    Leave(job);
+    job->Wait();
+  }
+
+ private:
+  void Serve() {
 #ifdef _OPENMP
-  return omp_in_parallel() != 0;
-#else
-  return false;
+    omp_set_num_threads(1);  // LibTorch, MKL and oneDNN stay on this thread
 #endif
-}
+    for (;;) {
+      std::shared_ptr<Job> job;
+      {
+        std::unique_lock<std::mutex> lock(mutex_);
+        new_job_.wait(lock, [&] { return !jobs_.empty(); });
+        job = jobs_.front();
+        if (--job->seats == 0) jobs_.pop_front();
+      }
+      job->Work();
+      Leave(job);
+    }
+  }
+
+  // All items are taken: no more workers are needed.
+  void Leave(const std::shared_ptr<Job>& job) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const auto at = std::find(jobs_.begin(), jobs_.end(), job);
+    if (at != jobs_.end()) jobs_.erase(at);
+  }
+
+  std::mutex mutex_;
+  std::condition_variable new_job_;
+  std::deque<std::shared_ptr<Job>> jobs_;
+  std::vector<std::thread> workers_;
+};
 
 }  // namespace
 
@@ -42,31 +147,13 @@ int ThreadCount() { return Setting(); }
 
 void ParallelFor(int64_t count, const std::function<void(int64_t)>& body) {
   const int threads = static_cast<int>(std::min<int64_t>(ThreadCount(), count));
-  if (threads <= 1 || InParallel()) {
+  if (threads <= 1 || in_parallel) {
     for (int64_t i = 0; i < count; ++i) body(i);
     return;
   }
-  std::mutex mutex;
-  std::exception_ptr failure;
-  int64_t failed_at = std::numeric_limits<int64_t>::max();
-  std::atomic<bool> stop{false};
-  // OpenMP rather than threads of our own: LibTorch, MKL and oneDNN see that they are called from a
-  // parallel region and stay on one thread.
-#pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
-  for (int64_t i = 0; i < count; ++i) {
-    if (stop.load(std::memory_order_relaxed)) continue;
-    try {
-      body(i);
-    } catch (...) {
-      const std::lock_guard<std::mutex> lock(mutex);
-      stop = true;
-      if (i < failed_at) {
-        failed_at = i;
-        failure = std::current_exception();
-      }
-    }
-  }
-  if (failure) std::rethrow_exception(failure);
+  const auto job = std::make_shared<Job>(count, threads - 1, body);
+  Pool::Get().Run(job);
+  if (job->failure) std::rethrow_exception(job->failure);
 }
 
 }  // namespace sq

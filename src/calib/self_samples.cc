@@ -2,7 +2,6 @@
 
 #include <ATen/ops/softmax.h>
 
-#include <atomic>
 #include <random>
 
 #include "sq/base/error.h"
@@ -13,8 +12,9 @@
 namespace sq {
 namespace {
 
-// Sequences decoded together. Fixed, since sums inside a matrix product may depend on its height.
-constexpr int64_t kBatch = 8;
+// Sequences decoded together, so that the weights are read once for all of them. Fixed, since sums inside a
+// matrix product may depend on its height.
+constexpr int64_t kBatch = 32;
 
 // Even in [0, 1): std::uniform_real_distribution differs between standard libraries.
 double Uniform(std::mt19937_64& random) { return static_cast<double>(random() >> 11) * 0x1p-53; }
@@ -52,25 +52,25 @@ std::vector<std::vector<int32_t>> SampleFromModel(const Model& model,
     const double first = Uniform(randoms.back()) * static_cast<double>(vocabulary);
     samples[static_cast<size_t>(s)].push_back(static_cast<int32_t>(first));
   }
-  std::atomic<int64_t> done{0};
-  ParallelFor((count + kBatch - 1) / kBatch, [&](int64_t batch) {
-    const int64_t begin = batch * kBatch, members = std::min(kBatch, count - begin);
+  int64_t done = 0;
+  for (int64_t begin = 0; begin < count; begin += kBatch) {
+    const int64_t members = std::min(kBatch, count - begin);
     Decoder decoder(loaded, members, length);
     std::vector<std::vector<int32_t>> fed(samples.begin() + begin,
                                           samples.begin() + begin + members);
     while (static_cast<int64_t>(samples[static_cast<size_t>(begin)].size()) < length) {
       StopIfInterrupted();
       const at::Tensor probabilities = at::softmax(decoder.Step(fed), -1).contiguous();
-      for (int64_t m = 0; m < members; ++m) {
+      ParallelFor(members, [&](int64_t m) {
         const size_t s = static_cast<size_t>(begin + m);
         const float* row = probabilities.const_data_ptr<float>() + m * vocabulary;
         samples[s].push_back(Draw(row, vocabulary, randoms[s]));
         fed[static_cast<size_t>(m)] = {samples[s].back()};
-      }
+      });
       done += members;
-      if (progress && batch == 0) progress(done);
+      if (progress) progress(done);
     }
-  });
+  }
   return samples;
 }
 

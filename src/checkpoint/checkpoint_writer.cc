@@ -6,6 +6,7 @@
 
 #include "sq/base/error.h"
 #include "sq/base/output_file.h"
+#include "sq/checkpoint/checksums.h"
 #include "sq/checkpoint/safetensors.h"
 
 namespace sq {
@@ -49,6 +50,7 @@ void WriteCheckpoint(const std::string& folder, const std::vector<TensorView>& t
   }
   const int64_t count = static_cast<int64_t>(parts.size());
   std::vector<Shard> shards;
+  Checksums checksums;
   size_t next = 0;
   for (int64_t part = 0; part < count; ++part) {
     Shard shard{count == 1 ? "model.safetensors" : ShardName(part, count), {}};
@@ -58,11 +60,13 @@ void WriteCheckpoint(const std::string& folder, const std::vector<TensorView>& t
       shard.tensors.push_back(tensor.name);
       tensor.data = data(next++);
       writer.Append(tensor);
+      checksums[tensor.name] = Checksum(tensor.data, tensor.bytes);
     }
     writer.Commit();
     shards.push_back(shard);
   }
   if (count > 1) WriteShardIndex(folder, shards, total);
+  WriteChecksums(folder, checksums);
 }
 
 }  // namespace sq

@@ -15,6 +15,8 @@ namespace sq {
 namespace {
 
 constexpr int64_t kRowsAtOnce = 256;  // of a dense weight, for one thread
+// Up to so many tokens a dense product waits for the weights rather than for the arithmetic.
+constexpr int64_t kFewTokens = 64;
 
 at::Tensor Wrap(const float* data, int64_t rows, int64_t cols, int64_t stride) {
   return at::from_blob(const_cast<float*>(data), {rows, cols}, {stride, 1}, at::kFloat);
@@ -39,7 +41,7 @@ at::Tensor ApplyPacked(const PackedLayer& layer, const at::Tensor& x) {
   return out;
 }
 
-// A few tokens: every weight is read once, so the rows are shared out among the threads.
+// A few tokens: the weights' rows are shared out among the threads, so that each weight is read once.
 at::Tensor ApplyByRows(const Linear& linear, const at::Tensor& x) {
   const int64_t out_features = linear.weight.size(0), in_features = linear.weight.size(1);
   const at::Tensor in = x.reshape({-1, in_features});
@@ -82,7 +84,7 @@ Linear LoadLinear(const TensorStore& store, const LinearInfo& info) {
 
 at::Tensor ApplyLinear(const Linear& linear, const at::Tensor& x) {
   if (linear.packed != nullptr) return ApplyPacked(*linear.packed, x);
-  const bool few_tokens = x.numel() / x.size(-1) < kGemmTokens;
+  const bool few_tokens = x.numel() / x.size(-1) <= kFewTokens;
   if (few_tokens && !c10::GradMode::is_enabled()) return ApplyByRows(linear, x);
   return at::linear(x, linear.weight, linear.bias);
 }

@@ -4,14 +4,17 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/rsqrt.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
 #include <ATen/ops/silu.h>
+#include <c10/core/GradMode.h>
 
 #include <cmath>
 #include <set>
 
 #include "sq/base/error.h"
+#include "sq/base/parallel.h"
 #include "sq/checkpoint/packed_checkpoint.h"
 #include "sq/model/matmul_precision.h"
 
@@ -45,16 +48,35 @@ at::Tensor RepeatHeads(const at::Tensor& x, int64_t times) {
       .reshape({x.size(0), x.size(1) * times, x.size(2), x.size(3)});
 }
 
-// Causal attention of [batch, heads, tokens, head_dim]. LibTorch's fused kernel does not look at the precision
-// of fp32 products, so where that is bfloat16 the operands are handed over as such.
-at::Tensor Attend(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values) {
-  const bool causal = queries.size(2) > 1;
-  const auto attend = [&](const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
-    return at::scaled_dot_product_attention(q, k, v, /*attn_mask=*/{}, /*dropout_p=*/0.0, causal);
+// Causal attention over whole sequences, [batch, heads, tokens, head_dim]. LibTorch's fused kernel does not look at
+// the precision of fp32 products, so where that is bfloat16 the operands are handed over as such.
+at::Tensor AttendCausally(const at::Tensor& queries, const at::Tensor& keys,
+                          const at::Tensor& values) {
+  const auto attend = [](const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+    return at::scaled_dot_product_attention(q, k, v, /*attn_mask=*/{}, /*dropout_p=*/0.0,
+                                            /*is_causal=*/true);
   };
-  if (!Bfloat16Products()) return attend(queries, keys, values);
-  return attend(queries.to(at::kBFloat16), keys.to(at::kBFloat16), values.to(at::kBFloat16))
+  const int64_t times = queries.size(1) / keys.size(1);
+  const at::Tensor k = RepeatHeads(keys, times), v = RepeatHeads(values, times);
+  if (!Bfloat16Products()) return attend(queries, k, v);
+  return attend(queries.to(at::kBFloat16), k.to(at::kBFloat16), v.to(at::kBFloat16))
       .to(at::kFloat);
+}
+
+// Attention of one new token, queries [batch, heads, 1, head_dim], to all that the cache holds, keys and values
+// [batch, kv_heads, length, head_dim]. The query heads that share a kv head stand in for tokens, so that the cache
+// is read as it lies.
+at::Tensor AttendToCache(const at::Tensor& queries, const at::Tensor& keys,
+                         const at::Tensor& values) {
+  const int64_t batch = queries.size(0), head_dim = queries.size(3);
+  const at::Tensor grouped = queries.reshape({batch, keys.size(1), -1, head_dim});
+  at::Tensor out = at::empty_like(grouped);
+  ParallelFor(batch, [&](int64_t b) {
+    const c10::NoGradGuard no_grad;
+    out.narrow(0, b, 1).copy_(at::scaled_dot_product_attention(
+        grouped.narrow(0, b, 1), keys.narrow(0, b, 1), values.narrow(0, b, 1)));
+  });
+  return out.view({batch, -1, 1, head_dim});
 }
 
 void AppendToCache(LayerCache* cache, at::Tensor* keys, at::Tensor* values) {
@@ -198,9 +220,8 @@ at::Tensor DecoderForward(const ModelConfig& config, const DecoderLayer& layer,
   const int64_t tokens = queries.size(2);
   if (cache != nullptr) AppendToCache(cache, &keys, &values);
   SQ_DCHECK(tokens == 1 || tokens == keys.size(2));
-  const int64_t times = config.num_heads / config.num_kv_heads;
-  const at::Tensor attended =
-      Attend(queries, RepeatHeads(keys, times), RepeatHeads(values, times));
+  const at::Tensor attended = tokens == 1 ? AttendToCache(queries, keys, values)
+                                          : AttendCausally(queries, keys, values);
   const at::Tensor joined =
       attended.transpose(1, 2).reshape({hidden.size(0), tokens, config.num_heads * config.head_dim});
   const at::Tensor middle = hidden + linear(Projection::kAttentionOut, joined);

@@ -14,6 +14,7 @@
 #include "sq/base/output_file.h"
 #include "sq/base/process.h"
 #include "sq/checkpoint/checkpoint_writer.h"
+#include "sq/checkpoint/checksums.h"
 #include "sq/checkpoint/mapped_file.h"
 #include "sq/checkpoint/packed_checkpoint.h"
 #include "sq/checkpoint/torch_file.h"
@@ -340,6 +341,7 @@ int64_t Verify(const std::string& path) {
   for (const std::string& name : store.Names()) CheckFinite(store.Get(name));
   for (const std::string& name : layers) ReadPackedLayerAnySize(store, name);
   if (fs::is_directory(path)) {
+    if (!VerifyChecksums(path, store)) LogWarning(path + ": no checksums.json to verify by");
     const Model model = OpenQuantized(path);
     for (int64_t l = 0; l < model.config.num_layers; ++l) LoadDecoderLayer(model, l);
     LoadHead(model);

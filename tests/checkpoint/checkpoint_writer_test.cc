@@ -48,7 +48,7 @@ TEST(CheckpointWriter, WritesASmallModelAsOneFile) {
   const std::string folder = test::ScratchFolder();
   Tensors tensors({3, 0, 1});
   WriteCheckpoint(folder, tensors.views, tensors.Data());
-  EXPECT_THAT(test::NamesIn(folder), ElementsAre("model.safetensors"));
+  EXPECT_THAT(test::NamesIn(folder), ElementsAre("checksums.json", "model.safetensors"));
   EXPECT_THAT(tensors.asked, ElementsAre(0, 1, 2));
   const TensorStore store = TensorStore::Open(folder);
   for (size_t i = 0; i < 3; ++i) EXPECT_EQ(ReadF32(store.Get(StrCat("t", i))), tensors.values[i]);
@@ -61,7 +61,7 @@ TEST(CheckpointWriter, FillsShardsUpToTheLimitInTheOrderGiven) {
   Tensors tensors({4, 6, 1, 20, 2, 3});
   WriteCheckpoint(folder, tensors.views, tensors.Data(), 40);
   EXPECT_THAT(test::NamesIn(folder),
-              ElementsAre("model-00001-of-00004.safetensors", "model-00002-of-00004.safetensors",
+              ElementsAre("checksums.json", "model-00001-of-00004.safetensors", "model-00002-of-00004.safetensors",
                           "model-00003-of-00004.safetensors", "model-00004-of-00004.safetensors",
                           "model.safetensors.index.json"));
   EXPECT_THAT(tensors.asked, ElementsAre(0, 1, 2, 3, 4, 5));

@@ -1,4 +1,5 @@
-// A checkpoint folder's weights: one model.safetensors, or shards with an index when they are large.
+// A checkpoint folder's weights: one model.safetensors, or shards with an index when they are large, and
+// their checksums.
 #pragma once
 
 #include <cstdint>

@@ -1,0 +1,70 @@
+#include "sq/checkpoint/checksums.h"
+
+#include <zlib.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "sq/base/error.h"
+#include "sq/base/json.h"
+#include "sq/base/output_file.h"
+
+namespace sq {
+namespace {
+
+constexpr char kFileName[] = "checksums.json";
+constexpr char kAlgorithm[] = "crc32";
+
+std::string Hex(uint32_t value) {
+  char text[9];
+  std::snprintf(text, sizeof text, "%08x", value);
+  return text;
+}
+
+}  // namespace
+
+uint32_t Checksum(const void* data, int64_t bytes) {
+  uLong sum = crc32(0, nullptr, 0);
+  const Bytef* next = static_cast<const Bytef*>(data);
+  while (bytes > 0) {
+    const int64_t now = std::min<int64_t>(bytes, 1 << 30);  // zlib counts in 32 bits
+    sum = crc32(sum, next, static_cast<uInt>(now));
+    next += now;
+    bytes -= now;
+  }
+  return static_cast<uint32_t>(sum);
+}
+
+void WriteChecksums(const std::string& folder, const Checksums& checksums) {
+  nlohmann::ordered_json json = {{"algorithm", kAlgorithm},
+                                 {"tensors", nlohmann::ordered_json::object()}};
+  for (const auto& [name, sum] : checksums) json["tensors"][name] = Hex(sum);
+  WriteFile(std::filesystem::path(folder) / kFileName, json.dump(2) + "\n");
+}
+
+bool VerifyChecksums(const std::string& folder, const TensorStore& store) {
+  const std::string path = std::filesystem::path(folder) / kFileName;
+  if (!std::filesystem::exists(path)) return false;
+  const nlohmann::json json = ReadJsonFile(path);
+  const std::string algorithm = JsonString(json, "algorithm", path);
+  SQ_CHECK(algorithm == kAlgorithm, path, ": expected algorithm crc32, found ", Quoted(algorithm));
+  const nlohmann::json& tensors = JsonMember(json, "tensors", path);
+  SQ_CHECK(tensors.is_object(), path, ": expected an object as tensors");
+  for (const auto& [name, sum] : tensors.items()) {
+    SQ_CHECK(store.Find(name) != nullptr, folder, ": tensor ", Quoted(name),
+             " is missing; checksums.json lists it");
+  }
+  for (const std::string& name : store.Names()) {
+    const FileTensor& tensor = store.Get(name);
+    const std::string expected = JsonString(tensors, name, path);
+    const std::string found = Hex(Checksum(tensor.data(), tensor.bytes));
+    SQ_CHECK(found == expected, tensor.Where(), ": damaged: expected checksum ", Quoted(expected),
+             ", found ", found);
+    tensor.Release();
+  }
+  return true;
+}
+
+}  // namespace sq
