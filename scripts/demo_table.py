@@ -45,7 +45,7 @@ def main():
     for row in (header, *lines):
         print("  ".join(cell.rjust(width) for cell, width in zip(row, widths)))
     source = calibration["source"]
-    source = "text sampled by the model itself" if source == "self" else source
+    source = "text sampled by the model itself" if source == "self" else pathlib.Path(source).name
     print(f"\nPerplexity: {text.stem}, first {result['windows']} windows of "
           f"{result['sequence_length']} tokens. Bits per weight: of the quantized layers, tables and "
           f"outliers\nincluded. Calibration: {calibration['samples']} samples, {calibration['tokens']} "

@@ -156,9 +156,10 @@ class Damage(CliTest):
                 before = self.names()
                 self.fails("sq-quantize", model, "--output", self.folder / "out", "--calibration", self.tokens,
                            names=expected)
-                self.assertEqual(self.names(), before)
-                self.fails("sq-eval", model, "--tokens", self.tokens, "--logits", self.folder / "logits.safetensors",
-                           names=expected[-1:])
+                # Both tools open a model the same way; what they compute with it differs.
+                if expected[-1] in ("nan", "inf", "truncated"):
+                    self.fails("sq-eval", model, "--tokens", self.tokens, "--logits",
+                               self.folder / "logits.safetensors", names=expected)
                 self.assertEqual(self.names(), before)
                 shutil.rmtree(model)
 
@@ -349,6 +350,22 @@ class FullDisk(CliTest):
     def test_output_on_a_disk_of_its_own(self):
         self.check({"out": self.disk / "out", "work": self.folder / "work", "saved": self.disk / "saved"},
                    ("16k", "150k", "250k", "350k", "8m"), ())
+
+    def test_other_outputs(self):
+        model, quantized = make_model(self.folder / "model"), self.folder / "whole"
+        file = self.folder / "whole-s"  # removed with the others
+        self.quantize(model, quantized, "--uniform-sensitivity")
+        file.mkdir()
+        self.run_tool("sq-pack", "export", quantized, "--output", file / "whole.pt")
+        tokens = write_json(self.folder / "tokens.json", token_lists(4, 64))
+        for tool, *arguments in (
+                ("sq-pack", "export", quantized, "--output", self.disk / "a.pt"),
+                ("sq-pack", "import", file / "whole.pt", "--config", model, "--output", self.disk / "b"),
+                ("sq-pack", "dequantize", quantized, "--output", self.disk / "c"),
+                ("sq-eval", model, "--tokens", tokens, "--logits", self.disk / "d.safetensors")):
+            with self.subTest(tool, arguments=arguments[0]):
+                self.fails(tool, *arguments, names=(self.disk, "No space left on device"))
+                self.assertEqual(list(self.disk.iterdir()), [])
 
     def test_spilled_activations(self):
         self.check({"out": self.folder / "out", "work": self.disk / "work", "saved": self.folder / "saved"},
