@@ -1,4 +1,5 @@
-// Pickles as torch.save writes them, put together by hand, and what becomes of them when they are damaged.
+// Pickles as torch.save writes them, put together by hand, and what becomes of them when they are
+// damaged.
 #include "sq/checkpoint/pickle.h"
 
 #include <gmock/gmock.h>
@@ -27,26 +28,27 @@ std::string Tuple(const std::vector<int>& numbers) {
 
 std::string Tensor(const std::string& storage, const std::string& key, int elements, int offset,
                    const std::vector<int>& shape, const std::vector<int>& strides) {
-  return "ctorch._utils\n_rebuild_tensor_v2\n((" + Unicode("storage") + "ctorch\n" + storage + "\n" +
-         Unicode(key) + Unicode("cpu") + "K" + Byte(elements) + "tQK" + Byte(offset) + Tuple(shape) +
-         Tuple(strides) + "\x89" + "ccollections\nOrderedDict\n)RtR";
+  return "ctorch._utils\n_rebuild_tensor_v2\n((" + Unicode("storage") + "ctorch\n" + storage +
+         "\n" + Unicode(key) + Unicode("cpu") + "K" + Byte(elements) + "tQK" + Byte(offset) +
+         Tuple(shape) + Tuple(strides) + "\x89" + "ccollections\nOrderedDict\n)RtR";
 }
 
 const char kBegin[] = "\x80\x02}(";
 
 // An OrderedDict with attributes, as state_dict() gives it.
 std::string StateDict() {
-  return "\x80\x02" "ccollections\nOrderedDict\n)Rq" + Byte(0) + "(" + Unicode("a.qweight") +
-         Tensor("IntStorage", "0", 12, 0, {3, 4}, {4, 1}) + Unicode("a.bias") +
-         Tensor("HalfStorage", "1", 8, 2, {1, 4}, {77, 1}) + Unicode("sparse_threshold.a") + "M\x39\x30" +
-         "u}" + Unicode("_metadata") + "h" + Byte(0) + "sb.";
+  return "\x80\x02"
+         "ccollections\nOrderedDict\n)Rq" +
+         Byte(0) + "(" + Unicode("a.qweight") + Tensor("IntStorage", "0", 12, 0, {3, 4}, {4, 1}) +
+         Unicode("a.bias") + Tensor("HalfStorage", "1", 8, 2, {1, 4}, {77, 1}) +
+         Unicode("sparse_threshold.a") + "M\x39\x30" + "u}" + Unicode("_metadata") + "h" + Byte(0) +
+         "sb.";
 }
 
 PickledDict Parse(const std::string& pickle) {
   int64_t used = 0;
-  PickledDict dict =
-      ParsePickledDict(reinterpret_cast<const uint8_t*>(pickle.data()),
-                       static_cast<int64_t>(pickle.size()), "file.pt", &used);
+  PickledDict dict = ParsePickledDict(reinterpret_cast<const uint8_t*>(pickle.data()),
+                                      static_cast<int64_t>(pickle.size()), "file.pt", &used);
   EXPECT_EQ(used, static_cast<int64_t>(pickle.size()));
   return dict;
 }
@@ -70,9 +72,9 @@ TEST(Pickle, ReadsAStateDict) {
 
 TEST(Pickle, ReadsIntegersOfEachWidth) {
   const std::string eight("\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f", 10);
-  const PickledDict dict = Parse(kBegin + Unicode("a") + "K" + Byte(255) + Unicode("b") +
-                                 "J\xfe\xff\xff\xff" + Unicode("c") + "\x8a\x01\x80" + Unicode("d") +
-                                 eight + "u.");
+  const PickledDict dict =
+      Parse(kBegin + Unicode("a") + "K" + Byte(255) + Unicode("b") + "J\xfe\xff\xff\xff" +
+            Unicode("c") + "\x8a\x01\x80" + Unicode("d") + eight + "u.");
   EXPECT_EQ(dict.integers.at("a"), 255);
   EXPECT_EQ(dict.integers.at("b"), -2);
   EXPECT_EQ(dict.integers.at("c"), -128);
@@ -80,30 +82,36 @@ TEST(Pickle, ReadsIntegersOfEachWidth) {
 }
 
 TEST(Pickle, RefusesWhatIsNoStateDict) {
-  EXPECT_THAT(Problem("\x80\x02K\x01."), HasSubstr("expected a dictionary of tensors, found an integer"));
+  EXPECT_THAT(Problem("\x80\x02K\x01."),
+              HasSubstr("expected a dictionary of tensors, found an integer"));
   EXPECT_THAT(Problem(kBegin + std::string("K\x01K\x01u.")), HasSubstr("expected names as keys"));
   EXPECT_THAT(Problem(kBegin + Unicode("a") + Unicode("b") + "u."),
               HasSubstr("a: expected a tensor or an integer, found a string"));
   EXPECT_THAT(Problem(kBegin + Unicode("a") + "cos\nsystem\n" + Unicode("ls") + "\x85Ru."),
               HasSubstr("a: expected a tensor or an integer, found something else"));
-  EXPECT_THAT(Problem("\x80\x02i."), HasSubstr("an instruction that no state dict needs at byte 2"));
+  EXPECT_THAT(Problem("\x80\x02i."),
+              HasSubstr("an instruction that no state dict needs at byte 2"));
 }
 
 TEST(Pickle, RefusesTensorsThatDoNotFitTheirStorage) {
   const auto one = [](const std::string& tensor) { return kBegin + Unicode("t") + tensor + "u."; };
-  EXPECT_THAT(Problem(one(Tensor("IntStorage", "0", 11, 0, {3, 4}, {4, 1}))),
-              HasSubstr("file.pt: tensor t: expected 12 elements from element 0 on, found a storage of 11"));
-  EXPECT_THAT(Problem(one(Tensor("IntStorage", "0", 12, 1, {3, 4}, {4, 1}))), HasSubstr("12 elements"));
-  EXPECT_THAT(Problem(one(Tensor("IntStorage", "0", 12, 0, {3, 4}, {1, 3}))), HasSubstr("contiguous"));
+  EXPECT_THAT(
+      Problem(one(Tensor("IntStorage", "0", 11, 0, {3, 4}, {4, 1}))),
+      HasSubstr(
+          "file.pt: tensor t: expected 12 elements from element 0 on, found a storage of 11"));
+  EXPECT_THAT(Problem(one(Tensor("IntStorage", "0", 12, 1, {3, 4}, {4, 1}))),
+              HasSubstr("12 elements"));
+  EXPECT_THAT(Problem(one(Tensor("IntStorage", "0", 12, 0, {3, 4}, {1, 3}))),
+              HasSubstr("contiguous"));
   EXPECT_THAT(Problem(one(Tensor("QInt8Storage", "0", 12, 0, {3, 4}, {4, 1}))),
               HasSubstr("type torch QInt8Storage is not supported"));
-  EXPECT_THAT(Problem(kBegin + Unicode("a") + Tensor("IntStorage", "0", 4, 0, {4}, {1}) + Unicode("b") +
-                      Tensor("HalfStorage", "0", 4, 0, {4}, {1}) + "u."),
+  EXPECT_THAT(Problem(kBegin + Unicode("a") + Tensor("IntStorage", "0", 4, 0, {4}, {1}) +
+                      Unicode("b") + Tensor("HalfStorage", "0", 4, 0, {4}, {1}) + "u."),
               HasSubstr("described in two ways"));
 }
 
-// Whatever is cut off or changed gives an error or another dictionary, and touches no memory that it should not
-// (which shows under the sanitizers).
+// Whatever is cut off or changed gives an error or another dictionary, and touches no memory that
+// it should not (which shows under the sanitizers).
 TEST(Pickle, SurvivesEveryTruncationAndEveryChangedByte) {
   const std::string whole = StateDict();
   for (size_t size = 0; size < whole.size(); ++size) {
@@ -124,9 +132,11 @@ TEST(Pickle, SurvivesEveryTruncationAndEveryChangedByte) {
 }
 
 TEST(Pickle, DeepNestingNeedsNoStack) {
-  const std::string deep = "\x80\x02" + std::string(1 << 20, ']') + std::string((1 << 20) - 1, 'a') + ".";
+  const std::string deep =
+      "\x80\x02" + std::string(1 << 20, ']') + std::string((1 << 20) - 1, 'a') + ".";
   EXPECT_THAT(Problem(deep), HasSubstr("found a list"));
-  EXPECT_THAT(Problem("\x80\x02)" + std::string(1 << 20, '\x85') + "."), HasSubstr("found a tuple"));
+  EXPECT_THAT(Problem("\x80\x02)" + std::string(1 << 20, '\x85') + "."),
+              HasSubstr("found a tuple"));
 }
 
 TEST(Pickle, BearsADictionaryInsideItself) {
@@ -148,7 +158,8 @@ TEST(Pickle, RefusesAPickleLongerThanAnyModels) {
   EXPECT_THAT(Problem(large + "."), HasSubstr("damaged pickle: too long at byte 7"));
 }
 
-// One tuple of many sizes, or one long key, named by many tensors: copied each time, they would take terabytes.
+// One tuple of many sizes, or one long key, named by many tensors: copied each time, they would
+// take terabytes.
 TEST(Pickle, RefusesLongValuesThatAreNamedManyTimes) {
   std::string sizes;
   for (int i = 0; i < 65; ++i) sizes += "K\x01";
@@ -174,8 +185,8 @@ TEST(Pickle, CallsNothing) {
   EXPECT_EQ(Problem(system), "file.pt: a: expected a tensor or an integer, found something else");
 }
 
-// What torch.save makes of Module.state_dict() with a parameter and storages that are shared. By Python's pickle, with
-// stand-ins for the classes of torch.
+// What torch.save makes of Module.state_dict() with a parameter and storages that are shared. By
+// Python's pickle, with stand-ins for the classes of torch.
 TEST(Pickle, ReadsWhatPythonsPickleWrites) {
   const std::string module(
       "\200\002ccollections\012OrderedDict\012q\000)Rq\001(X\011\000\000\000q.qweightq\002c"

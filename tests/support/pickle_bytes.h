@@ -8,7 +8,7 @@ namespace sq::test::pickle {
 
 inline std::string Little(uint64_t value, int bytes) {
   std::string text;
-  for (int i = 0; i < bytes; ++i) text += static_cast<char>(value >> (8 * i));
+  for (; bytes > 0; --bytes, value >>= 8) text += static_cast<char>(value);
   return text;
 }
 inline std::string Text(const std::string& text) { return "X" + Little(text.size(), 4) + text; }
