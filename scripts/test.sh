@@ -8,6 +8,8 @@ source scripts/common.sh
 find_data
 
 scripts/setup.sh build
+# One test loads our .pt files with torch.load; Debian has a PyTorch for its Python.
+if apt-cache show python3-torch >/dev/null 2>&1; then install_packages python3-torch; fi
 folder=build
 options=()
 if [ "${1:-}" = --sanitize ]; then
