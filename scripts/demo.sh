@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 source scripts/common.sh
 find_data
 work=build/demo
-[ "${1:-}" = --again ] && rm -rf "$work"/{fp16,w[34]}*
+[ "${1:-}" = --again ] && rm -rf "$work"/{fp16-eval.json,w[34]*,w-sensitivity}
 
 scripts/setup.sh build
 install_packages python3-venv python3-numpy python3-yaml python3-requests python3-tqdm

@@ -34,7 +34,7 @@ def main():
                 fisher = report["seconds"]["fisher"] + calibration["sampling_seconds"]
                 seconds = f"{report['seconds']['total']:.0f}"
             else:
-                seconds = f"{report['seconds']['total']:.0f} + {fisher:.0f}"
+                seconds = f"{report['seconds']['total']:.0f} + {fisher or 0:.0f}"
         lines.append((title, f"{weights_bytes(folder) / 1e6:.1f} MB", bits,
                       f"{result['perplexity']:.2f}", seconds, f"{result['seconds']:.0f}"))
         text_words = evaluated["generated"]["text"].split()
@@ -44,6 +44,8 @@ def main():
     widths = [max(len(row[i]) for row in [header, *lines]) for i in range(len(header))]
     for row in (header, *lines):
         print("  ".join(cell.rjust(width) for cell, width in zip(row, widths)))
+    if calibration is None:
+        sys.exit(f"error: {work}: no report of the run that calibrated; scripts/demo.sh --again")
     source = calibration["source"]
     source = "text sampled by the model itself" if source == "self" else pathlib.Path(source).name
     print(f"\nPerplexity: {text.stem}, first {result['windows']} windows of "

@@ -53,7 +53,8 @@ CLI::Option* AddSizeOption(CLI::App& app, const std::string& name, int64_t* byte
             const char* end = number.data() + number.size();
             const auto [stop, error] = std::from_chars(number.data(), end, *bytes);
             if (!problem.empty() || error != std::errc() || stop != end || *bytes < 0) {
-              throw CLI::ValidationError(name, "expected a size such as 512M or 2GiB, found " + text);
+              throw CLI::ValidationError(name,
+                                         "expected a size such as 512M or 2GiB, found " + text);
             }
           },
           help)

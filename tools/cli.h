@@ -10,9 +10,9 @@ namespace sq {
 
 // Exit codes of the contract.
 constexpr int kExitDone = 0;
-constexpr int kExitFailed = 1;       // the input or the environment is at fault
-constexpr int kExitUsage = 2;        // the command line is
-constexpr int kExitGate = 3;         // a regression gate failed
+constexpr int kExitFailed = 1;  // the input or the environment is at fault
+constexpr int kExitUsage = 2;   // the command line is
+constexpr int kExitGate = 3;    // a regression gate failed
 constexpr int kExitInterrupted = 130;
 
 struct CommonFlags {
@@ -29,8 +29,8 @@ void AddCommonFlags(CLI::App& app, CommonFlags* flags);
 CLI::Option* AddSizeOption(CLI::App& app, const std::string& name, int64_t* bytes,
                            const std::string& help);
 
-// Parses, sets up log, threads and signals, and runs `body`, which returns an exit code. Every exception becomes one
-// line on stderr and its code.
+// Parses, sets up log, threads and signals, and runs `body`, which returns an exit code. Every
+// exception becomes one line on stderr and its code.
 int RunTool(CLI::App& app, int argc, char** argv, const CommonFlags& flags,
             const std::function<int()>& body);
 

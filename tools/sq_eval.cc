@@ -27,9 +27,10 @@ int main(int argc, char** argv) {
   double max_increase_percent = 1;
 
   app.add_option("model", options.model, "Folder of the model")->required();
-  app.add_option("--dataset", options.datasets,
-                 "Perplexity on wikitext2, c4, or a path: .txt, .jsonl, .jsonl.gz or a folder of them; "
-                 "may be given several times")
+  app.add_option(
+         "--dataset", options.datasets,
+         "Perplexity on wikitext2, c4, or a path: .txt, .jsonl, .jsonl.gz or a folder of them; "
+         "may be given several times")
       ->take_all()
       ->allow_extra_args(false);
   app.add_option("--data-dir", options.data_dir, "Where named data sets lie [SQ_DATA_DIR]");
@@ -39,14 +40,16 @@ int main(int argc, char** argv) {
   app.add_option("--windows", options.windows, "The first so many windows; 0: all")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  auto* tokens = app.add_option("--tokens", options.tokens, "JSON list of token-id lists: each a window");
+  auto* tokens =
+      app.add_option("--tokens", options.tokens, "JSON list of token-id lists: each a window");
   app.add_option("--logits", options.logits, "Write their logits to this .safetensors file")
       ->needs(tokens);
   auto* generate = app.add_option("--generate", prompt, "Continue this prompt greedily");
   app.add_option("--max-new-tokens", options.max_new_tokens, "Tokens to generate at most")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  app.add_option("--tokenize", tokenize, "Print the token ids of the texts in this JSON list, nothing else");
+  app.add_option("--tokenize", tokenize,
+                 "Print the token ids of the texts in this JSON list, nothing else");
   auto* gate = app.add_option("--baseline", baseline, "Compare with this earlier --json file");
   app.add_option("--max-increase-percent", max_increase_percent,
                  "Exit with 3 when a perplexity is higher than the baseline's by more")

@@ -46,15 +46,19 @@ int main(int argc, char** argv) {
   std::string path, output, config;
   bool balanced = false, json = false;
 
-  auto* export_command = app.add_subcommand("export", "Quantized folder -> .pt file of the original");
+  auto* export_command =
+      app.add_subcommand("export", "Quantized folder -> .pt file of the original");
   export_command->add_option("folder", path, "Quantized folder")->required();
   export_command->add_option("--output,-o", output, "File to be written")->required();
   export_command->add_flag("--balanced", balanced, "With the work split of the balanced kernel");
-  auto* import_command = app.add_subcommand("import", ".pt file of the original -> quantized folder");
+  auto* import_command =
+      app.add_subcommand("import", ".pt file of the original -> quantized folder");
   import_command->add_option("file", path, ".pt file")->required();
-  import_command->add_option("--config", config, "Folder of the model that it was made from")->required();
+  import_command->add_option("--config", config, "Folder of the model that it was made from")
+      ->required();
   import_command->add_option("--output,-o", output, "Folder to be made")->required();
-  auto* dequantize_command = app.add_subcommand("dequantize", "Quantized folder -> fp16 checkpoint");
+  auto* dequantize_command =
+      app.add_subcommand("dequantize", "Quantized folder -> fp16 checkpoint");
   dequantize_command->add_option("folder", path, "Quantized folder")->required();
   dequantize_command->add_option("--output,-o", output, "Folder to be made")->required();
   auto* inspect_command = app.add_subcommand("inspect", "Names, types and shapes of all tensors");
@@ -80,7 +84,8 @@ int main(int argc, char** argv) {
       }
     } else if (verify_command->parsed()) {
       const int64_t layers = sq::Verify(path);
-      std::printf("%s: %lld packed layers, all good\n", path.c_str(), static_cast<long long>(layers));
+      std::printf("%s: %lld packed layers, all good\n", path.c_str(),
+                  static_cast<long long>(layers));
     }
     return sq::kExitDone;
   });

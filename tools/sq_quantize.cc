@@ -50,27 +50,30 @@ int main(int argc, char** argv) {
   app.add_option("--bits", options.bits, "Bits of an index: 3 or 4 (2 as an extra)")
       ->check(CLI::Range(2, 4))
       ->capture_default_str();
-  auto* sparsity = app.add_option("--sparsity-percent", sparsity_percent,
-                                  "Weights kept exact, in percent: 0, 0.05 and 0.45 are the paper's "
-                                  "levels. Up to 0.05 the most sensitive, the rest by magnitude")
-                       ->check(CLI::Range(0.0, 100.0))
-                       ->capture_default_str();
-  app.add_option("--sensitive-percent", sensitive_percent, "Weights kept exact for their sensitivity")
+  auto* sparsity =
+      app.add_option("--sparsity-percent", sparsity_percent,
+                     "Weights kept exact, in percent: 0, 0.05 and 0.45 are the paper's "
+                     "levels. Up to 0.05 the most sensitive, the rest by magnitude")
+          ->check(CLI::Range(0.0, 100.0))
+          ->capture_default_str();
+  app.add_option("--sensitive-percent", sensitive_percent,
+                 "Weights kept exact for their sensitivity")
       ->check(CLI::Range(0.0, 100.0))
       ->excludes(sparsity);
-  auto* by_count = app.add_option("--outlier-percent", outlier_percent,
-                                  "Weights kept exact for their magnitude")
-                       ->check(CLI::Range(0.0, 100.0))
-                       ->excludes(sparsity);
+  auto* by_count =
+      app.add_option("--outlier-percent", outlier_percent, "Weights kept exact for their magnitude")
+          ->check(CLI::Range(0.0, 100.0))
+          ->excludes(sparsity);
   app.add_option("--outlier-range", options.outliers.outlier_range,
                  "Keep weights exact beyond so many interquartile ranges (the original's rule)")
       ->check(CLI::PositiveNumber)
       ->excludes(sparsity)
       ->excludes(by_count);
   auto* calibration =
-      app.add_option("--calibration", options.calibration,
-                     "c4, wikitext2, self (the model samples its own text), or a path: .txt, .jsonl, "
-                     ".jsonl.gz, a folder of them, or .json with lists of token ids")
+      app.add_option(
+             "--calibration", options.calibration,
+             "c4, wikitext2, self (the model samples its own text), or a path: .txt, .jsonl, "
+             ".jsonl.gz, a folder of them, or .json with lists of token ids")
           ->capture_default_str();
   app.add_option("--data-dir", options.data_dir, "Where c4 and wikitext2 lie [SQ_DATA_DIR]");
   app.add_option("--samples", options.samples, "Calibration samples")
@@ -83,7 +86,8 @@ int main(int argc, char** argv) {
   auto* sensitivity = app.add_option("--sensitivity", options.sensitivity,
                                      "Squared gradients of an earlier run instead of a Fisher pass")
                           ->excludes(calibration);
-  app.add_flag("--uniform-sensitivity", options.uniform_sensitivity, "Plain k-means, no calibration")
+  app.add_flag("--uniform-sensitivity", options.uniform_sensitivity,
+               "Plain k-means, no calibration")
       ->excludes(calibration)
       ->excludes(sensitivity);
   app.add_option("--save-sensitivity", options.save_sensitivity,

@@ -1,4 +1,5 @@
-// The CPU kernels behind PackedMatmul. Each works on a range of rows, so that the caller splits the work.
+// The CPU kernels behind PackedMatmul. Each works on a range of rows, so that the caller splits the
+// work.
 #pragma once
 
 #include <cstdint>

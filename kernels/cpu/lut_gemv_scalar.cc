@@ -1,4 +1,5 @@
-// LUT-GEMV, the scalar reference: plain loops over the layout as stored, no intrinsics. Read this first.
+// LUT-GEMV, the scalar reference: plain loops over the layout as stored, no intrinsics. Read this
+// first.
 #include "kernels/cpu/kernels.h"
 #include "sq/packed/bit_pack.h"
 
@@ -9,8 +10,8 @@ template <int bits>
 void Gemv(const PackedLayer& layer, const float* x, int64_t begin, int64_t end, float* y) {
   const MatrixView<const uint32_t> words = layer.Words();
   for (int64_t o = begin; o < end; ++o) y[o] = 0;
-  // Groups outside, outputs inside: the words of neighbouring outputs lie beside each other, and the
-  // tables of one row range stay in the first-level cache.
+  // Groups outside, outputs inside: the words of neighbouring outputs lie beside each other, and
+  // the tables of one row range stay in the first-level cache.
   for (int64_t group = 0; group < layer.in_features / kPackGroup; ++group) {
     const float* in = x + group * kPackGroup;
     for (int64_t o = begin; o < end; ++o) {

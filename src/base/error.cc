@@ -12,8 +12,13 @@ std::string Quoted(std::string_view text) {
   while (i < text.size() && quoted.size() <= kMaxBytes) {
     const auto byte = static_cast<unsigned char>(text[i]);
     // The lead byte tells how many continuation bytes follow; their values are of no interest here.
-    const size_t length = byte < 0x80 ? 1 : byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : byte >= 0xc2 ? 2 : 0;
-    bool whole = length > 0 && i + length <= text.size() && byte >= 0x20 && byte != 0x7f && byte < 0xf5;
+    const size_t length = byte < 0x80    ? 1
+                          : byte >= 0xf0 ? 4
+                          : byte >= 0xe0 ? 3
+                          : byte >= 0xc2 ? 2
+                                         : 0;
+    bool whole =
+        length > 0 && i + length <= text.size() && byte >= 0x20 && byte != 0x7f && byte < 0xf5;
     for (size_t k = 1; whole && k < length; ++k) whole = (text[i + k] & 0xc0) == 0x80;
     if (whole) {
       quoted += text.substr(i, length);

@@ -80,12 +80,14 @@ struct Job {
   std::exception_ptr failure;
 };
 
-// Threads that wait for jobs. OpenMP's would do, but for its barrier: on a busy machine each loop then waits until
-// every thread has been scheduled, those without work too, and a token's few hundred loops take seconds.
+// Threads that wait for jobs. OpenMP's would do, but for its barrier: on a busy machine each loop
+// then waits until every thread has been scheduled, those without work too, and a token's few
+// hundred loops take seconds.
 class Pool {
  public:
   static Pool& Get() {
-    static Pool* const pool = new Pool;  // never destroyed: its threads may wait when the process ends
+    static Pool* const pool =
+        new Pool;  // never destroyed: its threads may wait when the process ends
     return *pool;
   }
 

@@ -17,9 +17,9 @@
 namespace sq {
 namespace {
 
-constexpr int64_t kLossTokens = 128;   // logits of so many tokens at once: [128, vocab]
-constexpr int64_t kFisherRows = 256;   // of a weight, for one thread: the product stays in its cache
-constexpr int64_t kMinGroup = 4;       // samples whose activations and gradients are held together
+constexpr int64_t kLossTokens = 128;  // logits of so many tokens at once: [128, vocab]
+constexpr int64_t kFisherRows = 256;  // of a weight, for one thread: the product stays in its cache
+constexpr int64_t kMinGroup = 4;      // samples whose activations and gradients are held together
 
 // What one sample shows of one linear layer.
 struct Watched {
@@ -28,7 +28,8 @@ struct Watched {
 };
 using WatchedLayer = std::array<Watched, kProjections>;
 
-// Adds the squared gradients of `samples`, in their order, to rows [begin, begin + count) of `fisher`.
+// Adds the squared gradients of `samples`, in their order, to rows [begin, begin + count) of
+// `fisher`.
 void Accumulate(const std::vector<WatchedLayer>& samples, size_t projection, int64_t begin,
                 int64_t count, at::Tensor* fisher) {
   const c10::NoGradGuard no_grad;
@@ -49,8 +50,8 @@ FisherPass::FisherPass(const Model& model, std::vector<std::vector<int32_t>> sam
   SQ_CHECK(!samples_.empty(), "no calibration samples");
   int64_t total = 0;
   for (const auto& sample : samples_) {
-    SQ_CHECK(sample.size() >= 2, "calibration sample ", begin_.size(), ": expected at least 2 tokens, found ",
-             sample.size());
+    SQ_CHECK(sample.size() >= 2, "calibration sample ", begin_.size(),
+             ": expected at least 2 tokens, found ", sample.size());
     begin_.push_back(total);
     total += static_cast<int64_t>(sample.size());
   }
@@ -68,9 +69,8 @@ void FisherPass::Forward(int64_t layers, const Progress& progress) {
   const MatmulPrecision precision(options_.bfloat16);
   const int64_t count = static_cast<int64_t>(samples_.size());
   const at::Tensor embedded = inputs_->Slot(0);
-  ParallelFor(count, [&](int64_t s) {
-    SampleRows(embedded, s).copy_(EmbedTokens(model_, samples_[s]));
-  });
+  ParallelFor(count,
+              [&](int64_t s) { SampleRows(embedded, s).copy_(EmbedTokens(model_, samples_[s])); });
   int64_t longest = 0;
   for (const auto& sample : samples_) longest = std::max<int64_t>(longest, sample.size());
   rope_ = MakeRopeTable(model_.config, 0, longest);
@@ -145,20 +145,23 @@ void FisherPass::Backward(int64_t layer, std::array<at::Tensor, kProjections>* f
         if (fisher == nullptr) return y;
         Watched& slot = seen[static_cast<size_t>(projection)];
         slot.input = x.detach().squeeze(0);
-        y.register_hook([&slot](const at::Tensor& grad) { slot.output_gradient = grad.squeeze(0); });
+        y.register_hook(
+            [&slot](const at::Tensor& grad) { slot.output_gradient = grad.squeeze(0); });
         return y;
       };
       const at::Tensor out = DecoderForward(model_.config, weights, in.unsqueeze(0),
                                             rope_.First(in.size(0)), nullptr, watch);
-      // A copy: the hooks keep what they are given, and the last projection is given this very tensor, which
-      // is overwritten below.
-      const auto gradients =
-          torch::autograd::grad({out}, {in}, {gradient.unsqueeze(0).clone()});
+      // A copy: the hooks keep what they are given, and the last projection is given this very
+      // tensor, which is overwritten below.
+      const auto gradients = torch::autograd::grad({out}, {in}, {gradient.unsqueeze(0).clone()});
       const c10::NoGradGuard no_grad;
       gradient.copy_(gradients[0]);
     });
     if (fisher == nullptr) continue;
-    struct Block { size_t projection; int64_t begin, count; };
+    struct Block {
+      size_t projection;
+      int64_t begin, count;
+    };
     std::vector<Block> blocks;
     for (size_t p = 0; p < kProjections; ++p) {
       const int64_t rows = (*fisher)[p].size(0);

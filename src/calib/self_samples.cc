@@ -12,8 +12,8 @@
 namespace sq {
 namespace {
 
-// Sequences decoded together, so that the weights are read once for all of them. Fixed, since sums inside a
-// matrix product may depend on its height.
+// Sequences decoded together, so that the weights are read once for all of them. Fixed, since sums
+// inside a matrix product may depend on its height.
 constexpr int64_t kBatch = 32;
 
 // Even in [0, 1): std::uniform_real_distribution differs between standard libraries.
@@ -36,8 +36,8 @@ int32_t Draw(const float* probabilities, int64_t count, std::mt19937_64& random)
 }  // namespace
 
 std::vector<std::vector<int32_t>> SampleFromModel(const Model& model,
-                                                  const std::vector<int32_t>& prefix,
-                                                  int64_t count, int64_t length, uint64_t seed,
+                                                  const std::vector<int32_t>& prefix, int64_t count,
+                                                  int64_t length, uint64_t seed,
                                                   const std::function<void(int64_t)>& progress) {
   SQ_CHECK(length > static_cast<int64_t>(prefix.size()) + 1, "samples of ", length,
            " tokens are too short");

@@ -23,8 +23,8 @@ MappedFile::MappedFile(const std::string& path) : path_(path) {
   } else if (!S_ISREG(status.st_mode)) {
     problem = "not a regular file";
   } else if (status.st_size > 0) {
-    void* mapped = mmap(nullptr, static_cast<size_t>(status.st_size), PROT_READ, MAP_PRIVATE,
-                        descriptor, 0);
+    void* mapped =
+        mmap(nullptr, static_cast<size_t>(status.st_size), PROT_READ, MAP_PRIVATE, descriptor, 0);
     if (mapped == MAP_FAILED) {
       problem = std::strerror(errno);
     } else {

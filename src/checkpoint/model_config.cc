@@ -36,8 +36,8 @@ bool Present(const Json& json, const std::string& key) {
   return found != json.end() && !found->is_null();
 }
 
-// transformers 4 writes rope_theta and rope_scaling, transformers 5 an object rope_parameters that holds
-// both.
+// transformers 4 writes rope_theta and rope_scaling, transformers 5 an object rope_parameters that
+// holds both.
 Rope ParseRope(const Json& json, int64_t max_positions, const std::string& path) {
   const bool merged = Present(json, "rope_parameters");
   const std::string key = merged ? "rope_parameters" : "rope_scaling";
@@ -60,9 +60,8 @@ Rope ParseRope(const Json& json, int64_t max_positions, const std::string& path)
   if (rope.scaling == Rope::Scaling::kLinear) return rope;
   rope.low_freq_factor = PositiveDouble(scaling, "low_freq_factor", where);
   rope.high_freq_factor = PositiveDouble(scaling, "high_freq_factor", where);
-  rope.original_max_positions =
-      PositiveDouble(scaling, "original_max_position_embeddings", where,
-                     static_cast<double>(max_positions));
+  rope.original_max_positions = PositiveDouble(scaling, "original_max_position_embeddings", where,
+                                               static_cast<double>(max_positions));
   SQ_CHECK(rope.low_freq_factor < rope.high_freq_factor, where,
            ": expected low_freq_factor below high_freq_factor");
   return rope;
@@ -99,7 +98,8 @@ ModelConfig ParseModelConfig(const std::string& text, const std::string& path) {
   config.model_type = JsonString(json, "model_type", path);
   SQ_CHECK(config.model_type == "llama", path,
            ": \"model_type\": not supported: expected llama, found ", config.model_type);
-  constexpr int64_t kMaxWidth = 1 << 20;  // far above any model; keeps products of two inside 64 bits
+  constexpr int64_t kMaxWidth =
+      1 << 20;  // far above any model; keeps products of two inside 64 bits
   config.hidden_size = IntInRange(json, "hidden_size", 1, kMaxWidth, path);
   config.intermediate_size = IntInRange(json, "intermediate_size", 1, kMaxWidth, path);
   config.num_layers = IntInRange(json, "num_hidden_layers", 1, 4096, path);

@@ -10,7 +10,8 @@
 namespace sq {
 namespace {
 
-// A tensor takes about 200 bytes of pickle; what a pickle can take in memory is about 80 times its length.
+// A tensor takes about 200 bytes of pickle; what a pickle can take in memory is about 80 times its
+// length.
 constexpr int64_t kMaxPickleBytes = 16 << 20;
 // Values may be named many times, so what is copied each time is short.
 constexpr size_t kMaxDimensions = 64;  // PyTorch's own limit
@@ -39,22 +40,31 @@ struct Value {
 
 const char* KindName(Kind kind) {
   switch (kind) {
-    case Kind::kInt: return "an integer";
-    case Kind::kString: return "a string";
-    case Kind::kGlobal: return "a class or function";
-    case Kind::kTuple: return "a tuple";
-    case Kind::kList: return "a list";
-    case Kind::kDict: return "a dictionary";
-    case Kind::kStorage: return "a storage";
-    case Kind::kTensor: return "a tensor";
+    case Kind::kInt:
+      return "an integer";
+    case Kind::kString:
+      return "a string";
+    case Kind::kGlobal:
+      return "a class or function";
+    case Kind::kTuple:
+      return "a tuple";
+    case Kind::kList:
+      return "a list";
+    case Kind::kDict:
+      return "a dictionary";
+    case Kind::kStorage:
+      return "a storage";
+    case Kind::kTensor:
+      return "a tensor";
     case Kind::kMark:
-    case Kind::kOther: break;
+    case Kind::kOther:
+      break;
   }
   return "something else";
 }
 
-// Runs the opcodes of Python's pickletools that torch.save uses, protocols 2 to 5. Views of `data` stay valid as
-// long as it does, items as long as the reader.
+// Runs the opcodes of Python's pickletools that torch.save uses, protocols 2 to 5. Views of `data`
+// stay valid as long as it does, items as long as the reader.
 class PickleReader {
  public:
   PickleReader(const uint8_t* data, int64_t size, const std::string& path)
@@ -89,7 +99,8 @@ class PickleReader {
   template <typename T>
   T Number() {
     T value;
-    std::memcpy(&value, Take(sizeof value), sizeof value);  // little-endian, as every machine we run on
+    std::memcpy(&value, Take(sizeof value),
+                sizeof value);  // little-endian, as every machine we run on
     return value;
   }
 
@@ -101,7 +112,8 @@ class PickleReader {
   std::string_view Line() {
     const void* end = std::memchr(data_ + at_, '\n', static_cast<size_t>(size_ - at_));
     Check(end != nullptr, "ends too early");
-    const std::string_view line = Text(static_cast<uint64_t>(static_cast<const char*>(end) - (data_ + at_)));
+    const std::string_view line =
+        Text(static_cast<uint64_t>(static_cast<const char*>(end) - (data_ + at_)));
     ++at_;
     return line;
   }
@@ -162,7 +174,8 @@ class PickleReader {
     Push(found->second);
   }
 
-  // A call of something in Python. What is not known becomes a value of no interest: it is not called.
+  // A call of something in Python. What is not known becomes a value of no interest: it is not
+  // called.
   void Call() {
     const Value arguments = Pop(), function = Pop();
     Check(arguments.kind == Kind::kTuple, "arguments that are no tuple");
@@ -172,7 +185,8 @@ class PickleReader {
       return Push({Kind::kTensor, 0, {}, arguments.items});
     }
     if (function.text == "torch._utils _rebuild_parameter" && !items.empty()) return Push(items[0]);
-    if (function.text == "collections OrderedDict" && items.empty()) return PushItems(Kind::kDict, {});
+    if (function.text == "collections OrderedDict" && items.empty())
+      return PushItems(Kind::kDict, {});
     Push({});
   }
 
@@ -185,25 +199,48 @@ class PickleReader {
 
   void Step(char opcode) {
     switch (opcode) {
-      case '\x80': Take(1); return;  // PROTO
-      case '\x95': Take(8); return;  // FRAME
-      case '(': return Push({Kind::kMark, 0, {}, nullptr});
-      case '0': Pop(); return;
-      case '1': PopToMark(); return;
-      case '2': return Push(Value(Top()));
-      case 'N': return Push({});
-      case '\x88': return PushInt(1);
-      case '\x89': return PushInt(0);
-      case 'J': return PushInt(Number<int32_t>());
-      case 'K': return PushInt(Number<uint8_t>());
-      case 'M': return PushInt(Number<uint16_t>());
-      case 'G': Take(8); return Push({});
-      case '\x8a': return Long(Number<uint8_t>());
-      case 'X': return PushText(Kind::kString, Text(Number<uint32_t>()));
-      case 'T': return PushText(Kind::kString, Text(Number<uint32_t>()));
+      case '\x80':
+        Take(1);
+        return;  // PROTO
+      case '\x95':
+        Take(8);
+        return;  // FRAME
+      case '(':
+        return Push({Kind::kMark, 0, {}, nullptr});
+      case '0':
+        Pop();
+        return;
+      case '1':
+        PopToMark();
+        return;
+      case '2':
+        return Push(Value(Top()));
+      case 'N':
+        return Push({});
+      case '\x88':
+        return PushInt(1);
+      case '\x89':
+        return PushInt(0);
+      case 'J':
+        return PushInt(Number<int32_t>());
+      case 'K':
+        return PushInt(Number<uint8_t>());
+      case 'M':
+        return PushInt(Number<uint16_t>());
+      case 'G':
+        Take(8);
+        return Push({});
+      case '\x8a':
+        return Long(Number<uint8_t>());
+      case 'X':
+        return PushText(Kind::kString, Text(Number<uint32_t>()));
+      case 'T':
+        return PushText(Kind::kString, Text(Number<uint32_t>()));
       case 'U':
-      case '\x8c': return PushText(Kind::kString, Text(Number<uint8_t>()));
-      case '\x8d': return PushText(Kind::kString, Text(Number<uint64_t>()));
+      case '\x8c':
+        return PushText(Kind::kString, Text(Number<uint8_t>()));
+      case '\x8d':
+        return PushText(Kind::kString, Text(Number<uint64_t>()));
       case 'c': {
         const std::string_view module = Line(), name = Line();
         return PushText(Kind::kGlobal, Name(module, name));
@@ -212,26 +249,48 @@ class PickleReader {
         const Value name = Pop(), module = Pop();
         return PushText(Kind::kGlobal, Name(module.text, name.text));
       }
-      case 'q': return Remember(Number<uint8_t>());
-      case 'r': return Remember(Number<uint32_t>());
-      case '\x94': return Remember(static_cast<int64_t>(memo_.size()));
-      case 'h': return Recall(Number<uint8_t>());
-      case 'j': return Recall(Number<uint32_t>());
-      case ')': return PushItems(Kind::kTuple, {});
-      case '\x85': return PushItems(Kind::kTuple, PopCount(1));
-      case '\x86': return PushItems(Kind::kTuple, PopCount(2));
-      case '\x87': return PushItems(Kind::kTuple, PopCount(3));
-      case 't': return PushItems(Kind::kTuple, PopToMark());
-      case ']': return PushItems(Kind::kList, {});
-      case 'a': return Extend(Kind::kList, PopCount(1));
-      case 'e': return Extend(Kind::kList, PopToMark());
-      case '}': return PushItems(Kind::kDict, {});
-      case 's': return Extend(Kind::kDict, PopCount(2));
-      case 'u': return Extend(Kind::kDict, PopToMark());
-      case 'Q': return PersistentId();
-      case 'R': return Call();
-      case 'b': Pop(); return;  // BUILD: attributes, such as a state dict's _metadata
-      default: --at_; Check(false, "an instruction that no state dict needs");
+      case 'q':
+        return Remember(Number<uint8_t>());
+      case 'r':
+        return Remember(Number<uint32_t>());
+      case '\x94':
+        return Remember(static_cast<int64_t>(memo_.size()));
+      case 'h':
+        return Recall(Number<uint8_t>());
+      case 'j':
+        return Recall(Number<uint32_t>());
+      case ')':
+        return PushItems(Kind::kTuple, {});
+      case '\x85':
+        return PushItems(Kind::kTuple, PopCount(1));
+      case '\x86':
+        return PushItems(Kind::kTuple, PopCount(2));
+      case '\x87':
+        return PushItems(Kind::kTuple, PopCount(3));
+      case 't':
+        return PushItems(Kind::kTuple, PopToMark());
+      case ']':
+        return PushItems(Kind::kList, {});
+      case 'a':
+        return Extend(Kind::kList, PopCount(1));
+      case 'e':
+        return Extend(Kind::kList, PopToMark());
+      case '}':
+        return PushItems(Kind::kDict, {});
+      case 's':
+        return Extend(Kind::kDict, PopCount(2));
+      case 'u':
+        return Extend(Kind::kDict, PopToMark());
+      case 'Q':
+        return PersistentId();
+      case 'R':
+        return Call();
+      case 'b':
+        Pop();
+        return;  // BUILD: attributes, such as a state dict's _metadata
+      default:
+        --at_;
+        Check(false, "an instruction that no state dict needs");
     }
   }
 
@@ -240,7 +299,8 @@ class PickleReader {
     const std::string_view bytes = Text(size);
     if (size > 8) return Push({});
     uint64_t value = 0;
-    for (size_t i = 0; i < size; ++i) value |= static_cast<uint64_t>(static_cast<uint8_t>(bytes[i])) << 8 * i;
+    for (size_t i = 0; i < size; ++i)
+      value |= static_cast<uint64_t>(static_cast<uint8_t>(bytes[i])) << 8 * i;
     const bool negative = size > 0 && size < 8 && (bytes[size - 1] & 0x80) != 0;
     if (negative) value |= ~uint64_t{0} << 8 * size;
     PushInt(static_cast<int64_t>(value));
@@ -260,11 +320,11 @@ struct StorageType {
   DType dtype;
 };
 constexpr StorageType kStorageTypes[] = {
-    {"torch BoolStorage", DType::kBool},  {"torch ByteStorage", DType::kU8},
-    {"torch CharStorage", DType::kI8},    {"torch ShortStorage", DType::kI16},
-    {"torch HalfStorage", DType::kF16},   {"torch BFloat16Storage", DType::kBF16},
-    {"torch IntStorage", DType::kI32},    {"torch FloatStorage", DType::kF32},
-    {"torch LongStorage", DType::kI64},   {"torch DoubleStorage", DType::kF64}};
+    {"torch BoolStorage", DType::kBool}, {"torch ByteStorage", DType::kU8},
+    {"torch CharStorage", DType::kI8},   {"torch ShortStorage", DType::kI16},
+    {"torch HalfStorage", DType::kF16},  {"torch BFloat16Storage", DType::kBF16},
+    {"torch IntStorage", DType::kI32},   {"torch FloatStorage", DType::kF32},
+    {"torch LongStorage", DType::kI64},  {"torch DoubleStorage", DType::kF64}};
 
 PickledStorage ReadStorage(const Value& storage, const std::string& where) {
   const std::vector<Value>& items = *storage.items;
@@ -284,13 +344,15 @@ std::vector<int64_t> Sizes(const Value& tuple, const std::string& where) {
            " dimensions");
   std::vector<int64_t> sizes;
   for (const Value& size : *tuple.items) {
-    SQ_CHECK(size.kind == Kind::kInt && size.integer >= 0, where, ": damaged pickle: expected a size");
+    SQ_CHECK(size.kind == Kind::kInt && size.integer >= 0, where,
+             ": damaged pickle: expected a size");
     sizes.push_back(size.integer);
   }
   return sizes;
 }
 
-// Whether rows follow each other without gaps; where there is one element only, strides do not matter.
+// Whether rows follow each other without gaps; where there is one element only, strides do not
+// matter.
 bool IsContiguous(const Shape& shape, const std::vector<int64_t>& strides) {
   if (shape.size() != strides.size()) return false;
   int64_t expected = 1;
@@ -305,8 +367,8 @@ PickledTensor ReadTensor(const std::string& name, const Value& value, const std:
                          PickledDict* dict) {
   const std::string where = path + ": tensor " + name;
   const std::vector<Value>& items = *value.items;
-  SQ_CHECK(items.size() >= 4 && items[0].kind == Kind::kStorage && items[1].kind == Kind::kInt, where,
-           ": damaged pickle: expected a tensor's storage, offset, shape and strides");
+  SQ_CHECK(items.size() >= 4 && items[0].kind == Kind::kStorage && items[1].kind == Kind::kInt,
+           where, ": damaged pickle: expected a tensor's storage, offset, shape and strides");
   const PickledStorage storage = ReadStorage(items[0], where);
   PickledTensor tensor{name, storage.dtype, Sizes(items[2], where),
                        std::string((*items[0].items)[2].text), items[1].integer};
@@ -318,40 +380,45 @@ PickledTensor ReadTensor(const std::string& name, const Value& value, const std:
            where, ": expected ", count, " elements from element ", tensor.storage_offset,
            " on, found a storage of ", storage.elements);
   const auto [known, added] = dict->storages.emplace(tensor.storage, storage);
-  SQ_CHECK(added || (known->second.dtype == storage.dtype && known->second.elements == storage.elements),
-           where, ": its storage ", tensor.storage, " is described in two ways");
+  SQ_CHECK(
+      added || (known->second.dtype == storage.dtype && known->second.elements == storage.elements),
+      where, ": its storage ", tensor.storage, " is described in two ways");
   return tensor;
 }
 
 }  // namespace
 
-PickledDict ParsePickledDict(const uint8_t* data, int64_t size, const std::string& path, int64_t* used) {
+PickledDict ParsePickledDict(const uint8_t* data, int64_t size, const std::string& path,
+                             int64_t* used) {
   PickleReader reader(data, size, path);
   const Value top = reader.Run();
   *used = reader.used();
-  SQ_CHECK(top.kind == Kind::kDict, path, ": expected a dictionary of tensors, found ", KindName(top.kind));
+  SQ_CHECK(top.kind == Kind::kDict, path, ": expected a dictionary of tensors, found ",
+           KindName(top.kind));
   PickledDict dict;
   for (size_t i = 0; i < top.items->size(); i += 2) {
     const Value &key = (*top.items)[i], &value = (*top.items)[i + 1];
-    SQ_CHECK(key.kind == Kind::kString, path, ": expected names as keys, found ", KindName(key.kind));
+    SQ_CHECK(key.kind == Kind::kString, path, ": expected names as keys, found ",
+             KindName(key.kind));
     const std::string name(key.text);
     if (value.kind == Kind::kTensor) {
       dict.tensors.push_back(ReadTensor(name, value, path, &dict));
     } else {
-      SQ_CHECK(value.kind == Kind::kInt, path, ": ", name, ": expected a tensor or an integer, found ",
-               KindName(value.kind));
+      SQ_CHECK(value.kind == Kind::kInt, path, ": ", name,
+               ": expected a tensor or an integer, found ", KindName(value.kind));
       dict.integers[name] = value.integer;
     }
   }
   return dict;
 }
 
-std::vector<std::string> ParsePickledNames(const uint8_t* data, int64_t size, const std::string& path,
-                                           int64_t* used) {
+std::vector<std::string> ParsePickledNames(const uint8_t* data, int64_t size,
+                                           const std::string& path, int64_t* used) {
   PickleReader reader(data, size, path);
   const Value top = reader.Run();
   *used = reader.used();
-  SQ_CHECK(top.kind == Kind::kList, path, ": expected a list of storages, found ", KindName(top.kind));
+  SQ_CHECK(top.kind == Kind::kList, path, ": expected a list of storages, found ",
+           KindName(top.kind));
   std::vector<std::string> names;
   for (const Value& name : *top.items) {
     SQ_CHECK(name.kind == Kind::kString, path, ": expected the name of a storage, found ",

@@ -96,7 +96,8 @@ Safetensors ParseSafetensorsHeader(const uint8_t* data, int64_t size, const std:
   SQ_CHECK(data_begin <= size, path, ": truncated: expected a header of ", header_bytes,
            " bytes, found ", size - 8);
   const Json header = ParseJson(
-      std::string(reinterpret_cast<const char*>(data) + 8, static_cast<size_t>(header_bytes)), path);
+      std::string(reinterpret_cast<const char*>(data) + 8, static_cast<size_t>(header_bytes)),
+      path);
   SQ_CHECK(header.is_object(), path, ": expected an object as header");
   Safetensors parsed;
   for (const auto& [name, entry] : header.items()) {
@@ -115,8 +116,8 @@ Safetensors ParseSafetensorsHeader(const uint8_t* data, int64_t size, const std:
     SQ_CHECK(tensor.offset == expected_offset, path, ": tensor ", tensor.name,
              ": expected its data at byte ", expected_offset, ", found ", tensor.offset);
     expected_offset = CheckedAdd(tensor.offset, tensor.bytes, path);
-    SQ_CHECK(expected_offset <= size, path, ": truncated: tensor ", tensor.name,
-             " ends at byte ", expected_offset, " of a file of ", size, " bytes");
+    SQ_CHECK(expected_offset <= size, path, ": truncated: tensor ", tensor.name, " ends at byte ",
+             expected_offset, " of a file of ", size, " bytes");
   }
   SQ_CHECK(expected_offset == size, path, ": expected ", expected_offset, " bytes, found ", size);
   return parsed;

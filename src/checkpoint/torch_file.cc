@@ -24,9 +24,9 @@ struct DTypePair {
   DType ours;
 };
 constexpr DTypePair kDTypes[] = {
-    {at::kBool, DType::kBool},     {at::kByte, DType::kU8},   {at::kChar, DType::kI8},
-    {at::kShort, DType::kI16},     {at::kInt, DType::kI32},   {at::kLong, DType::kI64},
-    {at::kHalf, DType::kF16},      {at::kBFloat16, DType::kBF16}, {at::kFloat, DType::kF32},
+    {at::kBool, DType::kBool},  {at::kByte, DType::kU8},       {at::kChar, DType::kI8},
+    {at::kShort, DType::kI16},  {at::kInt, DType::kI32},       {at::kLong, DType::kI64},
+    {at::kHalf, DType::kF16},   {at::kBFloat16, DType::kBF16}, {at::kFloat, DType::kF32},
     {at::kDouble, DType::kF64},
 };
 
@@ -62,10 +62,11 @@ TorchFile Views(const PickledDict& dict, const std::shared_ptr<const MappedFile>
     const Place found = place(key);
     SQ_CHECK(found.offset >= 0 && found.bytes >= 0 && found.offset <= file->size() &&
                  found.bytes <= file->size() - found.offset,
-             path, ": truncated: storage ", key, " of ", found.bytes, " bytes ends outside the file");
+             path, ": truncated: storage ", key, " of ", found.bytes,
+             " bytes ends outside the file");
     const int64_t expected = CheckedMultiply(storage.elements, DTypeBytes(storage.dtype), path);
-    SQ_CHECK(expected <= found.bytes, path, ": storage ", key, ": expected ", expected, " bytes, found ",
-             found.bytes);
+    SQ_CHECK(expected <= found.bytes, path, ": storage ", key, ": expected ", expected,
+             " bytes, found ", found.bytes);
     places[key] = found;
   }
   TorchFile read;
@@ -83,14 +84,16 @@ TorchFile Views(const PickledDict& dict, const std::shared_ptr<const MappedFile>
 
 using Archive = caffe2::serialize::PyTorchStreamReader;
 
-// Where a record's bytes lie as they are: its own header, bytes 8 and 9, tells the method of compression.
+// Where a record's bytes lie as they are: its own header, bytes 8 and 9, tells the method of
+// compression.
 Place FindRecord(Archive& archive, const MappedFile& file, const std::string& name) {
   const std::string where = StrCat(file.path(), ": record ", name);
   SQ_CHECK(archive.hasRecord(name), where, " is missing");
   const auto check_inside = [&](const Place& place) {
     SQ_CHECK(place.offset >= 0 && place.bytes >= 0 && place.offset <= file.size() &&
                  place.bytes <= file.size() - place.offset,
-             where, ": truncated: ", place.bytes, " bytes from byte ", place.offset, " on end outside the file");
+             where, ": truncated: ", place.bytes, " bytes from byte ", place.offset,
+             " on end outside the file");
   };
   const Place header{static_cast<int64_t>(archive.getRecordHeaderOffset(name)), 10};
   check_inside(header);
@@ -110,11 +113,13 @@ TorchFile ReadArchive(const std::shared_ptr<const MappedFile>& file) {
     const Place order = FindRecord(archive, *file, "byteorder");
     const std::string_view text(reinterpret_cast<const char*>(file->data()) + order.offset,
                                 static_cast<size_t>(order.bytes));
-    SQ_CHECK(text == "little", path, ": byte order not supported: expected \"little\", found ", Quoted(text));
+    SQ_CHECK(text == "little", path, ": byte order not supported: expected \"little\", found ",
+             Quoted(text));
   }
   const Place pickle = FindRecord(archive, *file, "data.pkl");
   int64_t used = 0;
-  const PickledDict dict = ParsePickledDict(file->data() + pickle.offset, pickle.bytes, path, &used);
+  const PickledDict dict =
+      ParsePickledDict(file->data() + pickle.offset, pickle.bytes, path, &used);
   return Views(dict, file,
                [&](const std::string& key) { return FindRecord(archive, *file, "data/" + key); });
 }
@@ -128,8 +133,8 @@ bool IsLegacy(const MappedFile& file) {
          std::memcmp(file.data(), kLegacyMagic, sizeof kLegacyMagic) == 0;
 }
 
-// Pickles one after another: magic number, protocol, sizes of the writer's machine, the dictionary, the storages'
-// keys; then for each storage its number of elements and its bytes.
+// Pickles one after another: magic number, protocol, sizes of the writer's machine, the dictionary,
+// the storages' keys; then for each storage its number of elements and its bytes.
 TorchFile ReadLegacy(const std::shared_ptr<const MappedFile>& file) {
   const std::string& path = file->path();
   int64_t at = sizeof kLegacyMagic, used = 0;
@@ -164,9 +169,8 @@ TorchFile ReadLegacy(const std::shared_ptr<const MappedFile>& file) {
 }
 
 at::Tensor Wrap(const TensorView& view) {
-  const auto found = std::find_if(std::begin(kDTypes), std::end(kDTypes), [&](const DTypePair& pair) {
-    return pair.ours == view.dtype;
-  });
+  const auto found = std::find_if(std::begin(kDTypes), std::end(kDTypes),
+                                  [&](const DTypePair& pair) { return pair.ours == view.dtype; });
   SQ_CHECK(found != std::end(kDTypes), "tensor ", view.name, ": type ", DTypeName(view.dtype),
            " has no counterpart in LibTorch");
   return at::from_blob(const_cast<void*>(view.data), view.shape, found->torch);
@@ -196,8 +200,8 @@ void WriteTorchFile(const std::string& path, const std::vector<TensorView>& tens
   OutputFile file(path);
   std::exception_ptr failure;
   try {
-    // The archive's destructor ends the process when it cannot close the archive. So once a write has failed
-    // (a full disk, say) what follows goes nowhere and counts as written.
+    // The archive's destructor ends the process when it cannot close the archive. So once a write
+    // has failed (a full disk, say) what follows goes nowhere and counts as written.
     caffe2::serialize::PyTorchStreamWriter archive([&](const void* data, size_t size) -> size_t {
       try {
         if (!failure) file.Write(data, static_cast<int64_t>(size));

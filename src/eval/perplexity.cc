@@ -78,7 +78,8 @@ WindowLosses EvaluateWindows(const Model& model, const std::vector<std::vector<i
   const Head head = LoadHead(model);
   WindowLosses losses;
   losses.nll.resize(windows.size());
-  for (const auto& window : windows) losses.tokens.push_back(static_cast<int64_t>(window.size()) - 1);
+  for (const auto& window : windows)
+    losses.tokens.push_back(static_cast<int64_t>(window.size()) - 1);
   if (!logits) {
     ParallelFor(count, [&](int64_t w) {
       losses.nll[w] = WindowLoss(model, head, rows(w), windows[w], nullptr);

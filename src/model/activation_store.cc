@@ -15,13 +15,14 @@ namespace {
 
 constexpr char kWhat[] = "activations";
 
-// An unnamed file of `bytes`, all of them reserved: a disk too small is an error here, not a signal later.
+// An unnamed file of `bytes`, all of them reserved: a disk too small is an error here, not a signal
+// later.
 int UnnamedFile(const std::string& folder, int64_t bytes) {
   const int descriptor = open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
   const int error = descriptor < 0 ? errno : posix_fallocate(descriptor, 0, bytes);
   if (error != 0 && descriptor >= 0) close(descriptor);
-  SQ_CHECK(error == 0, folder, ": cannot keep ", bytes, " bytes of activations: ",
-           std::strerror(error));
+  SQ_CHECK(error == 0, folder, ": cannot keep ", bytes,
+           " bytes of activations: ", std::strerror(error));
   return descriptor;
 }
 
@@ -37,8 +38,9 @@ ActivationStore::ActivationStore(int64_t slots, int64_t tokens, int64_t hidden,
                       spill ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS, descriptor, 0);
   const int error = errno;
   if (descriptor >= 0) close(descriptor);
-  SQ_CHECK(mapped != MAP_FAILED, "out of memory: ", bytes_, " bytes of activations: ",
-           std::strerror(error), "; fewer samples or --max-memory would need less");
+  SQ_CHECK(mapped != MAP_FAILED, "out of memory: ", bytes_,
+           " bytes of activations: ", std::strerror(error),
+           "; fewer samples or --max-memory would need less");
   data_ = static_cast<float*>(mapped);
 }
 

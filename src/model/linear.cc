@@ -41,7 +41,8 @@ at::Tensor ApplyPacked(const PackedLayer& layer, const at::Tensor& x) {
   return out;
 }
 
-// A few tokens: the weights' rows are shared out among the threads, so that each weight is read once.
+// A few tokens: the weights' rows are shared out among the threads, so that each weight is read
+// once.
 at::Tensor ApplyByRows(const Linear& linear, const at::Tensor& x) {
   const int64_t out_features = linear.weight.size(0), in_features = linear.weight.size(1);
   const at::Tensor in = x.reshape({-1, in_features});

@@ -48,8 +48,9 @@ at::Tensor RepeatHeads(const at::Tensor& x, int64_t times) {
       .reshape({x.size(0), x.size(1) * times, x.size(2), x.size(3)});
 }
 
-// Causal attention over whole sequences, [batch, heads, tokens, head_dim]. LibTorch's fused kernel does not look at
-// the precision of fp32 products, so where that is bfloat16 the operands are handed over as such.
+// Causal attention over whole sequences, [batch, heads, tokens, head_dim]. LibTorch's fused kernel
+// does not look at the precision of fp32 products, so where that is bfloat16 the operands are
+// handed over as such.
 at::Tensor AttendCausally(const at::Tensor& queries, const at::Tensor& keys,
                           const at::Tensor& values) {
   const auto attend = [](const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
@@ -59,13 +60,12 @@ at::Tensor AttendCausally(const at::Tensor& queries, const at::Tensor& keys,
   const int64_t times = queries.size(1) / keys.size(1);
   const at::Tensor k = RepeatHeads(keys, times), v = RepeatHeads(values, times);
   if (!Bfloat16Products()) return attend(queries, k, v);
-  return attend(queries.to(at::kBFloat16), k.to(at::kBFloat16), v.to(at::kBFloat16))
-      .to(at::kFloat);
+  return attend(queries.to(at::kBFloat16), k.to(at::kBFloat16), v.to(at::kBFloat16)).to(at::kFloat);
 }
 
-// Attention of one new token, queries [batch, heads, 1, head_dim], to all that the cache holds, keys and values
-// [batch, kv_heads, length, head_dim]. The query heads that share a kv head stand in for tokens, so that the cache
-// is read as it lies.
+// Attention of one new token, queries [batch, heads, 1, head_dim], to all that the cache holds,
+// keys and values [batch, kv_heads, length, head_dim]. The query heads that share a kv head stand
+// in for tokens, so that the cache is read as it lies.
 at::Tensor AttendToCache(const at::Tensor& queries, const at::Tensor& keys,
                          const at::Tensor& values) {
   const int64_t batch = queries.size(0), head_dim = queries.size(3);
@@ -89,8 +89,8 @@ void AppendToCache(LayerCache* cache, at::Tensor* keys, at::Tensor* values) {
   *values = cache->values.narrow(2, 0, cache->length);
 }
 
-// Wave lengths beyond the original context are stretched by the factor, short ones kept, those between
-// blended (transformers, modeling_rope_utils.py, _compute_llama3_parameters).
+// Wave lengths beyond the original context are stretched by the factor, short ones kept, those
+// between blended (transformers, modeling_rope_utils.py, _compute_llama3_parameters).
 float ScaleLlama3(const Rope& rope, float frequency) {
   const double wave = 2 * M_PI / frequency;
   if (wave < rope.original_max_positions / rope.high_freq_factor) return frequency;
@@ -171,8 +171,7 @@ Head LoadHead(const Model& model) {
 
 at::Tensor EmbedTokens(const Model& model, const std::vector<int32_t>& ids) {
   const int64_t hidden = model.config.hidden_size;
-  const FileTensor& table =
-      model.store.Get(FindArchitecture(model.config.model_type).embedding);
+  const FileTensor& table = model.store.Get(FindArchitecture(model.config.model_type).embedding);
   CheckShape(table, {model.config.vocab_size, hidden});
   at::Tensor rows = at::empty({static_cast<int64_t>(ids.size()), hidden}, at::kFloat);
   float* out = rows.mutable_data_ptr<float>();
@@ -189,7 +188,8 @@ RopeTable MakeRopeTable(const ModelConfig& config, int64_t begin, int64_t count)
   at::Tensor frequencies = at::empty({half}, at::kFloat);
   float* out = frequencies.mutable_data_ptr<float>();
   for (int64_t i = 0; i < half; ++i) {
-    // In fp32 as transformers does: at position 2000 the rounding of a frequency shows in the angle.
+    // In fp32 as transformers does: at position 2000 the rounding of a frequency shows in the
+    // angle.
     const float exponent = static_cast<float>(2 * i) / static_cast<float>(config.head_dim);
     out[i] = 1.0f / std::pow(static_cast<float>(config.rope.theta), exponent);
     if (config.rope.scaling == Rope::Scaling::kLinear) {
@@ -220,10 +220,10 @@ at::Tensor DecoderForward(const ModelConfig& config, const DecoderLayer& layer,
   const int64_t tokens = queries.size(2);
   if (cache != nullptr) AppendToCache(cache, &keys, &values);
   SQ_DCHECK(tokens == 1 || tokens == keys.size(2));
-  const at::Tensor attended = tokens == 1 ? AttendToCache(queries, keys, values)
-                                          : AttendCausally(queries, keys, values);
-  const at::Tensor joined =
-      attended.transpose(1, 2).reshape({hidden.size(0), tokens, config.num_heads * config.head_dim});
+  const at::Tensor attended =
+      tokens == 1 ? AttendToCache(queries, keys, values) : AttendCausally(queries, keys, values);
+  const at::Tensor joined = attended.transpose(1, 2).reshape(
+      {hidden.size(0), tokens, config.num_heads * config.head_dim});
   const at::Tensor middle = hidden + linear(Projection::kAttentionOut, joined);
   const at::Tensor y = RmsNorm(middle, layer.mlp_norm, config.norm_epsilon);
   const at::Tensor gated = at::silu(linear(Projection::kGate, y)) * linear(Projection::kUp, y);

@@ -78,9 +78,12 @@ Json Result(const Model& model, const std::string& dataset, const TokenLists& wi
     for (const std::string& name : model.store.Names()) CheckFinite(model.store.Get(name));
     throw Error(StrCat(model.folder, ": the perplexity on ", dataset, " is ", value));
   }
-  return {{"dataset", dataset},       {"perplexity", value},
-          {"nll", std::log(value)},   {"windows", windows.size()},
-          {"tokens", tokens},         {"sequence_length", longest},
+  return {{"dataset", dataset},
+          {"perplexity", value},
+          {"nll", std::log(value)},
+          {"windows", windows.size()},
+          {"tokens", tokens},
+          {"sequence_length", longest},
           {"seconds", SecondsSince(begin)}};
 }
 
@@ -93,8 +96,11 @@ Json TokensResult(const Model& model, const EvaluateModelOptions& options) {
   std::vector<TensorView> tensors;
   for (size_t w = 0; w < windows.size(); ++w) {
     const int64_t count = static_cast<int64_t>(windows[w].size());
-    tensors.push_back({"logits." + std::to_string(w), DType::kF32, {count, model.config.vocab_size},
-                       nullptr, count * model.config.vocab_size * 4});
+    tensors.push_back({"logits." + std::to_string(w),
+                       DType::kF32,
+                       {count, model.config.vocab_size},
+                       nullptr,
+                       count * model.config.vocab_size * 4});
   }
   SafetensorsWriter writer(options.logits, tensors, {{"format", "pt"}});
   const Json result =
@@ -138,11 +144,11 @@ Json EvaluateModel(const EvaluateModelOptions& options) {
            "nothing to evaluate: give --dataset, --tokens or --generate");
   const Model model = OpenModel(options.model);
   const MatmulPrecision precision(UseBfloat16(options.dtype));
-  Json report = {{"model", options.model},
-                 {"bits", model.config.quantized_bits > 0 ? Json(model.config.quantized_bits)
-                                                          : Json(nullptr)},
-                 {"sparsity", SparsityPercent(model)},
-                 {"results", Json::array()}};
+  Json report = {
+      {"model", options.model},
+      {"bits", model.config.quantized_bits > 0 ? Json(model.config.quantized_bits) : Json(nullptr)},
+      {"sparsity", SparsityPercent(model)},
+      {"results", Json::array()}};
   if (!options.tokens.empty()) report["results"].push_back(TokensResult(model, options));
   if (!options.datasets.empty()) {
     const auto tokenizer = LoadTokenizer(model.folder);

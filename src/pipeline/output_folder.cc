@@ -18,12 +18,21 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kCompanionFiles[] = {
-    "tokenizer.json",         "tokenizer.model",  "tokenizer_config.json", "special_tokens_map.json",
-    "added_tokens.json",      "vocab.json",       "merges.txt",            "generation_config.json",
-    "chat_template.jinja",    "LICENSE",          "LICENSE.txt",           "USE_POLICY.md"};
+constexpr const char* kCompanionFiles[] = {"tokenizer.json",
+                                           "tokenizer.model",
+                                           "tokenizer_config.json",
+                                           "special_tokens_map.json",
+                                           "added_tokens.json",
+                                           "vocab.json",
+                                           "merges.txt",
+                                           "generation_config.json",
+                                           "chat_template.jinja",
+                                           "LICENSE",
+                                           "LICENSE.txt",
+                                           "USE_POLICY.md"};
 
-// Through OutputFile, whose errors say what is wrong: a full disk is an "Input/output error" to std::filesystem.
+// Through OutputFile, whose errors say what is wrong: a full disk is an "Input/output error" to
+// std::filesystem.
 void Copy(const fs::path& from, const fs::path& to) {
   const MappedFile source(from);
   OutputFile file(to);
@@ -46,7 +55,8 @@ TensorView Describe(const FileTensor& tensor) {
 
 void CheckFree(const std::string& path) {
   std::error_code error;
-  const bool free = !fs::exists(path, error) || (fs::is_directory(path, error) && fs::is_empty(path, error));
+  const bool free =
+      !fs::exists(path, error) || (fs::is_directory(path, error) && fs::is_empty(path, error));
   SQ_CHECK(free && !error, path, ": is there already; nothing was changed");
 }
 
@@ -83,7 +93,8 @@ void CopyCompanionFiles(const std::string& from, const std::string& to) {
 
 int64_t AssembleQuantized(const Model& source, const RunFolder& run, const QuantizationInfo& info,
                           const std::string& folder) {
-  std::map<std::string, FileTensor> tensors;  // sorted by name: the order does not depend on the run
+  std::map<std::string, FileTensor>
+      tensors;  // sorted by name: the order does not depend on the run
   std::set<std::string> replaced;
   for (int64_t layer = 0; layer < source.config.num_layers; ++layer) {
     for (const LinearInfo& linear : LayerLinears(source.config, layer)) {

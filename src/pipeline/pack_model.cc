@@ -27,7 +27,8 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-constexpr char kSparseCount[] = "sparse_threshold.";  // the original's name for the number of nonzeros
+constexpr char kSparseCount[] =
+    "sparse_threshold.";  // the original's name for the number of nonzeros
 
 bool IsTorchFile(const std::string& path) { return fs::path(path).extension() == ".pt"; }
 
@@ -77,8 +78,8 @@ PackedLayer ReadPackedLayerAnySize(const TensorStore& store, const std::string& 
            ": expected a matrix, found shape ", ShapeText(qweight.shape));
   int bits = 0;
   while (bits < 8 && (int64_t{1} << bits) < table.shape[1]) ++bits;
-  SQ_CHECK(bits >= 2 && bits <= 4 && qweight.shape[0] % bits == 0, qweight.Where(),
-           ": shape ", ShapeText(qweight.shape), " does not go with a lookup table of shape ",
+  SQ_CHECK(bits >= 2 && bits <= 4 && qweight.shape[0] % bits == 0, qweight.Where(), ": shape ",
+           ShapeText(qweight.shape), " does not go with a lookup table of shape ",
            ShapeText(table.shape));
   return ReadPackedLayer(store, name, qweight.shape[1], qweight.shape[0] / bits * 32);
 }
@@ -159,8 +160,11 @@ void ExportTorchFile(const std::string& folder, const std::string& file, bool ba
       if (!balanced) continue;
       start_rows.push_back(BalancedStartRows(layer.outliers));
       const int64_t threads = static_cast<int64_t>(start_rows.back().size());
-      tensors.push_back({linear.name + ".startrows", DType::kI32, {threads},
-                         start_rows.back().data(), threads * 4});
+      tensors.push_back({linear.name + ".startrows",
+                         DType::kI32,
+                         {threads},
+                         start_rows.back().data(),
+                         threads * 4});
     }
   }
   WriteTorchFile(file, tensors, integers);
@@ -249,8 +253,8 @@ void DequantizeFolder(const std::string& folder_path, const std::string& output)
   std::map<std::string, Entry> entries;
   for (const auto& [name, linear] : linears) {
     const int64_t bytes = linear.out_features * linear.in_features * 2;
-    entries[name] = {
-        {name, DType::kF16, {linear.out_features, linear.in_features}, nullptr, bytes}, &linear};
+    entries[name] = {{name, DType::kF16, {linear.out_features, linear.in_features}, nullptr, bytes},
+                     &linear};
   }
   for (const std::string& name : model.store.Names()) {
     if (replaced.count(name) > 0) continue;

@@ -36,13 +36,14 @@ double SecondsSince(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
 }
 
-// Where the sensitivities of a layer come from; a tensor is undefined when all weights count the same.
+// Where the sensitivities of a layer come from; a tensor is undefined when all weights count the
+// same.
 using LayerSensitivity = std::array<at::Tensor, kProjections>;
 
 bool UseBfloat16(const std::string& dtype) {
   if (dtype == "auto") return Cpu().avx512_bf16;
-  SQ_CHECK(dtype == "float32" || dtype == "bfloat16", "dtype: expected auto, float32 or bfloat16, found ",
-           dtype);
+  SQ_CHECK(dtype == "float32" || dtype == "bfloat16",
+           "dtype: expected auto, float32 or bfloat16, found ", dtype);
   return dtype == "bfloat16";
 }
 
@@ -123,8 +124,8 @@ void QuantizeDecoderLayer(const Model& model, int64_t layer, const LayerSensitiv
     const at::Tensor weight =
         LoadFloats(model.store.Get(name), {linear.out_features, linear.in_features});
     const at::Tensor& fisher = sensitivity[static_cast<size_t>(linear.projection)];
-    results.push_back(QuantizeLayer(View(weight), View(fisher), quantize,
-                                    model.store.Get(name).Where()));
+    results.push_back(
+        QuantizeLayer(View(weight), View(fisher), quantize, model.store.Get(name).Where()));
     if (linear.bias) {
       std::vector<float>& bias = results.back().layer.bias;
       bias.resize(static_cast<size_t>(linear.out_features));
@@ -147,8 +148,8 @@ void KeepSensitivity(const Model& model, int64_t layer, const LayerSensitivity& 
                      const RunFolder& run) {
   std::vector<TensorView> tensors;
   for (const LinearInfo& linear : LayerLinears(model.config, layer)) {
-    tensors.push_back(FileView(linear.name + ".weight",
-                               sensitivity[static_cast<size_t>(linear.projection)]));
+    tensors.push_back(
+        FileView(linear.name + ".weight", sensitivity[static_cast<size_t>(linear.projection)]));
   }
   run.WriteSensitivity(layer, tensors);
 }
@@ -158,8 +159,8 @@ struct CalibrationReport {
   double fisher_seconds = 0;
 };
 
-// Fisher information from calibration samples: layers from the last to the first, each quantized as soon as
-// its Fisher matrices are there.
+// Fisher information from calibration samples: layers from the last to the first, each quantized as
+// soon as its Fisher matrices are there.
 CalibrationReport QuantizeByFisher(const Model& model, const QuantizeModelOptions& options,
                                    bool bfloat16, const RunFolder& run) {
   const Clock::time_point begin = Clock::now();
@@ -243,7 +244,8 @@ CalibrationReport QuantizeByFisher(const Model& model, const QuantizeModelOption
   return report;
 }
 
-// Sensitivities that are there already, or none: layers in any order, so from the first to the last.
+// Sensitivities that are there already, or none: layers in any order, so from the first to the
+// last.
 void QuantizeBySensitivity(const Model& model, const QuantizeModelOptions& options,
                            const RunFolder& run) {
   std::optional<TensorStore> store;
@@ -254,9 +256,8 @@ void QuantizeBySensitivity(const Model& model, const QuantizeModelOptions& optio
       LayerSensitivity sensitivity;
       if (store) {
         for (const LinearInfo& linear : LayerLinears(model.config, layer)) {
-          sensitivity[static_cast<size_t>(linear.projection)] =
-              LoadFloats(store->Get(linear.name + ".weight"),
-                         {linear.out_features, linear.in_features});
+          sensitivity[static_cast<size_t>(linear.projection)] = LoadFloats(
+              store->Get(linear.name + ".weight"), {linear.out_features, linear.in_features});
         }
       }
       QuantizeDecoderLayer(model, layer, sensitivity, options, run);
@@ -285,7 +286,8 @@ void AddLayers(const Model& model, const RunFolder& run, Json* report) {
   }
   (*report)["weights"] = weights;
   (*report)["nonzeros"] = nonzeros;
-  (*report)["sparsity_percent"] = 100.0 * static_cast<double>(nonzeros) / static_cast<double>(weights);
+  (*report)["sparsity_percent"] =
+      100.0 * static_cast<double>(nonzeros) / static_cast<double>(weights);
   (*report)["bits_per_weight"] = 8.0 * static_cast<double>(bytes) / static_cast<double>(weights);
   (*report)["distortion"] = distortion;
   (*report)["distortion_without_outliers"] = dense;
@@ -297,12 +299,12 @@ void AddLayers(const Model& model, const RunFolder& run, Json* report) {
 
 Json QuantizeModel(const QuantizeModelOptions& options) {
   const Clock::time_point begin = Clock::now();
-  const std::string work = options.work_dir.empty()
-                               ? WithoutTrailingSlash(options.output) + ".work"
-                               : options.work_dir;
+  const std::string work =
+      options.work_dir.empty() ? WithoutTrailingSlash(options.output) + ".work" : options.work_dir;
   const std::string report_path = std::filesystem::path(options.output) / "report.json";
   // A run that was stopped between its last steps has its output already.
-  const bool done = options.resume && RunFolder::IsRun(work) && std::filesystem::exists(report_path);
+  const bool done =
+      options.resume && RunFolder::IsRun(work) && std::filesystem::exists(report_path);
   if (!done) {
     CheckFree(options.output);
     if (!options.save_sensitivity.empty()) CheckFree(options.save_sensitivity);

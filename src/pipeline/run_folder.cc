@@ -40,9 +40,8 @@ void CheckSameRequest(const nlohmann::json& found, const nlohmann::json& asked,
 // Whether `path` has nothing but what a run leaves that was killed while it wrote its first file.
 bool IsUnused(const std::string& path) {
   if (!fs::is_directory(path)) return !fs::exists(path);
-  return std::all_of(fs::directory_iterator(path), fs::directory_iterator(), [](const auto& entry) {
-    return entry.path().filename() == "run.json.tmp";
-  });
+  return std::all_of(fs::directory_iterator(path), fs::directory_iterator(),
+                     [](const auto& entry) { return entry.path().filename() == "run.json.tmp"; });
 }
 
 }  // namespace
@@ -80,7 +79,8 @@ bool RunFolder::HoldsWork() const {
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(path_, error)) {
     const fs::path name = entry.path().filename();
-    if (name.extension() == ".safetensors" || (samples_count_ && name == "samples.json")) return true;
+    if (name.extension() == ".safetensors" || (samples_count_ && name == "samples.json"))
+      return true;
   }
   return false;
 }

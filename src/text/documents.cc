@@ -47,8 +47,8 @@ void AppendJsonLines(const std::string& path, std::vector<std::string>* document
   });
 }
 
-// Line ends as Python's open() gives them, which all published figures were taken through: "\r\n" and a
-// lone "\r" become "\n".
+// Line ends as Python's open() gives them, which all published figures were taken through: "\r\n"
+// and a lone "\r" become "\n".
 std::string UniversalNewlines(std::string text) {
   size_t to = 0;
   for (size_t from = 0; from < text.size(); ++from) {

@@ -27,9 +27,7 @@ TEST_P(Parallel, CallsEachIndexOnce) {
 
 TEST_P(Parallel, NestedLoopsRunToo) {
   std::vector<std::atomic<int>> calls(60);
-  ParallelFor(6, [&](int64_t i) {
-    ParallelFor(10, [&](int64_t j) { ++calls[i * 10 + j]; });
-  });
+  ParallelFor(6, [&](int64_t i) { ParallelFor(10, [&](int64_t j) { ++calls[i * 10 + j]; }); });
   for (const auto& count : calls) EXPECT_EQ(count, 1);
 }
 

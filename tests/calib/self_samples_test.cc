@@ -18,7 +18,7 @@ using Samples = std::vector<std::vector<int32_t>>;
 
 // Calls `visit` with the log-probabilities of each next token and the token that came.
 void ForEachNextToken(const Model& model, const Samples& samples,
-                  const std::function<void(const at::Tensor&, int32_t)>& visit) {
+                      const std::function<void(const at::Tensor&, int32_t)>& visit) {
   const auto loaded = LoadModel(model);
   for (const auto& sample : samples) {
     Decoder decoder(loaded, 1, static_cast<int64_t>(sample.size()));

@@ -61,9 +61,9 @@ TEST(CheckpointWriter, FillsShardsUpToTheLimitInTheOrderGiven) {
   Tensors tensors({4, 6, 1, 20, 2, 3});
   WriteCheckpoint(folder, tensors.views, tensors.Data(), 40);
   EXPECT_THAT(test::NamesIn(folder),
-              ElementsAre("checksums.json", "model-00001-of-00004.safetensors", "model-00002-of-00004.safetensors",
-                          "model-00003-of-00004.safetensors", "model-00004-of-00004.safetensors",
-                          "model.safetensors.index.json"));
+              ElementsAre("checksums.json", "model-00001-of-00004.safetensors",
+                          "model-00002-of-00004.safetensors", "model-00003-of-00004.safetensors",
+                          "model-00004-of-00004.safetensors", "model.safetensors.index.json"));
   EXPECT_THAT(tensors.asked, ElementsAre(0, 1, 2, 3, 4, 5));
   const auto index = ReadJsonFile(folder + "/model.safetensors.index.json");
   EXPECT_EQ(index["metadata"]["total_size"], 36 * 4);

@@ -31,7 +31,8 @@ class ChecksumsOfFolder : public ::testing::Test {
     WriteCheckpoint(folder_, tensors, [&](size_t i) { return tensors[i].data; });
   }
   std::string Verify() {
-    return test::MessageOf([&] { verified_ = VerifyChecksums(folder_, TensorStore::Open(folder_)); });
+    return test::MessageOf(
+        [&] { verified_ = VerifyChecksums(folder_, TensorStore::Open(folder_)); });
   }
 
   const float values_[4] = {1, 2, 3, 4};

@@ -20,8 +20,8 @@ TEST_P(PerplexityGolden, LogitsAndLossesAreThoseOfTransformers) {
   const Model model = OpenModel(golden.folder);
   const at::Tensor expected_losses = golden.Floats("losses");
   int64_t seen = 0;
-  const WindowLosses losses = EvaluateWindows(
-      model, golden.Sequences(), {}, [&](int64_t window, const at::Tensor& logits) {
+  const WindowLosses losses =
+      EvaluateWindows(model, golden.Sequences(), {}, [&](int64_t window, const at::Tensor& logits) {
         EXPECT_EQ(window, seen++);
         const at::Tensor expected = golden.Floats("logits." + std::to_string(window));
         ASSERT_EQ(logits.sizes(), expected.sizes());

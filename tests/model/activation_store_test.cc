@@ -31,8 +31,9 @@ TEST_P(ActivationStoreTest, KeepsEachSlotApart) {
 TEST(ActivationStoreErrors, SayWhatWasWanted) {
   const std::string huge = test::MessageOf([] { ActivationStore(1 << 20, 1 << 20, 1 << 20, {}); });
   EXPECT_THAT(huge, HasSubstr("activations"));
-  const std::string nowhere =
-      test::MessageOf([] { ActivationStore(1, 10, 10, {1, "/nowhere/at/all"}); });
+  const std::string nowhere = test::MessageOf([] {
+    ActivationStore(1, 10, 10, {1, "/nowhere/at/all"});
+  });
   EXPECT_THAT(nowhere, HasSubstr("/nowhere/at/all: cannot keep 400 bytes of activations"));
 }
 

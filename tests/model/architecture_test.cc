@@ -20,9 +20,9 @@ TEST(ArchitectureTest, LlamaLinearsHaveTheirPublishedNamesAndShapes) {
     const char* name;
     int64_t out, in;
     bool bias;
-  } expected[] = {{"self_attn.q_proj", 4096, 4096, true},  {"self_attn.k_proj", 1024, 4096, true},
-                  {"self_attn.v_proj", 1024, 4096, true},  {"self_attn.o_proj", 4096, 4096, true},
-                  {"mlp.gate_proj", 14336, 4096, false},   {"mlp.up_proj", 14336, 4096, false},
+  } expected[] = {{"self_attn.q_proj", 4096, 4096, true}, {"self_attn.k_proj", 1024, 4096, true},
+                  {"self_attn.v_proj", 1024, 4096, true}, {"self_attn.o_proj", 4096, 4096, true},
+                  {"mlp.gate_proj", 14336, 4096, false},  {"mlp.up_proj", 14336, 4096, false},
                   {"mlp.down_proj", 4096, 14336, false}};
   const std::vector<LinearInfo> linears = LayerLinears(config, 31);
   ASSERT_EQ(linears.size(), 7u);

@@ -18,7 +18,8 @@ namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 
 // A copy of a golden model whose tensors may be left out or renamed.
-std::string CopyWith(const std::string& name, const std::function<std::string(std::string)>& rename) {
+std::string CopyWith(const std::string& name,
+                     const std::function<std::string(std::string)>& rename) {
   const test::GoldenModel golden("llama-mha-fp16");
   const std::string folder = std::string(SQ_TEST_SCRATCH) + "/transformer-" + name;
   fs::remove_all(folder);
@@ -59,8 +60,8 @@ TEST(TransformerTest, OldRotaryFrequenciesAreNoUnknownTensor) {
     tensors.push_back({name, tensor.dtype, tensor.shape, tensor.data(), tensor.bytes});
   }
   const std::vector<float> frequencies(8, 1.0f);
-  tensors.push_back({"model.layers.0.self_attn.rotary_emb.inv_freq", DType::kF32, {8},
-                     frequencies.data(), 32});
+  tensors.push_back(
+      {"model.layers.0.self_attn.rotary_emb.inv_freq", DType::kF32, {8}, frequencies.data(), 32});
   WriteCheckpoint(folder, tensors, [&](size_t i) { return tensors[i].data; });
   EXPECT_NO_THROW(OpenModel(folder));
 }
@@ -102,8 +103,9 @@ TEST(TransformerTest, LaterTokensDoNotReachEarlierOnes) {
 
 TEST(TransformerTest, TokensOutsideTheVocabularyAreRefused) {
   const Model model = OpenModel(test::GoldenModel("llama-mha-fp16").folder);
-  const std::string message =
-      test::MessageOf([&] { EmbedTokens(model, {0, static_cast<int32_t>(model.config.vocab_size)}); });
+  const std::string message = test::MessageOf([&] {
+    EmbedTokens(model, {0, static_cast<int32_t>(model.config.vocab_size)});
+  });
   EXPECT_THAT(message, HasSubstr("outside the vocabulary"));
 }
 

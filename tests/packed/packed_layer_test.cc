@@ -54,9 +54,8 @@ TEST(PackedLayerTest, ValidationNamesWhatIsWrong) {
   EXPECT_TRUE(refused([](PackedLayer& l) { l.outliers.row_ptr.clear(); }));
   EXPECT_TRUE(refused([](PackedLayer& l) { l.outliers.cols[1] = 32; }));
   EXPECT_TRUE(refused([](PackedLayer& l) { l.outliers.cols[1] = -1; }));
-  EXPECT_TRUE(refused([](PackedLayer& l) {
-    l.outliers.vals[0] = std::numeric_limits<float>::infinity();
-  }));
+  EXPECT_TRUE(
+      refused([](PackedLayer& l) { l.outliers.vals[0] = std::numeric_limits<float>::infinity(); }));
 }
 
 }  // namespace

@@ -39,7 +39,9 @@ TEST(EvaluateModelTest, TokensGiveTransformersLossAndLogits) {
 
 Json Report(double perplexity, int windows) {
   return {{"results",
-           {{{"dataset", "wikitext2"}, {"windows", windows}, {"sequence_length", 2048},
+           {{{"dataset", "wikitext2"},
+             {"windows", windows},
+             {"sequence_length", 2048},
              {"perplexity", perplexity}}}}};
 }
 

@@ -37,7 +37,8 @@ class PackModelTest : public ::testing::Test {
 TEST_F(PackModelTest, APtFileAndBackGivesTheSameTensors) {
   ExportTorchFile(quantized_, folder_ + "/model.pt", /*balanced=*/false);
   ImportTorchFile(folder_ + "/model.pt", source_, folder_ + "/back");
-  const TensorStore before = TensorStore::Open(quantized_), after = TensorStore::Open(folder_ + "/back");
+  const TensorStore before = TensorStore::Open(quantized_),
+                    after = TensorStore::Open(folder_ + "/back");
   ASSERT_EQ(after.Names(), before.Names());
   for (const std::string& name : before.Names()) {
     const FileTensor &a = before.Get(name), &b = after.Get(name);
@@ -56,8 +57,8 @@ TEST_F(PackModelTest, DequantizedWeightsAreThePackedOnesInFp16) {
         ReadPackedLayer(packed.store, linear.name, linear.out_features, linear.in_features);
     at::Tensor values = at::empty({linear.out_features, linear.in_features});
     Dequantize(layer, 0, {values.data_ptr<float>(), linear.out_features, linear.in_features});
-    EXPECT_TRUE(at::equal(LoadLinear(plain.store, linear).weight,
-                          values.to(at::kHalf).to(at::kFloat)));
+    EXPECT_TRUE(
+        at::equal(LoadLinear(plain.store, linear).weight, values.to(at::kHalf).to(at::kFloat)));
   }
 }
 

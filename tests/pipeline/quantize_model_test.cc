@@ -54,8 +54,7 @@ TEST_P(QuantizeModelGolden, ReportsTheDistortionThatTheOutputHas) {
       at::Tensor values = at::empty({linear.out_features, linear.in_features});
       Dequantize(layer, 0, {values.data_ptr<float>(), linear.out_features, linear.in_features});
       const at::Tensor weight = LoadLinear(source.store, linear).weight.to(at::kDouble);
-      const at::Tensor fisher =
-          golden_.Floats("fisher." + linear.name + ".weight").to(at::kDouble);
+      const at::Tensor fisher = golden_.Floats("fisher." + linear.name + ".weight").to(at::kDouble);
       const double own = (fisher * (values.to(at::kDouble) - weight).square()).sum().item<double>();
       EXPECT_EQ(report["layers"][entry]["name"], linear.name);
       EXPECT_NEAR(report["layers"][entry]["distortion"].get<double>(), own, 1e-3 * own);

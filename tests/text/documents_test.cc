@@ -35,7 +35,8 @@ class DocumentsTest : public ::testing::Test {
 };
 
 TEST_F(DocumentsTest, ATextFileIsOneDocumentWithUniversalNewlines) {
-  EXPECT_THAT(ReadDocuments(Write("a.txt", " a\r\n\nb\rc\r\r\nd\r")), ElementsAre(" a\n\nb\nc\n\nd\n"));
+  EXPECT_THAT(ReadDocuments(Write("a.txt", " a\r\n\nb\rc\r\r\nd\r")),
+              ElementsAre(" a\n\nb\nc\n\nd\n"));
   EXPECT_THAT(ReadDocuments(Write("b.txt", "")), ElementsAre(""));
 }
 

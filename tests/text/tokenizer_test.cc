@@ -1,5 +1,4 @@
 // Whole tokenizers against what Hugging Face's libraries answered: see tests/golden/text/README.md.
-#include "sq/base/file.h"
 #include "sq/text/tokenizer.h"
 
 #include <gmock/gmock.h>
@@ -11,6 +10,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "sq/base/file.h"
 #include "sq/text/documents.h"
 #include "tests/support/error_message.h"
 #include "tests/support/golden_text.h"

@@ -30,12 +30,12 @@ std::string StrCat(const Args&... args) {
   return out.str();
 }
 
-// `text` for use in a message: in double quotes, on one line (control characters and bytes that are not
-// UTF-8 as \xNN) and cut off after some 80 bytes.
+// `text` for use in a message: in double quotes, on one line (control characters and bytes that are
+// not UTF-8 as \xNN) and cut off after some 80 bytes.
 std::string Quoted(std::string_view text);
 
-// Product and sum of sizes that come from files: throws sq::Error, naming `what`, when an operand is
-// negative or the result does not fit int64.
+// Product and sum of sizes that come from files: throws sq::Error, naming `what`, when an operand
+// is negative or the result does not fit int64.
 int64_t CheckedMultiply(int64_t a, int64_t b, const std::string& what);
 int64_t CheckedAdd(int64_t a, int64_t b, const std::string& what);
 
@@ -46,8 +46,8 @@ namespace internal {
 }  // namespace sq
 
 // Throws sq::Error with the concatenated arguments unless `condition` holds.
-#define SQ_CHECK(condition, ...)                                  \
-  do {                                                            \
+#define SQ_CHECK(condition, ...)                                    \
+  do {                                                              \
     if (!(condition)) throw ::sq::Error(::sq::StrCat(__VA_ARGS__)); \
   } while (false)
 
@@ -57,8 +57,8 @@ namespace internal {
   do {                       \
   } while (false && (condition))
 #else
-#define SQ_DCHECK(condition)                                                            \
-  do {                                                                                  \
-    if (!(condition)) ::sq::internal::InvariantFailed(__FILE__, __LINE__, #condition);  \
+#define SQ_DCHECK(condition)                                                           \
+  do {                                                                                 \
+    if (!(condition)) ::sq::internal::InvariantFailed(__FILE__, __LINE__, #condition); \
   } while (false)
 #endif

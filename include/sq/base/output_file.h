@@ -1,5 +1,5 @@
-// The one place that writes outputs: into a temporary name beside the target, renamed when whole, so
-// that a full disk, an error or a kill never leaves a damaged file under the final name.
+// The one place that writes outputs: into a temporary name beside the target, renamed when whole,
+// so that a full disk, an error or a kill never leaves a damaged file under the final name.
 #pragma once
 
 #include <cstdint>

@@ -12,9 +12,9 @@ void SetThreadCount(int count);
 int ThreadCount();
 
 // Calls body(i) once for each i in [0, count), in no set order; items are handed out one by one, so
-// they may differ in cost. Inside another ParallelFor it runs on the calling thread alone. The first
-// exception (of the lowest index among those thrown) is rethrown here after all threads are done;
-// items not begun by then are dropped.
+// they may differ in cost. Inside another ParallelFor it runs on the calling thread alone. The
+// first exception (of the lowest index among those thrown) is rethrown here after all threads are
+// done; items not begun by then are dropped.
 void ParallelFor(int64_t count, const std::function<void(int64_t)>& body);
 
 }  // namespace sq

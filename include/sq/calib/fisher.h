@@ -1,5 +1,5 @@
-// The Fisher information of a model's linear layers, one decoder layer at a time: the sensitivities that
-// quantization weighs errors with (SqueezeLLM, arXiv 2306.07629, section 4.1).
+// The Fisher information of a model's linear layers, one decoder layer at a time: the sensitivities
+// that quantization weighs errors with (SqueezeLLM, arXiv 2306.07629, section 4.1).
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -20,37 +20,39 @@ struct FisherOptions {
   ActivationMemory activations;
 };
 
-// The diagonal of the empirical Fisher information: for each sample the gradient of the mean next-token
-// loss with respect to each weight, squared, and summed over the samples.
+// The diagonal of the empirical Fisher information: for each sample the gradient of the mean
+// next-token loss with respect to each weight, squared, and summed over the samples.
 //
-// The forward pass keeps the input of every decoder layer; the backward pass takes the layers from the
-// last to the first, recomputes one, differentiates it by LibTorch's autograd and drops it. Memory: one
-// layer in fp32, its Fisher matrices, and tokens * hidden * 4 bytes per layer for the kept inputs.
-// Every sum runs in the order of the samples, so results do not depend on the number of threads.
+// The forward pass keeps the input of every decoder layer; the backward pass takes the layers from
+// the last to the first, recomputes one, differentiates it by LibTorch's autograd and drops it.
+// Memory: one layer in fp32, its Fisher matrices, and tokens * hidden * 4 bytes per layer for the
+// kept inputs. Every sum runs in the order of the samples, so results do not depend on the number
+// of threads.
 class FisherPass {
  public:
-  // Samples of at least two tokens each. `model` must outlive the pass, be dense, and hold fp32, fp16 or
-  // bf16 weights.
+  // Samples of at least two tokens each. `model` must outlive the pass, be dense, and hold fp32,
+  // fp16 or bf16 weights.
   FisherPass(const Model& model, std::vector<std::vector<int32_t>> samples,
              const FisherOptions& options);
 
   // Called with the number of layers done, during Forward.
   using Progress = std::function<void(int64_t)>;
 
-  // Runs the model up to layer `layers`, keeping each layer's input. All layers for a fresh pass; on
-  // resuming, those that are still to be differentiated.
+  // Runs the model up to layer `layers`, keeping each layer's input. All layers for a fresh pass;
+  // on resuming, those that are still to be differentiated.
   void Forward(int64_t layers, const Progress& progress = {});
 
-  // After Forward over all layers: the loss, and its gradient at the last layer's output. Returns the mean
-  // loss over the samples, in nats per token.
+  // After Forward over all layers: the loss, and its gradient at the last layer's output. Returns
+  // the mean loss over the samples, in nats per token.
   double Loss();
 
-  // Differentiates layer `layer`, which must be the last one not done yet. With `fisher`, fills it with the
-  // layer's Fisher matrices, fp32 [out, in], by Projection.
+  // Differentiates layer `layer`, which must be the last one not done yet. With `fisher`, fills it
+  // with the layer's Fisher matrices, fp32 [out, in], by Projection.
   void Backward(int64_t layer, std::array<at::Tensor, kProjections>* fisher);
 
   // The gradient of the loss at the output of the next layer to be differentiated: fp32
-  // [all samples' tokens, hidden]. Saved and set again, it is all that Backward needs besides Forward.
+  // [all samples' tokens, hidden]. Saved and set again, it is all that Backward needs besides
+  // Forward.
   const at::Tensor& gradient() const { return gradient_; }
   void set_gradient(const at::Tensor& gradient);
 

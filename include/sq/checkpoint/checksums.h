@@ -18,9 +18,9 @@ uint32_t Checksum(const void* data, int64_t bytes);
 
 void WriteChecksums(const std::string& folder, const Checksums& checksums);
 
-// Compares the tensors of the checkpoint in `folder` with its checksums.json. Returns false when it has none (it was
-// written by another program); throws sq::Error naming the first tensor that differs, is missing or is not listed.
-// Cost: reads every byte.
+// Compares the tensors of the checkpoint in `folder` with its checksums.json. Returns false when it
+// has none (it was written by another program); throws sq::Error naming the first tensor that
+// differs, is missing or is not listed. Cost: reads every byte.
 bool VerifyChecksums(const std::string& folder, const TensorStore& store);
 
 }  // namespace sq

@@ -1,4 +1,5 @@
-// config.json -> ModelConfig. What a model is comes from here and nowhere else: not from a folder's name.
+// config.json -> ModelConfig. What a model is comes from here and nowhere else: not from a folder's
+// name.
 #pragma once
 
 #include <cstdint>
@@ -43,13 +44,14 @@ struct ModelConfig {
   int quantized_bits = 0;
 };
 
-// Reads FOLDER/config.json (and eos ids from generation_config.json when it is there). Throws sq::Error
-// naming the file and the field: an unknown model_type, a missing or absurd size, a field whose value
-// this code does not implement (an activation but silu, an unknown rope type, a foreign
+// Reads FOLDER/config.json (and eos ids from generation_config.json when it is there). Throws
+// sq::Error naming the file and the field: an unknown model_type, a missing or absurd size, a field
+// whose value this code does not implement (an activation but silu, an unknown rope type, a foreign
 // quantization method).
 ModelConfig ReadModelConfig(const std::string& folder);
 
-// The same on the file's text; `path` names it in errors. For ReadModelConfig, tests and the fuzzer.
+// The same on the file's text; `path` names it in errors. For ReadModelConfig, tests and the
+// fuzzer.
 ModelConfig ParseModelConfig(const std::string& text, const std::string& path);
 
 }  // namespace sq

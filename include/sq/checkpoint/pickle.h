@@ -1,6 +1,6 @@
-// The pickles of a .pt file, read as data: no code of the file is ever run. A small stack machine knows what
-// torch.save writes of a state dict and refuses everything else. LibTorch's own unpickler cannot read
-// an OrderedDict, which is what state_dict() gives.
+// The pickles of a .pt file, read as data: no code of the file is ever run. A small stack machine
+// knows what torch.save writes of a state dict and refuses everything else. LibTorch's own
+// unpickler cannot read an OrderedDict, which is what state_dict() gives.
 #pragma once
 
 #include <cstdint>
@@ -31,14 +31,16 @@ struct PickledDict {
   std::map<std::string, PickledStorage> storages;
 };
 
-// Reads one pickle, a dictionary (or OrderedDict) of names to contiguous tensors and integers. Each tensor lies inside
-// the elements that its storage claims to have; whether the file has those is the caller's to check. Sets *used to
-// the pickle's length. Throws sq::Error naming `path`. Cost: linear in the pickle.
-PickledDict ParsePickledDict(const uint8_t* data, int64_t size, const std::string& path, int64_t* used);
+// Reads one pickle, a dictionary (or OrderedDict) of names to contiguous tensors and integers. Each
+// tensor lies inside the elements that its storage claims to have; whether the file has those is
+// the caller's to check. Sets *used to the pickle's length. Throws sq::Error naming `path`. Cost:
+// linear in the pickle.
+PickledDict ParsePickledDict(const uint8_t* data, int64_t size, const std::string& path,
+                             int64_t* used);
 
 // Reads one pickle, a list of names.
-std::vector<std::string> ParsePickledNames(const uint8_t* data, int64_t size, const std::string& path,
-                                           int64_t* used);
+std::vector<std::string> ParsePickledNames(const uint8_t* data, int64_t size,
+                                           const std::string& path, int64_t* used);
 
 // The length of the pickle at `data`, whatever it holds.
 int64_t PickleLength(const uint8_t* data, int64_t size, const std::string& path);

@@ -19,13 +19,13 @@ struct Safetensors {
   Metadata metadata;
 };
 
-// Maps a file and checks all of its header: every tensor inside the file, sizes that fit shape and type,
-// data without holes or overlaps. The data itself is not touched. Throws sq::Error naming the file, and
-// the tensor where one is at fault.
+// Maps a file and checks all of its header: every tensor inside the file, sizes that fit shape and
+// type, data without holes or overlaps. The data itself is not touched. Throws sq::Error naming the
+// file, and the tensor where one is at fault.
 Safetensors OpenSafetensors(const std::string& path);
 
-// The same on bytes in memory, where the tensors' data is not looked at: `path` names them in errors.
-// Returns tensors without a file. For OpenSafetensors and the fuzzer.
+// The same on bytes in memory, where the tensors' data is not looked at: `path` names them in
+// errors. Returns tensors without a file. For OpenSafetensors and the fuzzer.
 Safetensors ParseSafetensorsHeader(const uint8_t* data, int64_t size, const std::string& path);
 
 // Writes a file tensor by tensor, so that no more than one need be in memory.

@@ -53,12 +53,12 @@ struct TensorView {
 void CheckShape(const FileTensor& tensor, const Shape& expected);
 void CheckDType(const FileTensor& tensor, DType expected);
 
-// Converts elements [first, first + count) of an F32, F16 or BF16 tensor to fp32. Throws sq::Error for
-// other types.
+// Converts elements [first, first + count) of an F32, F16 or BF16 tensor to fp32. Throws sq::Error
+// for other types.
 void ReadFloats(const FileTensor& tensor, int64_t first, int64_t count, float* out);
 
-// Throws sq::Error naming the first element that is NaN or infinite, of an F32, F16 or BF16 tensor; other types
-// have none.
+// Throws sq::Error naming the first element that is NaN or infinite, of an F32, F16 or BF16 tensor;
+// other types have none.
 void CheckFinite(const FileTensor& tensor);
 
 // All elements of a tensor of that very type, copied.

@@ -1,4 +1,5 @@
-// The tensors of a checkpoint folder by name, over all its files. Nothing is read before it is asked for.
+// The tensors of a checkpoint folder by name, over all its files. Nothing is read before it is
+// asked for.
 #pragma once
 
 #include <map>
@@ -11,9 +12,9 @@ namespace sq {
 
 class TensorStore {
  public:
-  // Opens FOLDER/model.safetensors, or the shards that FOLDER/model.safetensors.index.json names, or,
-  // where `path` is a file, that file. Throws sq::Error: no such files; a tensor that the index puts into
-  // a shard which lacks it, or that two shards hold.
+  // Opens FOLDER/model.safetensors, or the shards that FOLDER/model.safetensors.index.json names,
+  // or, where `path` is a file, that file. Throws sq::Error: no such files; a tensor that the index
+  // puts into a shard which lacks it, or that two shards hold.
   static TensorStore Open(const std::string& path);
 
   // A store of tensors that are open already; `path` names it in errors.

@@ -1,5 +1,5 @@
-// Perplexity by the published protocol, one decoder layer at a time over all windows, so that a model larger
-// than memory can be evaluated.
+// Perplexity by the published protocol, one decoder layer at a time over all windows, so that a
+// model larger than memory can be evaluated.
 #pragma once
 
 #include <cstdint>
@@ -25,9 +25,9 @@ struct WindowLosses {
 // exp of the mean over windows of each window's mean loss, as the original computes it.
 double Perplexity(const WindowLosses& losses);
 
-// The loss of each window's tokens 1 .. n-1 given those before. Windows of at least two tokens each; they may
-// differ in length. With `logits`, calls it with a window's index and its logits, fp32 [tokens, vocab], one
-// window at a time in order.
+// The loss of each window's tokens 1 .. n-1 given those before. Windows of at least two tokens
+// each; they may differ in length. With `logits`, calls it with a window's index and its logits,
+// fp32 [tokens, vocab], one window at a time in order.
 WindowLosses EvaluateWindows(const Model& model, const std::vector<std::vector<int32_t>>& windows,
                              const PerplexityOptions& options,
                              const std::function<void(int64_t, const at::Tensor&)>& logits = {});

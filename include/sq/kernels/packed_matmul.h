@@ -20,8 +20,9 @@ constexpr int64_t kGemmTokens = 8;
 // (ValidatePackedLayer).
 //
 // Fewer than kGemmTokens tokens, or no `gemm`: the LUT-GEMV and the CSR SpMV, a token at a time.
-// Else tiles of rows are decoded to fp32, outliers added, and handed to `gemm`. Sums are fp32, in an
-// order that depends on the sizes alone, so results are the same for any thread count if gemm's are.
+// Else tiles of rows are decoded to fp32, outliers added, and handed to `gemm`. Sums are fp32, in
+// an order that depends on the sizes alone, so results are the same for any thread count if gemm's
+// are.
 void PackedMatmul(const PackedLayer& layer, MatrixView<const float> x, MatrixView<float> y,
                   Gemm gemm);
 

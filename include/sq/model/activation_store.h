@@ -1,5 +1,5 @@
-// Activations of many tokens between decoder layers: in memory, or in an unnamed file when they are too
-// many. The system pages such a file in and out, so what runs over it need not know.
+// Activations of many tokens between decoder layers: in memory, or in an unnamed file when they are
+// too many. The system pages such a file in and out, so what runs over it need not know.
 #pragma once
 
 #include <ATen/core/Tensor.h>

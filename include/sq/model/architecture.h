@@ -1,4 +1,5 @@
-// Architectures as data: names of a checkpoint's tensors and of its linear layers, in forward order.
+// Architectures as data: names of a checkpoint's tensors and of its linear layers, in forward
+// order.
 #pragma once
 
 #include <array>

@@ -25,8 +25,8 @@ class Decoder {
   // Makes room for `capacity` tokens of `batch` sequences.
   Decoder(std::shared_ptr<const LoadedModel> loaded, int64_t batch, int64_t capacity);
 
-  // Feeds `ids` ([batch] sequences of one length) and returns the logits after their last tokens: fp32
-  // [batch, vocab]. The first call may bring any number of tokens, later ones one each.
+  // Feeds `ids` ([batch] sequences of one length) and returns the logits after their last tokens:
+  // fp32 [batch, vocab]. The first call may bring any number of tokens, later ones one each.
   at::Tensor Step(const std::vector<std::vector<int32_t>>& ids);
 
   // Forgets all tokens.
@@ -41,8 +41,9 @@ class Decoder {
   int64_t batch_, capacity_, length_ = 0;
 };
 
-// Continues `prompt` greedily by at most `count` tokens, stopping after an end-of-sequence token. Ties go to
-// the lowest id. Throws sq::Error when the prompt is empty, Interrupted when that was asked for.
+// Continues `prompt` greedily by at most `count` tokens, stopping after an end-of-sequence token.
+// Ties go to the lowest id. Throws sq::Error when the prompt is empty, Interrupted when that was
+// asked for.
 std::vector<int32_t> GenerateGreedy(std::shared_ptr<const LoadedModel> loaded,
                                     const std::vector<int32_t>& prompt, int64_t count);
 

@@ -1,4 +1,5 @@
-// A linear layer, dense or packed, behind one forward: the adapter between LibTorch and the kernels.
+// A linear layer, dense or packed, behind one forward: the adapter between LibTorch and the
+// kernels.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -21,8 +22,8 @@ struct Linear {
 // Reads the layer in whichever form `store` holds it; fp16 and bf16 weights become fp32.
 Linear LoadLinear(const TensorStore& store, const LinearInfo& info);
 
-// x: fp32 [..., in] -> fp32 [..., out]. A packed layer has no gradient. Runs on the calling thread when it
-// is called from a ParallelFor; else the work is split by output rows.
+// x: fp32 [..., in] -> fp32 [..., out]. A packed layer has no gradient. Runs on the calling thread
+// when it is called from a ParallelFor; else the work is split by output rows.
 at::Tensor ApplyLinear(const Linear& linear, const at::Tensor& x);
 
 // The tensor converted to fp32 and shaped; `expected` is checked.

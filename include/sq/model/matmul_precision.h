@@ -11,9 +11,9 @@ inline bool Bfloat16Products() {
          at::Float32Precision::BF16;
 }
 
-// While it lives, fp32 matrix products round their operands to bfloat16 and add in fp32. Several times
-// faster where the processor has bfloat16 units (base/cpu.h), slower elsewhere. Process-wide; does nothing
-// when `bfloat16` is false.
+// While it lives, fp32 matrix products round their operands to bfloat16 and add in fp32. Several
+// times faster where the processor has bfloat16 units (base/cpu.h), slower elsewhere. Process-wide;
+// does nothing when `bfloat16` is false.
 class MatmulPrecision {
  public:
   explicit MatmulPrecision(bool bfloat16) {

@@ -23,8 +23,8 @@ struct Model {
   TensorStore store;
 };
 
-// Throws sq::Error on a folder that is no model, and on tensors that the architecture lacks or does not
-// know: every one is named.
+// Throws sq::Error on a folder that is no model, and on tensors that the architecture lacks or does
+// not know: every one is named.
 Model OpenModel(const std::string& folder);
 
 struct DecoderLayer {
@@ -40,8 +40,8 @@ struct Head {
 DecoderLayer LoadDecoderLayer(const Model& model, int64_t layer);
 Head LoadHead(const Model& model);
 
-// Rows of the embedding, converted to fp32: ids -> [tokens, hidden]. Throws sq::Error on an id outside the
-// vocabulary.
+// Rows of the embedding, converted to fp32: ids -> [tokens, hidden]. Throws sq::Error on an id
+// outside the vocabulary.
 at::Tensor EmbedTokens(const Model& model, const std::vector<int32_t>& ids);
 
 // Keys and values of one layer for the tokens seen so far: [batch, kv_heads, capacity, head_dim].
@@ -54,16 +54,18 @@ struct LayerCache {
 struct RopeTable {
   at::Tensor cos, sin;
   // Its first `count` positions.
-  RopeTable First(int64_t count) const { return {cos.narrow(0, 0, count), sin.narrow(0, 0, count)}; }
+  RopeTable First(int64_t count) const {
+    return {cos.narrow(0, 0, count), sin.narrow(0, 0, count)};
+  }
 };
 RopeTable MakeRopeTable(const ModelConfig& config, int64_t begin, int64_t count);
 
 // How a linear layer is applied: ApplyLinear, or a wrapper that also watches it.
 using LinearFn = std::function<at::Tensor(Projection, const Linear&, const at::Tensor&)>;
 
-// hidden: [batch, tokens, hidden] -> the same shape. `rope` covers the tokens' positions. With a cache the
-// tokens attend to those in it too and are added to it; without one they are a whole sequence.
-// Differentiable with respect to `hidden` when the layer is dense.
+// hidden: [batch, tokens, hidden] -> the same shape. `rope` covers the tokens' positions. With a
+// cache the tokens attend to those in it too and are added to it; without one they are a whole
+// sequence. Differentiable with respect to `hidden` when the layer is dense.
 at::Tensor DecoderForward(const ModelConfig& config, const DecoderLayer& layer,
                           const at::Tensor& hidden, const RopeTable& rope,
                           LayerCache* cache = nullptr, const LinearFn& apply = {});

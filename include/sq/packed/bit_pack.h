@@ -1,8 +1,8 @@
 // The packed form of indices: which bit of which word holds index j. Nothing else knows it.
 //
-// 32 consecutive inputs of one output channel fill `bits` 32-bit words, lowest bit first: index i of
-// the 32 occupies bits [i*bits, (i+1)*bits) of the group. At 3 bits, indices 10 and 21 of each 32
-// straddle two words. Words of one input group lie together, all outputs beside each other:
+// 32 consecutive inputs of one output channel fill `bits` 32-bit words, lowest bit first: index i
+// of the 32 occupies bits [i*bits, (i+1)*bits) of the group. At 3 bits, indices 10 and 21 of each
+// 32 straddle two words. Words of one input group lie together, all outputs beside each other:
 //
 //   indices [out][in]  ->  qweight [in/32*bits][out]
 //

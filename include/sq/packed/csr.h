@@ -7,8 +7,8 @@
 
 namespace sq {
 
-// Row r holds entries row_ptr[r] .. row_ptr[r+1]-1; cols ascend inside a row. An empty row_ptr means
-// no sparse part at all, which differs from one without entries only on disk.
+// Row r holds entries row_ptr[r] .. row_ptr[r+1]-1; cols ascend inside a row. An empty row_ptr
+// means no sparse part at all, which differs from one without entries only on disk.
 struct Csr {
   std::vector<int32_t> row_ptr;  // [out_features + 1]
   std::vector<int32_t> cols;     // [nonzeros], each in [0, in_features)

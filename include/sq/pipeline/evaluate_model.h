@@ -23,7 +23,7 @@ struct EvaluateModelOptions {
   int64_t max_new_tokens = 32;
 
   std::string dtype = "float32";  // of dense matrix products: auto, float32, bfloat16
-  int64_t max_memory = 0;         // bytes for activations, more go to a file; 0: half of what is free
+  int64_t max_memory = 0;  // bytes for activations, more go to a file; 0: half of what is free
 };
 
 // Runs what is asked for and returns the report that design and README describe.
@@ -35,9 +35,9 @@ std::vector<std::vector<int32_t>> TokenizeFile(const std::string& model, const s
 // The report as lines for people.
 std::string ReportText(const nlohmann::ordered_json& report);
 
-// Compares each result with the one of the same data set, length and windows in the report `baseline`, an
-// earlier --json file. Returns lines about those that are worse by more than the percentage; empty when none
-// is. Throws sq::Error when the two have nothing to compare.
+// Compares each result with the one of the same data set, length and windows in the report
+// `baseline`, an earlier --json file. Returns lines about those that are worse by more than the
+// percentage; empty when none is. Throws sq::Error when the two have nothing to compare.
 std::string CompareWithBaseline(const nlohmann::ordered_json& report, const std::string& baseline,
                                 double max_increase_percent);
 

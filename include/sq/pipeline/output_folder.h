@@ -35,13 +35,14 @@ class OutputFolder {
 // settings, licence.
 void CopyCompanionFiles(const std::string& from, const std::string& to);
 
-// Puts the finished layers of `run` and the tensors that stay as they are into a quantized checkpoint at
-// `folder`, with its configuration and companion files. Returns the bytes of all tensors.
+// Puts the finished layers of `run` and the tensors that stay as they are into a quantized
+// checkpoint at `folder`, with its configuration and companion files. Returns the bytes of all
+// tensors.
 int64_t AssembleQuantized(const Model& source, const RunFolder& run, const QuantizationInfo& info,
                           const std::string& folder);
 
-// Makes a checkpoint of the model's own tensor names in `folder` of the Fisher matrices that `run` kept. The run
-// has them still; where the disk is the same they take no room of their own.
+// Makes a checkpoint of the model's own tensor names in `folder` of the Fisher matrices that `run`
+// kept. The run has them still; where the disk is the same they take no room of their own.
 void AssembleSensitivity(const RunFolder& run, int64_t layers, const std::string& folder);
 
 }  // namespace sq

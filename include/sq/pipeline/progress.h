@@ -1,5 +1,5 @@
-// Progress of long work on stderr: a bar that redraws itself on a terminal, a plain line now and then
-// elsewhere.
+// Progress of long work on stderr: a bar that redraws itself on a terminal, a plain line now and
+// then elsewhere.
 #pragma once
 
 #include <chrono>

@@ -28,8 +28,9 @@ struct QuantizeModelOptions {
   bool uniform_sensitivity = false;
 
   std::string dtype = "auto";  // of the Fisher pass: auto, float32, bfloat16
-  int64_t max_memory = 0;      // bytes for activations, more go to the work folder; 0: half of what is free
-  std::string work_dir;        // default: `output`.work
+  int64_t max_memory =
+      0;  // bytes for activations, more go to the work folder; 0: half of what is free
+  std::string work_dir;  // default: `output`.work
   bool resume = false;
 };
 

@@ -1,10 +1,10 @@
-// The work folder of a quantization run: what is finished so far, so that an interrupted run goes on
-// where it stopped and gives the same bytes as one that never stopped.
+// The work folder of a quantization run: what is finished so far, so that an interrupted run goes
+// on where it stopped and gives the same bytes as one that never stopped.
 //
 //   run.json                    what the run was asked to do; another request is not mixed in
 //   samples.json                the calibration samples
-//   layer-00012.safetensors     the packed tensors of a finished decoder layer, its statistics as metadata
-//   sensitivity-00012.safetensors   its Fisher matrices, when they are to be kept
+//   layer-00012.safetensors     the packed tensors of a finished decoder layer, its statistics as
+//   metadata sensitivity-00012.safetensors   its Fisher matrices, when they are to be kept
 //   gradient.safetensors        the gradient at the output of the next layer to be differentiated
 #pragma once
 
@@ -20,10 +20,12 @@ namespace sq {
 
 class RunFolder {
  public:
-  // Makes the folder for `request`, or, with `resume`, goes on in one that is there. Throws sq::Error when it is
-  // there without `resume`, or was made for another request: the first difference is named.
+  // Makes the folder for `request`, or, with `resume`, goes on in one that is there. Throws
+  // sq::Error when it is there without `resume`, or was made for another request: the first
+  // difference is named.
   RunFolder(const std::string& path, const nlohmann::ordered_json& request, bool resume);
-  // Deletes the folder when it holds nothing worth going on with: a run that failed at once leaves no trace.
+  // Deletes the folder when it holds nothing worth going on with: a run that failed at once leaves
+  // no trace.
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;

@@ -17,7 +17,8 @@ void ForEachLine(const std::string& path,
                  const std::function<void(std::string_view, int64_t)>& visit);
 
 // The documents of a file, in order:
-//   .txt, .raw                                   one document, the whole file, its line ends read as
+//   .txt, .raw                                   one document, the whole file, its line ends read
+//   as
 //                                                "\n" whatever they are (as Python's open() does)
 //   .jsonl, .json, and either followed by .gz    one JSON object a line; its "text" is the
 //   document;

@@ -6,9 +6,10 @@
 
 namespace sq {
 
-// `text` (valid UTF-8) for a regular expression to search: each character that came with Unicode 15.0 to
-// 16.0 is replaced by an older one of the same general category and the same length, so that places
-// found are places in `text`. Returns `text` itself if it has none, else *storage.
+// `text` (valid UTF-8) for a regular expression to search: each character that came with
+// Unicode 15.0 to 16.0 is replaced by an older one of the same general category and the same
+// length, so that places found are places in `text`. Returns `text` itself if it has none, else
+// *storage.
 std::string_view WithStandIns(std::string_view text, std::string* storage);
 
 }  // namespace sq
