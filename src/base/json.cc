@@ -123,24 +123,16 @@ std::string JsonString(const nlohmann::json& object, const std::string& key,
 std::string JsonTypeName(const nlohmann::json& value) {
   using Type = nlohmann::json::value_t;
   switch (value.type()) {
-    case Type::null:
-      return "null";
-    case Type::object:
-      return "an object";
-    case Type::array:
-      return "an array";
-    case Type::string:
-      return "a string";
-    case Type::boolean:
-      return "true or false";
+    case Type::null: return "null";
+    case Type::object: return "an object";
+    case Type::array: return "an array";
+    case Type::string: return "a string";
+    case Type::boolean: return "true or false";
     case Type::number_integer:
-    case Type::number_unsigned:
-      return "an integer";
-    case Type::number_float:
-      return "a fraction";
+    case Type::number_unsigned: return "an integer";
+    case Type::number_float: return "a fraction";
     case Type::binary:
-    case Type::discarded:
-      break;
+    case Type::discarded: break;
   }
   return "no value";
 }

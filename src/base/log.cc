@@ -19,14 +19,10 @@ spdlog::logger& Logger() {
 
 void SetLogLevel(LogLevel level) {
   switch (level) {
-    case LogLevel::kQuiet:
-      return Logger().set_level(spdlog::level::off);
-    case LogLevel::kWarning:
-      return Logger().set_level(spdlog::level::warn);
-    case LogLevel::kInfo:
-      return Logger().set_level(spdlog::level::info);
-    case LogLevel::kDebug:
-      return Logger().set_level(spdlog::level::debug);
+    case LogLevel::kQuiet: return Logger().set_level(spdlog::level::off);
+    case LogLevel::kWarning: return Logger().set_level(spdlog::level::warn);
+    case LogLevel::kInfo: return Logger().set_level(spdlog::level::info);
+    case LogLevel::kDebug: return Logger().set_level(spdlog::level::debug);
   }
 }
 

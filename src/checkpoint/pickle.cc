@@ -40,25 +40,16 @@ struct Value {
 
 const char* KindName(Kind kind) {
   switch (kind) {
-    case Kind::kInt:
-      return "an integer";
-    case Kind::kString:
-      return "a string";
-    case Kind::kGlobal:
-      return "a class or function";
-    case Kind::kTuple:
-      return "a tuple";
-    case Kind::kList:
-      return "a list";
-    case Kind::kDict:
-      return "a dictionary";
-    case Kind::kStorage:
-      return "a storage";
-    case Kind::kTensor:
-      return "a tensor";
+    case Kind::kInt: return "an integer";
+    case Kind::kString: return "a string";
+    case Kind::kGlobal: return "a class or function";
+    case Kind::kTuple: return "a tuple";
+    case Kind::kList: return "a list";
+    case Kind::kDict: return "a dictionary";
+    case Kind::kStorage: return "a storage";
+    case Kind::kTensor: return "a tensor";
     case Kind::kMark:
-    case Kind::kOther:
-      break;
+    case Kind::kOther: break;
   }
   return "something else";
 }
@@ -199,48 +190,25 @@ class PickleReader {
 
   void Step(char opcode) {
     switch (opcode) {
-      case '\x80':
-        Take(1);
-        return;  // PROTO
-      case '\x95':
-        Take(8);
-        return;  // FRAME
-      case '(':
-        return Push({Kind::kMark, 0, {}, nullptr});
-      case '0':
-        Pop();
-        return;
-      case '1':
-        PopToMark();
-        return;
-      case '2':
-        return Push(Value(Top()));
-      case 'N':
-        return Push({});
-      case '\x88':
-        return PushInt(1);
-      case '\x89':
-        return PushInt(0);
-      case 'J':
-        return PushInt(Number<int32_t>());
-      case 'K':
-        return PushInt(Number<uint8_t>());
-      case 'M':
-        return PushInt(Number<uint16_t>());
-      case 'G':
-        Take(8);
-        return Push({});
-      case '\x8a':
-        return Long(Number<uint8_t>());
-      case 'X':
-        return PushText(Kind::kString, Text(Number<uint32_t>()));
-      case 'T':
-        return PushText(Kind::kString, Text(Number<uint32_t>()));
+      case '\x80': Take(1); return;  // PROTO
+      case '\x95': Take(8); return;  // FRAME
+      case '(': return Push({Kind::kMark, 0, {}, nullptr});
+      case '0': Pop(); return;
+      case '1': PopToMark(); return;
+      case '2': return Push(Value(Top()));
+      case 'N': return Push({});
+      case '\x88': return PushInt(1);
+      case '\x89': return PushInt(0);
+      case 'J': return PushInt(Number<int32_t>());
+      case 'K': return PushInt(Number<uint8_t>());
+      case 'M': return PushInt(Number<uint16_t>());
+      case 'G': Take(8); return Push({});
+      case '\x8a': return Long(Number<uint8_t>());
+      case 'X': return PushText(Kind::kString, Text(Number<uint32_t>()));
+      case 'T': return PushText(Kind::kString, Text(Number<uint32_t>()));
       case 'U':
-      case '\x8c':
-        return PushText(Kind::kString, Text(Number<uint8_t>()));
-      case '\x8d':
-        return PushText(Kind::kString, Text(Number<uint64_t>()));
+      case '\x8c': return PushText(Kind::kString, Text(Number<uint8_t>()));
+      case '\x8d': return PushText(Kind::kString, Text(Number<uint64_t>()));
       case 'c': {
         const std::string_view module = Line(), name = Line();
         return PushText(Kind::kGlobal, Name(module, name));
@@ -249,48 +217,26 @@ class PickleReader {
         const Value name = Pop(), module = Pop();
         return PushText(Kind::kGlobal, Name(module.text, name.text));
       }
-      case 'q':
-        return Remember(Number<uint8_t>());
-      case 'r':
-        return Remember(Number<uint32_t>());
-      case '\x94':
-        return Remember(static_cast<int64_t>(memo_.size()));
-      case 'h':
-        return Recall(Number<uint8_t>());
-      case 'j':
-        return Recall(Number<uint32_t>());
-      case ')':
-        return PushItems(Kind::kTuple, {});
-      case '\x85':
-        return PushItems(Kind::kTuple, PopCount(1));
-      case '\x86':
-        return PushItems(Kind::kTuple, PopCount(2));
-      case '\x87':
-        return PushItems(Kind::kTuple, PopCount(3));
-      case 't':
-        return PushItems(Kind::kTuple, PopToMark());
-      case ']':
-        return PushItems(Kind::kList, {});
-      case 'a':
-        return Extend(Kind::kList, PopCount(1));
-      case 'e':
-        return Extend(Kind::kList, PopToMark());
-      case '}':
-        return PushItems(Kind::kDict, {});
-      case 's':
-        return Extend(Kind::kDict, PopCount(2));
-      case 'u':
-        return Extend(Kind::kDict, PopToMark());
-      case 'Q':
-        return PersistentId();
-      case 'R':
-        return Call();
-      case 'b':
-        Pop();
-        return;  // BUILD: attributes, such as a state dict's _metadata
-      default:
-        --at_;
-        Check(false, "an instruction that no state dict needs");
+      case 'q': return Remember(Number<uint8_t>());
+      case 'r': return Remember(Number<uint32_t>());
+      case '\x94': return Remember(static_cast<int64_t>(memo_.size()));
+      case 'h': return Recall(Number<uint8_t>());
+      case 'j': return Recall(Number<uint32_t>());
+      case ')': return PushItems(Kind::kTuple, {});
+      case '\x85': return PushItems(Kind::kTuple, PopCount(1));
+      case '\x86': return PushItems(Kind::kTuple, PopCount(2));
+      case '\x87': return PushItems(Kind::kTuple, PopCount(3));
+      case 't': return PushItems(Kind::kTuple, PopToMark());
+      case ']': return PushItems(Kind::kList, {});
+      case 'a': return Extend(Kind::kList, PopCount(1));
+      case 'e': return Extend(Kind::kList, PopToMark());
+      case '}': return PushItems(Kind::kDict, {});
+      case 's': return Extend(Kind::kDict, PopCount(2));
+      case 'u': return Extend(Kind::kDict, PopToMark());
+      case 'Q': return PersistentId();
+      case 'R': return Call();
+      case 'b': Pop(); return;  // BUILD: attributes, such as a state dict's _metadata
+      default: --at_; Check(false, "an instruction that no state dict needs");
     }
   }
 

@@ -2,18 +2,17 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "sq/base/cpu.h"
 #include "sq/base/error.h"
 #include "sq/base/json.h"
 #include "sq/base/log.h"
 #include "sq/base/parallel.h"
 #include "sq/base/process.h"
+#include "sq/base/stopwatch.h"
 #include "sq/checkpoint/safetensors.h"
 #include "sq/eval/perplexity.h"
 #include "sq/model/decoder.h"
@@ -27,18 +26,7 @@ namespace sq {
 namespace {
 
 using Json = nlohmann::ordered_json;
-using Clock = std::chrono::steady_clock;
 using TokenLists = std::vector<std::vector<int32_t>>;
-
-double SecondsSince(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
-}
-
-bool UseBfloat16(const std::string& dtype) {
-  SQ_CHECK(dtype == "auto" || dtype == "float32" || dtype == "bfloat16",
-           "dtype: expected auto, float32 or bfloat16, found ", dtype);
-  return dtype == "bfloat16" || (dtype == "auto" && Cpu().avx512_bf16);
-}
 
 // Exact weights of the quantized layers, in percent.
 double SparsityPercent(const Model& model) {
@@ -56,7 +44,7 @@ double SparsityPercent(const Model& model) {
 Json Result(const Model& model, const std::string& dataset, const TokenLists& windows,
             const EvaluateModelOptions& options,
             const std::function<void(int64_t, const at::Tensor&)>& logits = {}) {
-  const Clock::time_point begin = Clock::now();
+  const Stopwatch watch;
   Progress progress(dataset, "layer", model.config.num_layers);
   PerplexityOptions perplexity;
   perplexity.activations.max_bytes =
@@ -78,13 +66,9 @@ Json Result(const Model& model, const std::string& dataset, const TokenLists& wi
     for (const std::string& name : model.store.Names()) CheckFinite(model.store.Get(name));
     throw Error(StrCat(model.folder, ": the perplexity on ", dataset, " is ", value));
   }
-  return {{"dataset", dataset},
-          {"perplexity", value},
-          {"nll", std::log(value)},
-          {"windows", windows.size()},
-          {"tokens", tokens},
-          {"sequence_length", longest},
-          {"seconds", SecondsSince(begin)}};
+  return {{"dataset", dataset},        {"perplexity", value}, {"nll", std::log(value)},
+          {"windows", windows.size()}, {"tokens", tokens},    {"sequence_length", longest},
+          {"seconds", watch.Seconds()}};
 }
 
 Json TokensResult(const Model& model, const EvaluateModelOptions& options) {
@@ -117,12 +101,12 @@ Json Generated(const Model& model, const EvaluateModelOptions& options) {
   const auto tokenizer = LoadTokenizer(model.folder);
   const std::vector<int32_t> prompt = tokenizer->Encode(*options.generate);
   const auto loaded = LoadModel(model);
-  const Clock::time_point begin = Clock::now();
+  const Stopwatch watch;
   const std::vector<int32_t> ids = GenerateGreedy(loaded, prompt, options.max_new_tokens);
   return {{"prompt", *options.generate},
           {"text", tokenizer->Decode(ids, /*skip_special_tokens=*/true)},
           {"ids", ids},
-          {"seconds", SecondsSince(begin)}};
+          {"seconds", watch.Seconds()}};
 }
 
 // The results of a report by what they were measured on.
@@ -143,7 +127,7 @@ Json EvaluateModel(const EvaluateModelOptions& options) {
   SQ_CHECK(!options.datasets.empty() || !options.tokens.empty() || options.generate,
            "nothing to evaluate: give --dataset, --tokens or --generate");
   const Model model = OpenModel(options.model);
-  const MatmulPrecision precision(UseBfloat16(options.dtype));
+  const MatmulPrecision precision(WantsBfloat16(options.dtype));
   Json report = {
       {"model", options.model},
       {"bits", model.config.quantized_bits > 0 ? Json(model.config.quantized_bits) : Json(nullptr)},

@@ -3,7 +3,6 @@
 #include <ATen/ops/from_blob.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -15,8 +14,10 @@
 #include "sq/base/output_file.h"
 #include "sq/base/parallel.h"
 #include "sq/base/process.h"
+#include "sq/base/stopwatch.h"
 #include "sq/calib/fisher.h"
 #include "sq/checkpoint/packed_checkpoint.h"
+#include "sq/model/matmul_precision.h"
 #include "sq/model/runtime.h"
 #include "sq/pipeline/calibration.h"
 #include "sq/pipeline/output_folder.h"
@@ -28,24 +29,12 @@ namespace sq {
 namespace {
 
 using Json = nlohmann::ordered_json;
-using Clock = std::chrono::steady_clock;
 
 constexpr double kSecondsBetweenGradients = 30;  // a run that is killed loses about this much
-
-double SecondsSince(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
-}
 
 // Where the sensitivities of a layer come from; a tensor is undefined when all weights count the
 // same.
 using LayerSensitivity = std::array<at::Tensor, kProjections>;
-
-bool UseBfloat16(const std::string& dtype) {
-  if (dtype == "auto") return Cpu().avx512_bf16;
-  SQ_CHECK(dtype == "float32" || dtype == "bfloat16",
-           "dtype: expected auto, float32 or bfloat16, found ", dtype);
-  return dtype == "bfloat16";
-}
 
 // All that decides the result, for a resumed run to be checked against.
 Json Request(const QuantizeModelOptions& options, const Model& model, bool bfloat16) {
@@ -163,7 +152,7 @@ struct CalibrationReport {
 // soon as its Fisher matrices are there.
 CalibrationReport QuantizeByFisher(const Model& model, const QuantizeModelOptions& options,
                                    bool bfloat16, const RunFolder& run) {
-  const Clock::time_point begin = Clock::now();
+  const Stopwatch watch;
   std::optional<RunFolder::Samples> samples = run.ReadSamples();
   if (!samples) {
     samples = LoadCalibration(model, options);
@@ -177,7 +166,7 @@ CalibrationReport QuantizeByFisher(const Model& model, const QuantizeModelOption
                  {"tokens", tokens},
                  {"seed", options.seed},
                  {"dtype", bfloat16 ? "bfloat16" : "float32"},
-                 {"sampling_seconds", SecondsSince(begin)}};
+                 {"sampling_seconds", watch.Seconds()}};
   LogInfo(StrCat("calibration: ", samples->size(), " samples, ", tokens, " tokens of ",
                  options.calibration, ", multiplied in ", bfloat16 ? "bfloat16" : "float32"));
 
@@ -192,7 +181,7 @@ CalibrationReport QuantizeByFisher(const Model& model, const QuantizeModelOption
     return run.HasLayer(layer) && (!keep || run.HasSensitivity(layer));
   };
 
-  Clock::time_point fisher_begin = Clock::now();
+  Stopwatch fisher_watch;
   const std::optional<int64_t> saved = run.GradientLayer();
   const int64_t last = saved ? *saved : model.config.num_layers - 1;
   {
@@ -214,29 +203,29 @@ CalibrationReport QuantizeByFisher(const Model& model, const QuantizeModelOption
     report.json["loss"] = loss;
     LogInfo(StrCat("calibration loss ", loss, " nats per token"));
   }
-  report.fisher_seconds += SecondsSince(fisher_begin);
+  report.fisher_seconds += fisher_watch.Seconds();
 
   Progress progress("quantizing", "layer", last + 1);
-  Clock::time_point gradient_saved = Clock::now();
+  Stopwatch since_gradient;
   const auto save_gradient = [&](int64_t layer) {
     run.WriteGradient(layer, FileView("gradient", pass.gradient()));
-    gradient_saved = Clock::now();
+    since_gradient = Stopwatch();
   };
   for (int64_t layer = last; layer >= 0; --layer) {
-    fisher_begin = Clock::now();
+    fisher_watch = Stopwatch();
     if (finished(layer)) {
       pass.Backward(layer, nullptr);
-      report.fisher_seconds += SecondsSince(fisher_begin);
+      report.fisher_seconds += fisher_watch.Seconds();
     } else {
       LayerSensitivity fisher;
       pass.Backward(layer, &fisher);
-      report.fisher_seconds += SecondsSince(fisher_begin);
+      report.fisher_seconds += fisher_watch.Seconds();
       if (keep) KeepSensitivity(model, layer, fisher, run);
       QuantizeDecoderLayer(model, layer, fisher, options, run);
     }
     progress.Update(last + 1 - layer);
     if (layer == 0) break;
-    if (InterruptRequested() || SecondsSince(gradient_saved) > kSecondsBetweenGradients) {
+    if (InterruptRequested() || since_gradient.Seconds() > kSecondsBetweenGradients) {
       save_gradient(layer - 1);
     }
     StopIfInterrupted();
@@ -298,7 +287,7 @@ void AddLayers(const Model& model, const RunFolder& run, Json* report) {
 }  // namespace
 
 Json QuantizeModel(const QuantizeModelOptions& options) {
-  const Clock::time_point begin = Clock::now();
+  const Stopwatch watch;
   const std::string work =
       options.work_dir.empty() ? WithoutTrailingSlash(options.output) + ".work" : options.work_dir;
   const std::string report_path = std::filesystem::path(options.output) / "report.json";
@@ -311,7 +300,7 @@ Json QuantizeModel(const QuantizeModelOptions& options) {
   }
   const Model model = OpenModel(options.model);
   CheckQuantizable(model);
-  const bool bfloat16 = UseBfloat16(options.dtype);
+  const bool bfloat16 = WantsBfloat16(options.dtype);
   const Json request = Request(options, model, bfloat16);
   const RunFolder run(work, request, options.resume);
   std::optional<OutputFolder> sensitivity;
@@ -354,7 +343,7 @@ Json QuantizeModel(const QuantizeModelOptions& options) {
     sensitivity.emplace(options.save_sensitivity);
     AssembleSensitivity(run, model.config.num_layers, sensitivity->temporary());
   }
-  report["seconds"]["total"] = SecondsSince(begin);
+  report["seconds"]["total"] = watch.Seconds();
   report["peak_memory_bytes"] = PeakResidentBytes();
   WriteFile(std::filesystem::path(output.temporary()) / "report.json", report.dump(2) + "\n");
   output.Commit();

@@ -45,26 +45,20 @@ class Translator {
 
   void Item() {
     switch (in_[at_]) {
-      case '\\':
-        return Escape();
-      case '[':
-        return Class();
-      case '(':
-        return Open();
+      case '\\': return Escape();
+      case '[': return Class();
+      case '(': return Open();
       case ')':
         if (!ignore_case_.empty()) ignore_case_.pop_back();
         return Copy(1);
-      case '{':
-        return Count();
+      case '{': return Count();
       case '^':
-      case '$':
-        Refuse("an anchor");
+      case '$': Refuse("an anchor");
       case '.':  // all but a line feed, whatever PCRE2 was built to take for a newline
         out_ += "[^\\n]";
         ++at_;
         return;
-      default:
-        return Copy(1);
+      default: return Copy(1);
     }
   }
 
@@ -130,31 +124,22 @@ class Translator {
     };
     switch (c) {
       // PCRE2's own \s has U+180E, which is no white space since Unicode 6.3.
-      case 's':
-        return emit("\\p{White_Space}");
-      case 'S':
-        return emit("\\P{White_Space}");
-      case 'd':
-        return emit("\\p{Nd}");
-      case 'D':
-        return emit("\\P{Nd}");
-      case 'v':
-        return emit("\\x0b");  // PCRE2's \v is a class
+      case 's': return emit("\\p{White_Space}");
+      case 'S': return emit("\\P{White_Space}");
+      case 'd': return emit("\\p{Nd}");
+      case 'D': return emit("\\P{Nd}");
+      case 'v': return emit("\\x0b");  // PCRE2's \v is a class
       case 'r':
       case 'n':
       case 't':
-      case 'f':
-        return Copy(2);
+      case 'f': return Copy(2);
       case 'p':
-      case 'P':
-        return Property();
-      case 'u':
-        return CodePoint(at_ + 2, 4, 0);
+      case 'P': return Property();
+      case 'u': return CodePoint(at_ + 2, 4, 0);
       case 'x':
         if (Peek(2) != '{') return CodePoint(at_ + 2, 2, 0);
         return CodePoint(at_ + 3, in_.find('}', at_) - (at_ + 3), 1);
-      default:
-        break;
+      default: break;
     }
     if (at_ + 1 >= in_.size() || IsLetter(c) || IsDigit(c) ||
         static_cast<unsigned char>(c) < 0x20) {

@@ -3,7 +3,20 @@
 
 #include <ATen/Context.h>
 
+#include <string>
+
+#include "sq/base/cpu.h"
+#include "sq/base/error.h"
+
 namespace sq {
+
+// Whether a --dtype asks for bfloat16 products: auto means where the processor has units for them.
+// Throws sq::Error for anything but auto, float32 and bfloat16.
+inline bool WantsBfloat16(const std::string& dtype) {
+  SQ_CHECK(dtype == "auto" || dtype == "float32" || dtype == "bfloat16",
+           "dtype: expected auto, float32 or bfloat16, found ", dtype);
+  return dtype == "bfloat16" || (dtype == "auto" && Cpu().avx512_bf16);
+}
 
 // Whether fp32 matrix products round their operands to bfloat16 at present.
 inline bool Bfloat16Products() {
