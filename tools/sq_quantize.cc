@@ -86,13 +86,14 @@ int main(int argc, char** argv) {
   auto* sensitivity = app.add_option("--sensitivity", options.sensitivity,
                                      "Squared gradients of an earlier run instead of a Fisher pass")
                           ->excludes(calibration);
-  app.add_flag("--uniform-sensitivity", options.uniform_sensitivity,
-               "Plain k-means, no calibration")
-      ->excludes(calibration)
-      ->excludes(sensitivity);
+  auto* uniform = app.add_flag("--uniform-sensitivity", options.uniform_sensitivity,
+                               "Plain k-means, no calibration")
+                      ->excludes(calibration)
+                      ->excludes(sensitivity);
   app.add_option("--save-sensitivity", options.save_sensitivity,
                  "Folder to be made of the squared gradients")
-      ->excludes(sensitivity);
+      ->excludes(sensitivity)
+      ->excludes(uniform);
   app.add_option("--device", device, "Where to compute")
       ->check(CLI::IsMember({"auto", "cpu"}))
       ->capture_default_str();

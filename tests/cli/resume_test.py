@@ -113,7 +113,8 @@ class Resume(CliTest):
                 ("seed", (*FLAGS, *same, *saved, "--seed", 1)),
                 ("calibration", (*FLAGS, "--calibration", other_tokens, *saved)),
                 ("save_sensitivity", (*FLAGS, *same)),
-                ("sensitivity", (*FLAGS, "--uniform-sensitivity"))):
+                # Two things differ here; the first by name is told.
+                ("save_sensitivity", (*FLAGS, "--uniform-sensitivity"))):
             self.fails("sq-quantize", self.model, "--output", output, *flags, "--resume",
                        names=(f"{name}.work/run.json", f" {option} "))
         other = make_model(self.folder / "other-model")
