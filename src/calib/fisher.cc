@@ -81,7 +81,7 @@ void FisherPass::Forward(int64_t layers, const Progress& progress) {
       const c10::NoGradGuard no_grad;
       const at::Tensor hidden = SampleRows(in, s).unsqueeze(0);
       SampleRows(out, s).copy_(
-          DecoderForward(model_.config, weights, hidden, rope_.First(hidden.size(1))).squeeze(0));
+          DecoderForward(model_.config, weights, hidden, rope_.Rows(0, hidden.size(1))).squeeze(0));
     });
     if (progress) progress(layer + 1);
   }
@@ -150,7 +150,7 @@ void FisherPass::Backward(int64_t layer, std::array<at::Tensor, kProjections>* f
         return y;
       };
       const at::Tensor out = DecoderForward(model_.config, weights, in.unsqueeze(0),
-                                            rope_.First(in.size(0)), nullptr, watch);
+                                            rope_.Rows(0, in.size(0)), nullptr, watch);
       // A copy: the hooks keep what they are given, and the last projection is given this very
       // tensor, which is overwritten below.
       const auto gradients = torch::autograd::grad({out}, {in}, {gradient.unsqueeze(0).clone()});
@@ -163,8 +163,9 @@ void FisherPass::Backward(int64_t layer, std::array<at::Tensor, kProjections>* f
       int64_t begin, count;
     };
     std::vector<Block> blocks;
-    for (size_t p = 0; p < kProjections; ++p) {
-      const int64_t rows = (*fisher)[p].size(0);
+    for (const LinearInfo& info : LayerLinears(model_.config, layer)) {
+      const size_t p = static_cast<size_t>(info.projection);
+      const int64_t rows = info.out_features;
       for (int64_t begin = 0; begin < rows; begin += kFisherRows) {
         blocks.push_back({p, begin, std::min(kFisherRows, rows - begin)});
       }

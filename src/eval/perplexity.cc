@@ -71,7 +71,8 @@ WindowLosses EvaluateWindows(const Model& model, const std::vector<std::vector<i
     ParallelFor(count, [&](int64_t w) {
       const c10::NoGradGuard no_grad;
       const at::Tensor in = rows(w);
-      in.copy_(DecoderForward(config, weights, in.unsqueeze(0), rope.First(in.size(0))).squeeze(0));
+      in.copy_(
+          DecoderForward(config, weights, in.unsqueeze(0), rope.Rows(0, in.size(0))).squeeze(0));
     });
     if (options.progress) options.progress(layer + 1, config.num_layers);
   }

@@ -35,13 +35,12 @@ at::Tensor Decoder::Step(const std::vector<std::vector<int32_t>>& ids) {
   SQ_DCHECK(static_cast<int64_t>(ids.size()) == batch_);
   const c10::NoGradGuard no_grad;
   const int64_t tokens = static_cast<int64_t>(ids[0].size());
-  SQ_DCHECK(tokens == 1 || length_ == 0);
   SQ_DCHECK(length_ + tokens <= capacity_);
   const Model& model = loaded_->model;
   std::vector<at::Tensor> embedded;
-  for (const auto& sequence : ids) embedded.push_back(EmbedTokens(model, sequence));
+  for (const auto& sequence : ids) embedded.push_back(EmbedTokens(model, sequence, length_));
   at::Tensor hidden = at::stack(embedded);
-  const RopeTable rope{rope_.cos.narrow(0, length_, tokens), rope_.sin.narrow(0, length_, tokens)};
+  const RopeTable rope = rope_.Rows(length_, tokens);
   for (size_t layer = 0; layer < caches_.size(); ++layer) {
     hidden = DecoderForward(model.config, loaded_->layers[layer], hidden, rope, &caches_[layer]);
   }

@@ -5,6 +5,9 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
+#include <ATen/ops/gelu.h>
+#include <ATen/ops/layer_norm.h>
+#include <ATen/ops/relu.h>
 #include <ATen/ops/rsqrt.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
 #include <ATen/ops/silu.h>
@@ -21,8 +24,19 @@
 namespace sq {
 namespace {
 
-at::Tensor RmsNorm(const at::Tensor& x, const at::Tensor& weight, double epsilon) {
-  return x * at::rsqrt(x.square().mean(-1, /*keepdim=*/true) + epsilon) * weight;
+at::Tensor ApplyNorm(const Norm& norm, const at::Tensor& x, double epsilon) {
+  if (norm.bias.defined()) return at::layer_norm(x, {x.size(-1)}, norm.weight, norm.bias, epsilon);
+  return x * at::rsqrt(x.square().mean(-1, /*keepdim=*/true) + epsilon) * norm.weight;
+}
+
+at::Tensor Activate(Activation activation, const at::Tensor& x) {
+  switch (activation) {
+    case Activation::kSilu: return at::silu(x);
+    case Activation::kRelu: return at::relu(x);
+    case Activation::kGelu: return at::gelu(x);
+  }
+  SQ_DCHECK(false);
+  return x;
 }
 
 // The second half of each head's values negated and put before the first.
@@ -48,14 +62,28 @@ at::Tensor RepeatHeads(const at::Tensor& x, int64_t times) {
       .reshape({x.size(0), x.size(1) * times, x.size(2), x.size(3)});
 }
 
-// Causal attention over whole sequences, [batch, heads, tokens, head_dim]. LibTorch's fused kernel
-// does not look at the precision of fp32 products, so where that is bfloat16 the operands are
-// handed over as such.
+// Which of `keys` positions the `tokens` last ones attend to: bool [tokens, keys], or undefined
+// when that is causal attention over one whole sequence, which LibTorch knows by itself.
+at::Tensor AttentionMask(int64_t tokens, int64_t keys, int64_t window) {
+  const bool windowed = window > 0 && window < keys;
+  if (tokens == keys && !windowed) return {};
+  const at::Tensor query = at::arange(keys - tokens, keys).unsqueeze(1);
+  const at::Tensor key = at::arange(keys).unsqueeze(0);
+  const at::Tensor causal = key <= query;
+  return windowed ? causal.logical_and(key > query - window) : causal;
+}
+
+// Causal attention of the last tokens, queries [batch, heads, tokens, head_dim], to all, keys and
+// values [batch, kv_heads, keys, head_dim]. LibTorch's fused kernel does not look at the precision
+// of fp32 products, so where that is bfloat16 the operands are handed over as such.
 at::Tensor AttendCausally(const at::Tensor& queries, const at::Tensor& keys,
-                          const at::Tensor& values) {
-  const auto attend = [](const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
-    return at::scaled_dot_product_attention(q, k, v, /*attn_mask=*/{}, /*dropout_p=*/0.0,
-                                            /*is_causal=*/true);
+                          const at::Tensor& values, int64_t window) {
+  const at::Tensor mask = AttentionMask(queries.size(2), keys.size(2), window);
+  const auto attend = [&](const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+    std::optional<at::Tensor> given;
+    if (mask.defined()) given = mask;
+    return at::scaled_dot_product_attention(q, k, v, given, /*dropout_p=*/0.0,
+                                            /*is_causal=*/!mask.defined());
   };
   const int64_t times = queries.size(1) / keys.size(1);
   const at::Tensor k = RepeatHeads(keys, times), v = RepeatHeads(values, times);
@@ -66,8 +94,12 @@ at::Tensor AttendCausally(const at::Tensor& queries, const at::Tensor& keys,
 // Attention of one new token, queries [batch, heads, 1, head_dim], to all that the cache holds,
 // keys and values [batch, kv_heads, length, head_dim]. The query heads that share a kv head stand
 // in for tokens, so that the cache is read as it lies.
-at::Tensor AttendToCache(const at::Tensor& queries, const at::Tensor& keys,
-                         const at::Tensor& values) {
+at::Tensor AttendToCache(const at::Tensor& queries, const at::Tensor& all_keys,
+                         const at::Tensor& all_values, int64_t window) {
+  const int64_t length = all_keys.size(2);
+  const int64_t seen = window > 0 ? std::min(window, length) : length;
+  const at::Tensor keys = all_keys.narrow(2, length - seen, seen);
+  const at::Tensor values = all_values.narrow(2, length - seen, seen);
   const int64_t batch = queries.size(0), head_dim = queries.size(3);
   const at::Tensor grouped = queries.reshape({batch, keys.size(1), -1, head_dim});
   at::Tensor out = at::empty_like(grouped);
@@ -104,17 +136,11 @@ float ScaleLlama3(const Rope& rope, float frequency) {
 
 // Names every tensor that is missing, and every one that the architecture does not know.
 void CheckTensors(const Model& model) {
-  const Architecture& architecture = FindArchitecture(model.config.model_type);
-  std::set<std::string> known = {architecture.embedding, architecture.final_norm,
-                                 architecture.head};
-  std::vector<std::string> needed = {architecture.embedding, architecture.final_norm};
-  if (!model.config.tie_word_embeddings) needed.push_back(architecture.head);
+  const std::vector<std::string> ignored = IgnoredTensors(model.config);
+  std::set<std::string> known(ignored.begin(), ignored.end());
+  std::vector<std::string> needed;
+  for (const PlainTensor& tensor : PlainTensors(model.config)) needed.push_back(tensor.name);
   for (int64_t layer = 0; layer < model.config.num_layers; ++layer) {
-    const std::string prefix = architecture.layer_prefix + std::to_string(layer) + ".";
-    needed.push_back(prefix + architecture.attention_norm);
-    needed.push_back(prefix + architecture.mlp_norm);
-    // Older exports hold the rotary frequencies, which follow from the configuration.
-    known.insert(prefix + "self_attn.rotary_emb.inv_freq");
     for (const LinearInfo& linear : LayerLinears(model.config, layer)) {
       if (HasPackedLayer(model.store, linear.name)) {
         for (const std::string& name : PackedTensorNames(linear.name)) needed.push_back(name);
@@ -141,10 +167,36 @@ void CheckTensors(const Model& model) {
            count > 5 ? StrCat("; and ", count - 5, " more") : "");
 }
 
+// Checkpoints of the bare decoder, as some of OPT are, lack the first part of the names.
+TensorStore WithFullNames(TensorStore store, const Architecture& architecture,
+                          const std::string& folder) {
+  constexpr char kPrefix[] = "model.";
+  const std::string bare = std::string(architecture.embedding).substr(sizeof kPrefix - 1);
+  if (store.Find(bare) == nullptr) return store;
+  std::vector<FileTensor> tensors;
+  for (const std::string& name : store.Names()) {
+    tensors.push_back(store.Get(name));
+    if (name != architecture.head) tensors.back().name = kPrefix + name;
+  }
+  return TensorStore::Of(folder, tensors);
+}
+
+Norm LoadNorm(const Model& model, const std::string& name, int64_t size) {
+  Norm norm;
+  norm.weight = LoadFloats(model.store.Get(name + ".weight"), {size});
+  if (FindArchitecture(model.config.model_type).layer_norms) {
+    norm.bias = LoadFloats(model.store.Get(name + ".bias"), {size});
+  }
+  return norm;
+}
+
 }  // namespace
 
 Model OpenModel(const std::string& folder) {
-  Model model{folder, ReadModelConfig(folder), TensorStore::Open(folder)};
+  const ModelConfig config = ReadModelConfig(folder);
+  Model model{
+      folder, config,
+      WithFullNames(TensorStore::Open(folder), FindArchitecture(config.model_type), folder)};
   CheckTensors(model);
   return model;
 }
@@ -152,38 +204,55 @@ Model OpenModel(const std::string& folder) {
 DecoderLayer LoadDecoderLayer(const Model& model, int64_t layer) {
   const Architecture& architecture = FindArchitecture(model.config.model_type);
   const std::string prefix = architecture.layer_prefix + std::to_string(layer) + ".";
-  const Shape hidden = {model.config.hidden_size};
+  const int64_t hidden = model.config.hidden_size, head_dim = model.config.head_dim;
   DecoderLayer loaded;
   for (const LinearInfo& info : LayerLinears(model.config, layer)) {
     loaded.linears[static_cast<size_t>(info.projection)] = LoadLinear(model.store, info);
   }
-  loaded.attention_norm = LoadFloats(model.store.Get(prefix + architecture.attention_norm), hidden);
-  loaded.mlp_norm = LoadFloats(model.store.Get(prefix + architecture.mlp_norm), hidden);
+  loaded.attention_norm = LoadNorm(model, prefix + architecture.attention_norm, hidden);
+  loaded.mlp_norm = LoadNorm(model, prefix + architecture.mlp_norm, hidden);
+  if (architecture.query_norm != nullptr) {
+    loaded.query_norm = LoadNorm(model, prefix + architecture.query_norm, head_dim);
+    loaded.key_norm = LoadNorm(model, prefix + architecture.key_norm, head_dim);
+  }
+  loaded.attention_window = model.config.AttentionWindow(layer);
   return loaded;
 }
 
 Head LoadHead(const Model& model) {
   const Architecture& architecture = FindArchitecture(model.config.model_type);
   const char* name = model.config.tie_word_embeddings ? architecture.embedding : architecture.head;
-  return {LoadFloats(model.store.Get(architecture.final_norm), {model.config.hidden_size}),
+  return {LoadNorm(model, architecture.final_norm, model.config.hidden_size),
           LoadFloats(model.store.Get(name), {model.config.vocab_size, model.config.hidden_size})};
 }
 
-at::Tensor EmbedTokens(const Model& model, const std::vector<int32_t>& ids) {
-  const int64_t hidden = model.config.hidden_size;
-  const FileTensor& table = model.store.Get(FindArchitecture(model.config.model_type).embedding);
-  CheckShape(table, {model.config.vocab_size, hidden});
-  at::Tensor rows = at::empty({static_cast<int64_t>(ids.size()), hidden}, at::kFloat);
+at::Tensor EmbedTokens(const Model& model, const std::vector<int32_t>& ids, int64_t position) {
+  const ModelConfig& config = model.config;
+  const Architecture& architecture = FindArchitecture(config.model_type);
+  const int64_t hidden = config.hidden_size, tokens = static_cast<int64_t>(ids.size());
+  const FileTensor& table = model.store.Get(architecture.embedding);
+  CheckShape(table, {config.vocab_size, hidden});
+  at::Tensor rows = at::empty({tokens, hidden}, at::kFloat);
   float* out = rows.mutable_data_ptr<float>();
-  for (size_t i = 0; i < ids.size(); ++i) {
-    SQ_CHECK(ids[i] >= 0 && ids[i] < model.config.vocab_size, model.folder, ": token id ", ids[i],
-             " outside the vocabulary of ", model.config.vocab_size);
-    ReadFloats(table, ids[i] * hidden, hidden, out + static_cast<int64_t>(i) * hidden);
+  for (int64_t i = 0; i < tokens; ++i) {
+    const int32_t id = ids[static_cast<size_t>(i)];
+    SQ_CHECK(id >= 0 && id < config.vocab_size, model.folder, ": token id ", id,
+             " outside the vocabulary of ", config.vocab_size);
+    ReadFloats(table, id * hidden, hidden, out + i * hidden);
   }
-  return rows;
+  if (architecture.positions == nullptr) return rows;
+  SQ_CHECK(position + tokens <= config.max_positions, model.folder, ": ", position + tokens,
+           " tokens in a sequence, but the model has positions for ", config.max_positions);
+  const FileTensor& learned = model.store.Get(architecture.positions);
+  CheckShape(learned, {config.max_positions + kPositionOffset, hidden});
+  at::Tensor positions = at::empty_like(rows);
+  ReadFloats(learned, (position + kPositionOffset) * hidden, tokens * hidden,
+             positions.mutable_data_ptr<float>());
+  return rows.add_(positions);
 }
 
 RopeTable MakeRopeTable(const ModelConfig& config, int64_t begin, int64_t count) {
+  if (FindArchitecture(config.model_type).positions != nullptr) return {};
   const int64_t half = config.head_dim / 2;
   at::Tensor frequencies = at::empty({half}, at::kFloat);
   float* out = frequencies.mutable_data_ptr<float>();
@@ -211,27 +280,35 @@ at::Tensor DecoderForward(const ModelConfig& config, const DecoderLayer& layer,
     const Linear& weights = layer.linears[static_cast<size_t>(projection)];
     return apply ? apply(projection, weights, x) : ApplyLinear(weights, x);
   };
-  const at::Tensor x = RmsNorm(hidden, layer.attention_norm, config.norm_epsilon);
+  const at::Tensor x = ApplyNorm(layer.attention_norm, hidden, config.norm_epsilon);
   at::Tensor queries = SplitHeads(linear(Projection::kQuery, x), config.head_dim);
   at::Tensor keys = SplitHeads(linear(Projection::kKey, x), config.head_dim);
   at::Tensor values = SplitHeads(linear(Projection::kValue, x), config.head_dim);
-  queries = Rotate(queries, rope);
-  keys = Rotate(keys, rope);
-  const int64_t tokens = queries.size(2);
+  if (layer.query_norm.weight.defined()) {
+    queries = ApplyNorm(layer.query_norm, queries, config.norm_epsilon);
+    keys = ApplyNorm(layer.key_norm, keys, config.norm_epsilon);
+  }
+  if (rope.cos.defined()) {
+    queries = Rotate(queries, rope);
+    keys = Rotate(keys, rope);
+  }
+  const int64_t tokens = queries.size(2), window = layer.attention_window;
   if (cache != nullptr) AppendToCache(cache, &keys, &values);
-  SQ_DCHECK(tokens == 1 || tokens == keys.size(2));
-  const at::Tensor attended =
-      tokens == 1 ? AttendToCache(queries, keys, values) : AttendCausally(queries, keys, values);
+  const at::Tensor attended = tokens == 1 ? AttendToCache(queries, keys, values, window)
+                                          : AttendCausally(queries, keys, values, window);
   const at::Tensor joined = attended.transpose(1, 2).reshape(
       {hidden.size(0), tokens, config.num_heads * config.head_dim});
   const at::Tensor middle = hidden + linear(Projection::kAttentionOut, joined);
-  const at::Tensor y = RmsNorm(middle, layer.mlp_norm, config.norm_epsilon);
-  const at::Tensor gated = at::silu(linear(Projection::kGate, y)) * linear(Projection::kUp, y);
-  return middle + linear(Projection::kDown, gated);
+  const at::Tensor y = ApplyNorm(layer.mlp_norm, middle, config.norm_epsilon);
+  const bool gated = !layer.linears[static_cast<size_t>(Projection::kGate)].Empty();
+  const at::Tensor activated =
+      gated ? Activate(config.activation, linear(Projection::kGate, y)) * linear(Projection::kUp, y)
+            : Activate(config.activation, linear(Projection::kUp, y));
+  return middle + linear(Projection::kDown, activated);
 }
 
 at::Tensor FinalNorm(const ModelConfig& config, const Head& head, const at::Tensor& hidden) {
-  return RmsNorm(hidden, head.norm, config.norm_epsilon);
+  return ApplyNorm(head.norm, hidden, config.norm_epsilon);
 }
 
 at::Tensor Logits(const Head& head, const at::Tensor& normed) {

@@ -174,39 +174,35 @@ void ImportTorchFile(const std::string& file, const std::string& model_folder,
                      const std::string& output) {
   const TensorStore store = StoreOf(ReadTorchFile(file));
   const ModelConfig config = ReadModelConfig(model_folder);
-  const Architecture& architecture = FindArchitecture(config.model_type);
   OutputFolder folder(output);
 
   // What the .pt lacks of the unquantized tensors comes from the model's folder.
-  std::set<std::string> needed = {architecture.embedding, architecture.final_norm};
-  if (!config.tie_word_embeddings) needed.insert(architecture.head);
-  std::set<std::string> expected = {architecture.head};
-  std::map<std::string, PackedLayer> layers;
+  const std::vector<PlainTensor> plain = PlainTensors(config);
+  const std::vector<std::string> ignored = IgnoredTensors(config);
+  std::set<std::string> known(ignored.begin(), ignored.end());
   QuantizationInfo info;
   for (int64_t l = 0; l < config.num_layers; ++l) {
-    const std::string prefix = architecture.layer_prefix + std::to_string(l) + ".";
-    needed.insert({prefix + architecture.attention_norm, prefix + architecture.mlp_norm});
-    expected.insert(prefix + "self_attn.rotary_emb.inv_freq");
     for (const LinearInfo& linear : LayerLinears(config, l)) {
       SQ_CHECK(HasPackedLayer(store, linear.name), file, ": tensor ", linear.name,
                ".qweight is missing");
-      for (const std::string& name : PackedTensorNames(linear.name)) expected.insert(name);
-      for (const std::string& name : OptionalPackedTensorNames(linear.name)) expected.insert(name);
-      expected.insert(linear.name + ".bias");
+      for (const std::string& name : PackedTensorNames(linear.name)) known.insert(name);
+      for (const std::string& name : OptionalPackedTensorNames(linear.name)) known.insert(name);
+      known.insert(linear.name + ".bias");
     }
   }
   std::optional<TensorStore> source;
   std::map<std::string, FileTensor> tensors;
-  for (const std::string& name : needed) {
-    const FileTensor* tensor = store.Find(name);
+  for (const PlainTensor& wanted : plain) {
+    const FileTensor* tensor = store.Find(wanted.name);
     if (tensor == nullptr) {
       if (!source) source = TensorStore::Open(model_folder);
-      tensor = &source->Get(name);
+      tensor = &source->Get(wanted.name);
     }
-    tensors.emplace(name, *tensor);
+    CheckShape(*tensor, wanted.shape);
+    tensors.emplace(wanted.name, *tensor);
   }
   for (const std::string& name : store.Names()) {
-    SQ_CHECK(needed.count(name) || expected.count(name), file, ": tensor ", name,
+    SQ_CHECK(tensors.count(name) || known.count(name), file, ": tensor ", name,
              " is unknown to a ", config.model_type, " model of ", config.num_layers, " layers");
   }
   for (int64_t l = 0; l < config.num_layers; ++l) {

@@ -60,7 +60,8 @@ TEST(ModelConfigTest, FillsInWhatOldFilesLeaveOut) {
   EXPECT_EQ(config.rope.theta, 10000);
   EXPECT_EQ(config.rope.scaling, Rope::Scaling::kNone);
   EXPECT_FALSE(config.tie_word_embeddings);
-  EXPECT_FALSE(config.attention_bias);
+  EXPECT_FALSE(config.qkv_bias);
+  EXPECT_FALSE(config.attention_out_bias);
   EXPECT_FALSE(config.mlp_bias);
   EXPECT_EQ(config.bos_token_id, -1);
   EXPECT_THAT(config.eos_token_ids, IsEmpty());
@@ -86,7 +87,8 @@ TEST(ModelConfigTest, ReadsEveryFieldThatIsThere) {
   EXPECT_EQ(config.max_positions, 131072);
   EXPECT_EQ(config.norm_epsilon, 1e-5);
   EXPECT_TRUE(config.tie_word_embeddings);
-  EXPECT_TRUE(config.attention_bias);
+  EXPECT_TRUE(config.qkv_bias);
+  EXPECT_TRUE(config.attention_out_bias);
   EXPECT_TRUE(config.mlp_bias);
   EXPECT_EQ(config.bos_token_id, 128000);
   EXPECT_THAT(config.eos_token_ids, ElementsAre(128001, 128008));
@@ -117,7 +119,9 @@ TEST(ModelConfigTest, NamesFileFieldExpectedAndFound) {
   } cases[] = {
       {"model_type", "", "no \"model_type\""},
       {"model_type", "1", "\"model_type\": expected a string, found an integer"},
-      {"model_type", "\"opt\"", "\"model_type\": not supported: expected llama, found opt"},
+      {"model_type", "\"mamba\"",
+       "\"model_type\": not supported: expected one of llama, mistral, qwen2, qwen3, opt, found "
+       "\"mamba\""},
       {"hidden_size", "", "no \"hidden_size\""},
       {"hidden_size", "null", "\"hidden_size\": expected an integer, found null"},
       {"hidden_size", "\"4096\"", "\"hidden_size\": expected an integer, found a string"},
@@ -158,7 +162,8 @@ TEST(ModelConfigTest, NamesFileFieldExpectedAndFound) {
        "\"tie_word_embeddings\": expected true or false, found an integer"},
       {"attention_bias", "\"yes\"", "\"attention_bias\": expected true or false, found a string"},
       {"mlp_bias", "0", "\"mlp_bias\": expected true or false, found an integer"},
-      {"hidden_act", "\"gelu\"", "\"hidden_act\": not supported: expected silu, found gelu"},
+      {"hidden_act", "\"gelu_new\"",
+       "\"hidden_act\": not supported: expected silu, relu or gelu, found \"gelu_new\""},
       {"bos_token_id", "-1", "\"bos_token_id\": expected token ids, found an integer"},
       {"bos_token_id", "true", "\"bos_token_id\": expected token ids, found true or false"},
       {"bos_token_id", "2147483648", "\"bos_token_id\": expected token ids, found an integer"},
@@ -370,12 +375,22 @@ TEST_F(ModelConfigPublished, Llama2) { ExpectSevenBillion("llama-2-7b", 1e-5, 20
 TEST_F(ModelConfigPublished, Vicuna) { ExpectSevenBillion("vicuna-7b-v1.3", 1e-6, 2048, 32000); }
 TEST_F(ModelConfigPublished, XGen) { ExpectSevenBillion("xgen-7b-8k-base", 1e-6, 8192, 51200); }
 
-TEST_F(ModelConfigPublished, OptIsNotSupported) {
+TEST_F(ModelConfigPublished, Opt) {
   const std::string folder = Folder("opt-1.3b");
   if (folder.empty()) GTEST_SKIP() << "SQ_DATA_DIR is not set";
   if (!std::filesystem::exists(folder)) GTEST_SKIP() << folder << " is not there";
-  EXPECT_EQ(MessageOf([&] { ReadModelConfig(folder); }),
-            folder + "/config.json: \"model_type\": not supported: expected llama, found opt");
+  const ModelConfig config = ReadModelConfig(folder);
+  EXPECT_EQ(config.hidden_size, 2048);
+  EXPECT_EQ(config.intermediate_size, 8192);
+  EXPECT_EQ(config.num_layers, 24);
+  EXPECT_EQ(config.num_heads, 32);
+  EXPECT_EQ(config.num_kv_heads, 32);
+  EXPECT_EQ(config.head_dim, 64);
+  EXPECT_EQ(config.vocab_size, 50272);
+  EXPECT_EQ(config.max_positions, 2048);
+  EXPECT_EQ(config.activation, Activation::kRelu);
+  EXPECT_TRUE(config.tie_word_embeddings);
+  EXPECT_TRUE(config.qkv_bias && config.attention_out_bias && config.mlp_bias);
 }
 
 }  // namespace

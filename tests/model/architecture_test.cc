@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "sq/base/error.h"
 
 namespace sq {
@@ -15,7 +17,7 @@ TEST(ArchitectureTest, LlamaLinearsHaveTheirPublishedNamesAndShapes) {
   config.num_heads = 32;
   config.num_kv_heads = 8;
   config.head_dim = 128;
-  config.attention_bias = true;
+  config.qkv_bias = config.attention_out_bias = true;
   const struct {
     const char* name;
     int64_t out, in;
@@ -33,6 +35,41 @@ TEST(ArchitectureTest, LlamaLinearsHaveTheirPublishedNamesAndShapes) {
     EXPECT_EQ(linears[i].in_features, expected[i].in);
     EXPECT_EQ(linears[i].bias, expected[i].bias);
   }
+}
+
+TEST(ArchitectureTest, OptHasNoGateAndLearnedPositions) {
+  ModelConfig config;
+  config.model_type = "opt";
+  config.hidden_size = 64;
+  config.intermediate_size = 256;
+  config.num_layers = 1;
+  config.num_heads = config.num_kv_heads = 4;
+  config.head_dim = 16;
+  config.vocab_size = 100;
+  config.max_positions = 2048;
+  config.mlp_bias = config.tie_word_embeddings = true;
+  std::vector<std::string> names;
+  for (const LinearInfo& linear : LayerLinears(config, 0)) names.push_back(linear.name);
+  const std::string layer = "model.decoder.layers.0.";
+  EXPECT_EQ(names,
+            (std::vector<std::string>{layer + "self_attn.q_proj", layer + "self_attn.k_proj",
+                                      layer + "self_attn.v_proj", layer + "self_attn.out_proj",
+                                      layer + "fc1", layer + "fc2"}));
+  EXPECT_EQ(LayerLinears(config, 0).back().in_features, 256);
+  EXPECT_TRUE(LayerLinears(config, 0).back().bias);
+  std::map<std::string, std::vector<int64_t>> shapes;
+  for (const PlainTensor& tensor : PlainTensors(config)) shapes[tensor.name] = tensor.shape;
+  const std::vector<int64_t> hidden = {64};
+  EXPECT_EQ(shapes, (std::map<std::string, std::vector<int64_t>>{
+                        {"model.decoder.embed_tokens.weight", {100, 64}},
+                        {"model.decoder.embed_positions.weight", {2050, 64}},
+                        {layer + "self_attn_layer_norm.weight", hidden},
+                        {layer + "self_attn_layer_norm.bias", hidden},
+                        {layer + "final_layer_norm.weight", hidden},
+                        {layer + "final_layer_norm.bias", hidden},
+                        {"model.decoder.final_layer_norm.weight", hidden},
+                        {"model.decoder.final_layer_norm.bias", hidden}}));
+  EXPECT_EQ(IgnoredTensors(config), std::vector<std::string>{"lm_head.weight"});
 }
 
 TEST(ArchitectureTest, AnUnknownOneIsNamed) {

@@ -35,6 +35,19 @@ TEST_P(DecoderGolden, TokenByTokenGivesTheLogitsOfTheWholeSequence) {
   EXPECT_EQ(decoder.length(), 0);
 }
 
+TEST_P(DecoderGolden, TextComesInPiecesOfAnySize) {
+  const test::GoldenModel golden(GetParam());
+  const Model model = OpenModel(golden.folder);
+  const std::vector<int32_t> ids = golden.Ids("tokens.0");
+  const at::Tensor expected = golden.Floats("logits.0");
+  Decoder decoder(LoadModel(model), 1, static_cast<int64_t>(ids.size()));
+  for (size_t begin = 0, size = 5; begin < ids.size(); begin += size, size = size % 13 + 4) {
+    const size_t end = std::min(begin + size, ids.size());
+    const at::Tensor logits = decoder.Step({{ids.begin() + begin, ids.begin() + end}});
+    ASSERT_LT((logits[0] - expected[end - 1]).abs().max().item<float>(), 4e-5f) << begin;
+  }
+}
+
 TEST(DecoderTest, StopsAfterTheEndOfSequence) {
   const test::GoldenModel golden("llama-mha-fp16");
   Model model = OpenModel(golden.folder);

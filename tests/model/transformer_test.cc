@@ -18,9 +18,9 @@ namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 
 // A copy of a golden model whose tensors may be left out or renamed.
-std::string CopyWith(const std::string& name,
-                     const std::function<std::string(std::string)>& rename) {
-  const test::GoldenModel golden("llama-mha-fp16");
+std::string CopyWith(const std::string& name, const std::function<std::string(std::string)>& rename,
+                     const std::string& of = "llama-mha-fp16") {
+  const test::GoldenModel golden(of);
   const std::string folder = std::string(SQ_TEST_SCRATCH) + "/transformer-" + name;
   fs::remove_all(folder);
   fs::create_directories(folder);
@@ -68,6 +68,7 @@ TEST(TransformerTest, OldRotaryFrequenciesAreNoUnknownTensor) {
 
 TEST(TransformerTest, RotaryAnglesFollowTheirDefinition) {
   ModelConfig config;
+  config.model_type = "llama";
   config.head_dim = 8;
   config.rope.theta = 100;
   const RopeTable table = MakeRopeTable(config, 5, 3);
@@ -99,6 +100,26 @@ TEST(TransformerTest, LaterTokensDoNotReachEarlierOnes) {
   const at::Tensor b = DecoderForward(model.config, layer, changed, rope);
   EXPECT_TRUE(at::equal(a.narrow(1, 0, 7), b.narrow(1, 0, 7)));
   EXPECT_FALSE(at::allclose(a.narrow(1, 7, 5), b.narrow(1, 7, 5)));
+}
+
+TEST(TransformerTest, CheckpointsOfTheBareDecoderLackAPrefix) {
+  const std::string folder = CopyWith(
+      "bare", [](const std::string& name) { return name.substr(sizeof "model." - 1); }, "opt-fp16");
+  const test::GoldenModel golden("opt-fp16");
+  const Model bare = OpenModel(folder), full = OpenModel(golden.folder);
+  EXPECT_EQ(bare.store.Names(), full.store.Names());
+  EXPECT_TRUE(at::equal(EmbedTokens(bare, {1, 2}), EmbedTokens(full, {1, 2})));
+}
+
+TEST(TransformerTest, LearnedPositionsEnd) {
+  const Model model = OpenModel(test::GoldenModel("opt-fp16").folder);
+  const int64_t positions = model.config.max_positions;
+  const at::Tensor last = EmbedTokens(model, {5}, positions - 1);
+  EXPECT_FALSE(at::equal(last, EmbedTokens(model, {5}, 0)));
+  EXPECT_THAT(test::MessageOf([&] {
+                EmbedTokens(model, {5, 6}, positions - 1);
+              }),
+              HasSubstr("257 tokens in a sequence, but the model has positions for 256"));
 }
 
 TEST(TransformerTest, TokensOutsideTheVocabularyAreRefused) {

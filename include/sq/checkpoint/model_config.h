@@ -23,6 +23,8 @@ struct Rope {
   double original_max_positions = 8192;
 };
 
+enum class Activation { kSilu, kRelu, kGelu };
+
 struct ModelConfig {
   std::string model_type;  // a row of model/architecture.h
   int64_t hidden_size = 0;
@@ -34,14 +36,23 @@ struct ModelConfig {
   int64_t vocab_size = 0;
   int64_t max_positions = 0;
   double norm_epsilon = 0;
-  Rope rope;
+  Rope rope;  // unused where positions are learned
+  Activation activation = Activation::kSilu;
   bool tie_word_embeddings = false;
-  bool attention_bias = false;
+  bool qkv_bias = false;
+  bool attention_out_bias = false;
   bool mlp_bias = false;
+  // Per layer: a token attends to itself and the tokens before it, this many in all; 0: to every
+  // one. Empty where that is 0 for all layers.
+  std::vector<int64_t> attention_windows;
   int bos_token_id = -1;           // -1: none
   std::vector<int> eos_token_ids;  // generation stops at any of them
   // Set when the folder was written by sq-quantize: the width where a layer does not say otherwise.
   int quantized_bits = 0;
+
+  int64_t AttentionWindow(int64_t layer) const {
+    return attention_windows.empty() ? 0 : attention_windows[static_cast<size_t>(layer)];
+  }
 };
 
 // Reads FOLDER/config.json (and eos ids from generation_config.json when it is there). Throws

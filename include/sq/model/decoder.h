@@ -26,7 +26,7 @@ class Decoder {
   Decoder(std::shared_ptr<const LoadedModel> loaded, int64_t batch, int64_t capacity);
 
   // Feeds `ids` ([batch] sequences of one length) and returns the logits after their last tokens:
-  // fp32 [batch, vocab]. The first call may bring any number of tokens, later ones one each.
+  // fp32 [batch, vocab]. One token at a time or many: the results are the same but for rounding.
   at::Tensor Step(const std::vector<std::vector<int32_t>>& ids);
 
   // Forgets all tokens.

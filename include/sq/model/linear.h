@@ -17,6 +17,8 @@ struct Linear {
   at::Tensor weight;                          // fp32 [out, in]
   at::Tensor bias;                            // fp32 [out], undefined when there is none
   std::shared_ptr<const PackedLayer> packed;  // holds its own bias
+
+  bool Empty() const { return packed == nullptr && !weight.defined(); }
 };
 
 // Reads the layer in whichever form `store` holds it; fp16 and bf16 weights become fp32.

@@ -27,22 +27,30 @@ struct Model {
 // not know: every one is named.
 Model OpenModel(const std::string& folder);
 
+// A layer norm, or an RMS norm where `bias` is undefined.
+struct Norm {
+  at::Tensor weight, bias;  // fp32 [features]
+};
+
 struct DecoderLayer {
-  std::array<Linear, kProjections> linears;  // by Projection
-  at::Tensor attention_norm, mlp_norm;       // [hidden]
+  std::array<Linear, kProjections> linears;  // by Projection; no gate: the MLP is not gated
+  Norm attention_norm, mlp_norm;             // [hidden]
+  Norm query_norm, key_norm;                 // [head_dim]; undefined: none
+  int64_t attention_window = 0;              // ModelConfig::AttentionWindow
 };
 
 struct Head {
-  at::Tensor norm;    // [hidden]
+  Norm norm;          // [hidden]
   at::Tensor weight;  // [vocab, hidden]
 };
 
 DecoderLayer LoadDecoderLayer(const Model& model, int64_t layer);
 Head LoadHead(const Model& model);
 
-// Rows of the embedding, converted to fp32: ids -> [tokens, hidden]. Throws sq::Error on an id
-// outside the vocabulary.
-at::Tensor EmbedTokens(const Model& model, const std::vector<int32_t>& ids);
+// Rows of the embedding, converted to fp32, and learned positions added where the architecture has
+// them: ids -> [tokens, hidden]. The first id stands at `position`. Throws sq::Error on an id
+// outside the vocabulary, and on more positions than were learned.
+at::Tensor EmbedTokens(const Model& model, const std::vector<int32_t>& ids, int64_t position = 0);
 
 // Keys and values of one layer for the tokens seen so far: [batch, kv_heads, capacity, head_dim].
 struct LayerCache {
@@ -50,22 +58,25 @@ struct LayerCache {
   int64_t length = 0;
 };
 
-// cos and sin of the rotary embedding for positions [begin, begin + count): [count, head_dim].
+// cos and sin of the rotary embedding, a row per position: [count, head_dim]. Both undefined for a
+// model whose positions are learned.
 struct RopeTable {
   at::Tensor cos, sin;
-  // Its first `count` positions.
-  RopeTable First(int64_t count) const {
-    return {cos.narrow(0, 0, count), sin.narrow(0, 0, count)};
+  // Rows [begin, begin + count).
+  RopeTable Rows(int64_t begin, int64_t count) const {
+    if (!cos.defined()) return {};
+    return {cos.narrow(0, begin, count), sin.narrow(0, begin, count)};
   }
 };
+// Positions [begin, begin + count).
 RopeTable MakeRopeTable(const ModelConfig& config, int64_t begin, int64_t count);
 
 // How a linear layer is applied: ApplyLinear, or a wrapper that also watches it.
 using LinearFn = std::function<at::Tensor(Projection, const Linear&, const at::Tensor&)>;
 
 // hidden: [batch, tokens, hidden] -> the same shape. `rope` covers the tokens' positions. With a
-// cache the tokens attend to those in it too and are added to it; without one they are a whole
-// sequence. Differentiable with respect to `hidden` when the layer is dense.
+// cache the tokens follow those in it, attend to them too and are added to it; without one they are
+// a whole sequence. Differentiable with respect to `hidden` when the layer is dense.
 at::Tensor DecoderForward(const ModelConfig& config, const DecoderLayer& layer,
                           const at::Tensor& hidden, const RopeTable& rope,
                           LayerCache* cache = nullptr, const LinearFn& apply = {});
