@@ -1,52 +1,37 @@
 #include "sq/base/half.h"
 
-#include <cstring>
+#include "sq/base/float_bits.h"
 
 namespace sq {
-namespace {
-
-uint32_t Bits(float value) {
-  uint32_t bits;
-  std::memcpy(&bits, &value, sizeof bits);
-  return bits;
-}
-
-float FromBits(uint32_t bits) {
-  float value;
-  std::memcpy(&value, &bits, sizeof value);
-  return value;
-}
-
-}  // namespace
 
 float Fp16ToFloat(uint16_t value) {
   const uint32_t sign = static_cast<uint32_t>(value & 0x8000u) << 16;
   const uint32_t magnitude = value & 0x7fffu;
-  if (magnitude >= 0x7c00u) return FromBits(sign | 0x7f800000u | ((magnitude & 0x3ffu) << 13));
+  if (magnitude >= 0x7c00u) return FloatOf(sign | 0x7f800000u | ((magnitude & 0x3ffu) << 13));
   // Shift the fields into place, then scale by 2^112 to change the exponent's bias from 15 to 127:
   // a product that is exact, and turns fp16 subnormals into normal fp32 values.
-  const float scaled = FromBits(magnitude << 13) * 0x1p112f;
-  return FromBits(sign | Bits(scaled));
+  const float scaled = FloatOf(magnitude << 13) * 0x1p112f;
+  return FloatOf(sign | BitsOf(scaled));
 }
 
-float Bf16ToFloat(uint16_t value) { return FromBits(static_cast<uint32_t>(value) << 16); }
+float Bf16ToFloat(uint16_t value) { return FloatOf(static_cast<uint32_t>(value) << 16); }
 
 uint16_t FloatToFp16(float value) {
-  const uint32_t bits = Bits(value);
+  const uint32_t bits = BitsOf(value);
   const uint16_t sign = static_cast<uint16_t>((bits >> 16) & 0x8000u);
   const uint32_t magnitude = bits & 0x7fffffffu;
   if (magnitude > 0x7f800000u) return sign | 0x7e00u;
   if (magnitude >= 0x477ff000u) return sign | 0x7c00u;  // rounds to 65520 or more
   if (magnitude < 0x38800000u) {
     // Below 2^-14: adding 0.5 leaves a mantissa whose last bit weighs 2^-24, fp16's smallest step.
-    return sign | static_cast<uint16_t>(Bits(FromBits(magnitude) + 0.5f) - 0x3f000000u);
+    return sign | static_cast<uint16_t>(BitsOf(FloatOf(magnitude) + 0.5f) - 0x3f000000u);
   }
   const uint32_t odd = (magnitude >> 13) & 1u;
   return sign | static_cast<uint16_t>((magnitude + 0xfffu + odd - 0x38000000u) >> 13);
 }
 
 uint16_t FloatToBf16(float value) {
-  const uint32_t bits = Bits(value);
+  const uint32_t bits = BitsOf(value);
   if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>((bits >> 16) | 0x40u);
   return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }

@@ -182,8 +182,10 @@ CalibrationReport QuantizeByFisher(const Model& model, const QuantizeModelOption
   };
 
   Stopwatch fisher_watch;
-  const std::optional<int64_t> saved = run.GradientLayer();
-  const int64_t last = saved ? *saved : model.config.num_layers - 1;
+  const std::optional<RunFolder::Gradient> saved = run.ReadGradient();
+  const int64_t last = saved ? saved->layer : model.config.num_layers - 1;
+  SQ_CHECK(last < model.config.num_layers, saved->tensor.Where(), ": of layer ", last,
+           ", but the model has ", model.config.num_layers);
   {
     Progress progress("forward pass", "layer", last + 1);
     pass.Forward(last + 1, [&](int64_t done) {
@@ -191,24 +193,25 @@ CalibrationReport QuantizeByFisher(const Model& model, const QuantizeModelOption
       StopIfInterrupted();
     });
   }
+  double loss = 0;
   if (saved) {
-    const FileTensor gradient = run.ReadGradient();
-    pass.set_gradient(LoadFloats(gradient, gradient.shape));
+    pass.set_gradient(LoadFloats(saved->tensor, saved->tensor.shape));
+    loss = saved->loss;
   } else {
-    const double loss = pass.Loss();
+    loss = pass.Loss();
     if (!std::isfinite(loss)) {
       for (const std::string& name : model.store.Names()) CheckFinite(model.store.Get(name));
       throw Error(StrCat(model.folder, ": the calibration loss is ", loss));
     }
-    report.json["loss"] = loss;
     LogInfo(StrCat("calibration loss ", loss, " nats per token"));
   }
+  report.json["loss"] = loss;
   report.fisher_seconds += fisher_watch.Seconds();
 
   Progress progress("quantizing", "layer", last + 1);
   Stopwatch since_gradient;
   const auto save_gradient = [&](int64_t layer) {
-    run.WriteGradient(layer, FileView("gradient", pass.gradient()));
+    run.WriteGradient(layer, loss, FileView("gradient", pass.gradient()));
     since_gradient = Stopwatch();
   };
   for (int64_t layer = last; layer >= 0; --layer) {

@@ -37,6 +37,15 @@ void CheckSameRequest(const nlohmann::json& found, const nlohmann::json& asked,
   for (const auto& [key, value] : found.items()) check(key);
 }
 
+template <typename T>
+T ParseNumber(const std::string& text, const std::string& path) {
+  T number{};
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), number);
+  SQ_CHECK(parsed.ec == std::errc() && parsed.ptr == text.data() + text.size(), path,
+           ": expected a number, found ", Quoted(text));
+  return number;
+}
+
 // Whether `path` has nothing but what a run leaves that was killed while it wrote its first file.
 bool IsUnused(const std::string& path) {
   if (!fs::is_directory(path)) return !fs::exists(path);
@@ -54,6 +63,7 @@ RunFolder::RunFolder(const std::string& path, const Json& request, bool resume)
   if (IsRun(path)) {
     SQ_CHECK(resume, path, ": holds an interrupted run; --resume goes on with it, and without the ",
              "folder it starts anew");
+    lock_.emplace(file, path);
     CheckSameRequest(ReadJsonFile(file), request, file);
     return;
   }
@@ -66,6 +76,7 @@ RunFolder::RunFolder(const std::string& path, const Json& request, bool resume)
     fs::remove(path, error);
     throw;
   }
+  lock_.emplace(file, path);
 }
 
 RunFolder::~RunFolder() {
@@ -122,30 +133,23 @@ void RunFolder::WriteSamples(const Samples& samples) const {
   WriteFile(fs::path(path_) / "samples.json", Json(samples).dump() + "\n");
 }
 
-std::optional<int64_t> RunFolder::GradientLayer() const {
+std::optional<RunFolder::Gradient> RunFolder::ReadGradient() const {
   const std::string path = fs::path(path_) / "gradient.safetensors";
   if (!fs::exists(path)) return std::nullopt;
-  const Metadata metadata = OpenSafetensors(path).metadata;
-  const auto found = metadata.find("layer");
-  SQ_CHECK(found != metadata.end(), path, ": no layer number");
-  const std::string& text = found->second;
-  int64_t layer = -1;
-  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), layer);
-  SQ_CHECK(parsed.ec == std::errc() && parsed.ptr == text.data() + text.size() && layer >= 0, path,
-           ": expected a layer number, found ", Quoted(text));
-  return layer;
-}
-
-FileTensor RunFolder::ReadGradient() const {
-  const std::string path = fs::path(path_) / "gradient.safetensors";
   const Safetensors file = OpenSafetensors(path);
   SQ_CHECK(file.tensors.size() == 1, path, ": expected one tensor, found ", file.tensors.size());
-  return file.tensors[0];
+  const auto layer = file.metadata.find("layer"), loss = file.metadata.find("loss");
+  SQ_CHECK(layer != file.metadata.end() && loss != file.metadata.end(), path,
+           ": no layer number or no loss");
+  Gradient gradient{ParseNumber<int64_t>(layer->second, path),
+                    ParseNumber<double>(loss->second, path), file.tensors[0]};
+  SQ_CHECK(gradient.layer >= 0, path, ": layer ", gradient.layer);
+  return gradient;
 }
 
-void RunFolder::WriteGradient(int64_t layer, const TensorView& gradient) const {
+void RunFolder::WriteGradient(int64_t layer, double loss, const TensorView& gradient) const {
   WriteSafetensors(fs::path(path_) / "gradient.safetensors", {gradient},
-                   {{"layer", std::to_string(layer)}});
+                   {{"layer", std::to_string(layer)}, {"loss", Json(loss).dump()}});
 }
 
 void RunFolder::Remove() const {

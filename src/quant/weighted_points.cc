@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstring>
 
 #include "sq/base/error.h"
+#include "sq/base/float_bits.h"
 
 #pragma STDC FP_CONTRACT OFF  // the same bytes with and without fused multiply-add
 
@@ -15,18 +15,6 @@ namespace {
 // 2048 counters of four bytes fit the first-level cache beside the words; with 11 bits a digit,
 // 32-bit keys take three passes and those of fp16 weights (19 bits that differ at most) two.
 constexpr int kMaxDigitBits = 11;
-
-uint32_t BitsOf(float value) {
-  uint32_t bits;
-  std::memcpy(&bits, &value, sizeof bits);
-  return bits;
-}
-
-float FloatOf(uint32_t bits) {
-  float value;
-  std::memcpy(&value, &bits, sizeof value);
-  return value;
-}
 
 // A weight's key, an unsigned number in the order of the floats, and below it its sensitivity: what
 // belongs together is sorted together. Magnitudes are negated rather than inverted, so that the low

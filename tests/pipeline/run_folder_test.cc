@@ -149,27 +149,39 @@ TEST_F(RunFolderTest, KeepsSamples) {
   EXPECT_EQ(run.ReadSamples(), samples);
 }
 
-TEST_F(RunFolderTest, KeepsTheLastGradient) {
+TEST_F(RunFolderTest, KeepsTheLastGradientAndTheLoss) {
   const RunFolder run(path_, request_, false);
-  EXPECT_FALSE(run.GradientLayer().has_value());
-  run.WriteGradient(7, kTensor);
-  run.WriteGradient(6, kTensor);
-  EXPECT_EQ(run.GradientLayer(), 6);
-  EXPECT_THAT(ReadF32(run.ReadGradient()), ElementsAre(1, -2));
+  EXPECT_FALSE(run.ReadGradient().has_value());
+  run.WriteGradient(7, 2.5, kTensor);
+  run.WriteGradient(6, 0.1, kTensor);
+  EXPECT_EQ(run.ReadGradient()->layer, 6);
+  EXPECT_EQ(run.ReadGradient()->loss, 0.1);
+  EXPECT_THAT(ReadF32(run.ReadGradient()->tensor), ElementsAre(1, -2));
 }
 
 TEST_F(RunFolderTest, NamesADamagedGradient) {
   const RunFolder run(path_, request_, false);
   const std::string file = path_ + "/gradient.safetensors";
-  WriteSafetensors(file, {kTensor}, {});
-  EXPECT_EQ(MessageOf([&] { run.GradientLayer(); }), file + ": no layer number");
-  for (const char* layer : {"", "x", "-1", "3x", "99999999999999999999"}) {
-    WriteSafetensors(file, {kTensor}, {{"layer", layer}});
-    EXPECT_EQ(MessageOf([&] { run.GradientLayer(); }),
-              file + ": expected a layer number, found \"" + layer + "\"");
+  const auto message = [&](const Metadata& metadata, const std::vector<TensorView>& tensors) {
+    WriteSafetensors(file, tensors, metadata);
+    return MessageOf([&] { run.ReadGradient(); });
+  };
+  EXPECT_EQ(message({}, {kTensor}), file + ": no layer number or no loss");
+  EXPECT_EQ(message({{"layer", "1"}}, {kTensor}), file + ": no layer number or no loss");
+  EXPECT_EQ(message({{"layer", "-1"}, {"loss", "2"}}, {kTensor}), file + ": layer -1");
+  for (const std::string number : {"", "x", "3x", "99999999999999999999"}) {
+    const std::string expected = file + ": expected a number, found \"" + number + "\"";
+    EXPECT_EQ(message({{"layer", number}, {"loss", "2"}}, {kTensor}), expected);
   }
-  WriteSafetensors(file, {}, {{"layer", "1"}});
-  EXPECT_EQ(MessageOf([&] { run.ReadGradient(); }), file + ": expected one tensor, found 0");
+  EXPECT_EQ(message({{"layer", "1"}, {"loss", "2,5"}}, {kTensor}),
+            file + ": expected a number, found \"2,5\"");
+  EXPECT_EQ(message({{"layer", "1"}, {"loss", "2"}}, {}), file + ": expected one tensor, found 0");
+}
+
+TEST_F(RunFolderTest, TwoAtATimeAreKeptApart) {
+  BeginRun(request_);
+  const RunFolder run(path_, request_, true);
+  EXPECT_EQ(OpenMessage(request_, true), path_ + " is in use by another process");
 }
 
 TEST_F(RunFolderTest, RemovesAllOfItself) {

@@ -3,9 +3,10 @@
 //
 //   run.json                    what the run was asked to do; another request is not mixed in
 //   samples.json                the calibration samples
-//   layer-00012.safetensors     the packed tensors of a finished decoder layer, its statistics as
-//   metadata sensitivity-00012.safetensors   its Fisher matrices, when they are to be kept
-//   gradient.safetensors        the gradient at the output of the next layer to be differentiated
+//   layer-00012.safetensors     the packed tensors of a finished decoder layer; metadata:
+//   statistics sensitivity-00012.safetensors   its Fisher matrices, when they are to be kept
+//   gradient.safetensors        the gradient at the output of the next layer to be differentiated;
+//                               metadata: that layer's number, and the loss
 #pragma once
 
 #include <cstdint>
@@ -14,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "sq/base/file_lock.h"
 #include "sq/checkpoint/safetensors.h"
 
 namespace sq {
@@ -21,8 +23,8 @@ namespace sq {
 class RunFolder {
  public:
   // Makes the folder for `request`, or, with `resume`, goes on in one that is there. Throws
-  // sq::Error when it is there without `resume`, or was made for another request: the first
-  // difference is named.
+  // sq::Error when it is there without `resume`, or was made for another request (the first
+  // difference is named), or while another process works in it.
   RunFolder(const std::string& path, const nlohmann::ordered_json& request, bool resume);
   // Deletes the folder when it holds nothing worth going on with: a run that failed at once leaves
   // no trace.
@@ -49,10 +51,13 @@ class RunFolder {
   std::optional<Samples> ReadSamples() const;
   void WriteSamples(const Samples& samples) const;
 
-  // The layer whose output the saved gradient belongs to; nothing when there is none.
-  std::optional<int64_t> GradientLayer() const;
-  FileTensor ReadGradient() const;
-  void WriteGradient(int64_t layer, const TensorView& gradient) const;
+  struct Gradient {
+    int64_t layer;  // at whose output it is
+    double loss;    // of the calibration samples
+    FileTensor tensor;
+  };
+  std::optional<Gradient> ReadGradient() const;
+  void WriteGradient(int64_t layer, double loss, const TensorView& gradient) const;
 
   // Deletes the folder with all in it, what says whose it is at last.
   void Remove() const;
@@ -61,7 +66,8 @@ class RunFolder {
   bool HoldsWork() const;
 
   std::string path_;
-  bool samples_count_;  // sampling from the model takes long, reading texts does not
+  std::optional<FileLock> lock_;  // of run.json: two runs would mix up their unfinished files
+  bool samples_count_;            // sampling from the model takes long, reading texts does not
 };
 
 }  // namespace sq

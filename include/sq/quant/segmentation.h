@@ -36,7 +36,7 @@ struct SegmentationStats {
 // The result depends on `points` and k alone. Among optimal splits one is chosen by a fixed rule
 // (within a pass, the lowest boundary). Its distortion exceeds the optimum by rounding only, about
 // 1e-16 of the row's mass times the square of its range: 1e-15 of the optimum for rows of real
-// models, 1e-12 where few weights have 1e9 times the sensitivity of the others, 1e-6 at 1e12.
+// models, 1e-12 where few weights have 1e9 times the sensitivity of the others, 2e-4 at 1e12.
 // Beyond that, doubles no longer tell the light weights apart, and only the heavy ones are sure of
 // their best place.
 //
