@@ -12,9 +12,10 @@
 namespace sq {
 
 std::shared_ptr<const LoadedModel> LoadModel(const Model& model) {
-  auto loaded = std::make_shared<LoadedModel>(LoadedModel{model, {}, LoadHead(model)});
+  auto loaded =
+      std::make_shared<LoadedModel>(LoadedModel{model, {}, LoadHead(model, DenseWeights::kStored)});
   for (int64_t layer = 0; layer < model.config.num_layers; ++layer) {
-    loaded->layers.push_back(LoadDecoderLayer(model, layer));
+    loaded->layers.push_back(LoadDecoderLayer(model, layer, DenseWeights::kStored));
   }
   return loaded;
 }

@@ -41,10 +41,19 @@ at::Tensor ApplyPacked(const PackedLayer& layer, const at::Tensor& x) {
   return out;
 }
 
-// A few tokens: the weights' rows are shared out among the threads, so that each weight is read
-// once.
+// Rows [begin, begin + count) of a dense weight, fp32.
+at::Tensor Rows(const Linear& linear, int64_t begin, int64_t count, int64_t in_features) {
+  if (!linear.stored) return linear.weight.narrow(0, begin, count);
+  at::Tensor rows = at::empty({count, in_features}, at::kFloat);
+  ReadFloats(*linear.stored, begin * in_features, count * in_features,
+             rows.mutable_data_ptr<float>());
+  return rows;
+}
+
+// The weights' rows are shared out among the threads, so that each weight is read once.
 at::Tensor ApplyByRows(const Linear& linear, const at::Tensor& x) {
-  const int64_t out_features = linear.weight.size(0), in_features = linear.weight.size(1);
+  const int64_t out_features = linear.stored ? linear.stored->shape[0] : linear.weight.size(0);
+  const int64_t in_features = x.size(-1);
   const at::Tensor in = x.reshape({-1, in_features});
   at::Tensor out = at::empty({in.size(0), out_features}, at::kFloat);
   ParallelFor((out_features + kRowsAtOnce - 1) / kRowsAtOnce, [&](int64_t block) {
@@ -52,7 +61,7 @@ at::Tensor ApplyByRows(const Linear& linear, const at::Tensor& x) {
     const int64_t begin = block * kRowsAtOnce;
     const int64_t count = std::min(kRowsAtOnce, out_features - begin);
     at::Tensor part = out.narrow(1, begin, count);
-    at::mm_out(part, in, linear.weight.narrow(0, begin, count).t());
+    at::mm_out(part, in, Rows(linear, begin, count, in_features).t());
   });
   if (linear.bias.defined()) out.add_(linear.bias);
   std::vector<int64_t> shape = x.sizes().vec();
@@ -70,15 +79,28 @@ at::Tensor LoadFloats(const FileTensor& tensor, const Shape& expected) {
   return floats;
 }
 
-Linear LoadLinear(const TensorStore& store, const LinearInfo& info) {
+Linear LoadDenseWeight(const FileTensor& tensor, const Shape& expected, DenseWeights dense) {
   Linear linear;
+  if (dense == DenseWeights::kFloat) {
+    linear.weight = LoadFloats(tensor, expected);
+    return linear;
+  }
+  CheckShape(tensor, expected);
+  float first;
+  ReadFloats(tensor, 0, 1, &first);  // an error now if it holds no floats
+  linear.stored = tensor;
+  return linear;
+}
+
+Linear LoadLinear(const TensorStore& store, const LinearInfo& info, DenseWeights dense) {
   if (HasPackedLayer(store, info.name)) {
+    Linear linear;
     linear.packed = std::make_shared<const PackedLayer>(
         ReadPackedLayer(store, info.name, info.out_features, info.in_features));
     return linear;
   }
-  linear.weight =
-      LoadFloats(store.Get(info.name + ".weight"), {info.out_features, info.in_features});
+  Linear linear = LoadDenseWeight(store.Get(info.name + ".weight"),
+                                  {info.out_features, info.in_features}, dense);
   if (info.bias) linear.bias = LoadFloats(store.Get(info.name + ".bias"), {info.out_features});
   return linear;
 }
@@ -86,7 +108,7 @@ Linear LoadLinear(const TensorStore& store, const LinearInfo& info) {
 at::Tensor ApplyLinear(const Linear& linear, const at::Tensor& x) {
   if (linear.packed != nullptr) return ApplyPacked(*linear.packed, x);
   const bool few_tokens = x.numel() / x.size(-1) <= kFewTokens;
-  if (few_tokens && !c10::GradMode::is_enabled()) return ApplyByRows(linear, x);
+  if (linear.stored || (few_tokens && !c10::GradMode::is_enabled())) return ApplyByRows(linear, x);
   return at::linear(x, linear.weight, linear.bias);
 }
 

@@ -201,13 +201,13 @@ Model OpenModel(const std::string& folder) {
   return model;
 }
 
-DecoderLayer LoadDecoderLayer(const Model& model, int64_t layer) {
+DecoderLayer LoadDecoderLayer(const Model& model, int64_t layer, DenseWeights dense) {
   const Architecture& architecture = FindArchitecture(model.config.model_type);
   const std::string prefix = architecture.layer_prefix + std::to_string(layer) + ".";
   const int64_t hidden = model.config.hidden_size, head_dim = model.config.head_dim;
   DecoderLayer loaded;
   for (const LinearInfo& info : LayerLinears(model.config, layer)) {
-    loaded.linears[static_cast<size_t>(info.projection)] = LoadLinear(model.store, info);
+    loaded.linears[static_cast<size_t>(info.projection)] = LoadLinear(model.store, info, dense);
   }
   loaded.attention_norm = LoadNorm(model, prefix + architecture.attention_norm, hidden);
   loaded.mlp_norm = LoadNorm(model, prefix + architecture.mlp_norm, hidden);
@@ -219,11 +219,12 @@ DecoderLayer LoadDecoderLayer(const Model& model, int64_t layer) {
   return loaded;
 }
 
-Head LoadHead(const Model& model) {
+Head LoadHead(const Model& model, DenseWeights dense) {
   const Architecture& architecture = FindArchitecture(model.config.model_type);
   const char* name = model.config.tie_word_embeddings ? architecture.embedding : architecture.head;
   return {LoadNorm(model, architecture.final_norm, model.config.hidden_size),
-          LoadFloats(model.store.Get(name), {model.config.vocab_size, model.config.hidden_size})};
+          LoadDenseWeight(model.store.Get(name),
+                          {model.config.vocab_size, model.config.hidden_size}, dense)};
 }
 
 at::Tensor EmbedTokens(const Model& model, const std::vector<int32_t>& ids, int64_t position) {
@@ -312,7 +313,7 @@ at::Tensor FinalNorm(const ModelConfig& config, const Head& head, const at::Tens
 }
 
 at::Tensor Logits(const Head& head, const at::Tensor& normed) {
-  return ApplyLinear({head.weight, {}, nullptr}, normed);
+  return ApplyLinear(head.linear, normed);
 }
 
 }  // namespace sq

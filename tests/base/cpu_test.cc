@@ -30,7 +30,7 @@ TEST(Cpu, FindsWhatTheSystemLists) {
   const std::set<std::string> flags = SystemFlags();
   if (flags.count("sse2") == 0) GTEST_SKIP() << "/proc/cpuinfo lists no x86 flags";
   const auto has = [&](const char* flag) { return flags.count(flag) == 1; };
-  EXPECT_EQ(Cpu().avx2, has("avx2") && has("fma"));
+  EXPECT_EQ(Cpu().avx2, has("avx2") && has("fma") && has("f16c"));
   EXPECT_EQ(Cpu().avx512, has("avx512f") && has("avx512bw") && has("avx512dq") && has("avx512vl"));
   // Emulators and hypervisors may hide these two from the list but not from the processor's answer.
   EXPECT_GE(Cpu().avx512_bf16, has("avx512_bf16"));

@@ -3,17 +3,13 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstring>
 #include <limits>
+#include <vector>
+
+#include "sq/base/float_bits.h"
 
 namespace sq {
 namespace {
-
-uint32_t Bits(float value) {
-  uint32_t bits;
-  std::memcpy(&bits, &value, sizeof bits);
-  return bits;
-}
 
 // fp16 by its definition, in double.
 double Fp16Value(uint16_t bits) {
@@ -36,6 +32,20 @@ TEST(Half, EveryFp16ValueIsReadExactlyAndWrittenBack) {
     ASSERT_EQ(static_cast<double>(got), expected) << bits;
     ASSERT_EQ(std::signbit(got), std::signbit(expected)) << bits;
     ASSERT_EQ(FloatToFp16(got), bits);
+  }
+}
+
+TEST(Half, ManyAtOnceAreReadAsOneByOne) {
+  std::vector<uint16_t> bits(65536);
+  for (size_t i = 0; i < bits.size(); ++i) bits[i] = static_cast<uint16_t>(i);
+  for (const int64_t count : {0, 1, 7, 8, 9, 31, 65536}) {
+    std::vector<float> out(static_cast<size_t>(count) + 1, 5.0f);
+    Fp16ToFloat(bits.data(), out.data(), count);
+    for (int64_t i = 0; i < count; ++i) {
+      const float expected = Fp16ToFloat(bits[i]);
+      ASSERT_TRUE(out[i] == expected || (std::isnan(out[i]) && std::isnan(expected))) << i;
+    }
+    EXPECT_EQ(out.back(), 5.0f);
   }
 }
 
@@ -63,7 +73,7 @@ TEST(Half, Bf16RoundsToNearestEven) {
     float value;
     std::memcpy(&value, &middle, sizeof value);
     ASSERT_EQ(FloatToBf16(value), high % 2 == 0 ? high : high + 1);
-    ASSERT_EQ(Bits(Bf16ToFloat(static_cast<uint16_t>(high))), high << 16);
+    ASSERT_EQ(BitsOf(Bf16ToFloat(static_cast<uint16_t>(high))), high << 16);
     ASSERT_EQ(FloatToBf16(Bf16ToFloat(static_cast<uint16_t>(high))), high);
   }
   EXPECT_TRUE(std::isnan(Bf16ToFloat(FloatToBf16(NAN))));

@@ -41,6 +41,32 @@ TEST_P(LinearTokens, DenseAndPackedAgreeWithDouble) {
   SetThreadCount(0);
 }
 
+// A weight left in its file, of each type, gives what the same weight in memory gives.
+TEST(LinearTest, StoredWeightsAreConvertedAsTheyAreUsed) {
+  at::manual_seed(2);
+  const at::Tensor weight = at::randn({300, 40});
+  for (const at::ScalarType type : {at::kFloat, at::kHalf, at::kBFloat16}) {
+    const at::Tensor typed = weight.to(type);
+    const DType dtype = type == at::kFloat  ? DType::kF32
+                        : type == at::kHalf ? DType::kF16
+                                            : DType::kBF16;
+    const std::string path = std::string(SQ_TEST_SCRATCH) + "/stored.safetensors";
+    const int64_t bytes = static_cast<int64_t>(typed.nbytes());
+    WriteSafetensors(path, {{"m.weight", dtype, {300, 40}, typed.const_data_ptr(), bytes}}, {});
+    const TensorStore store = TensorStore::Open(path);
+    const LinearInfo info{Projection::kQuery, "m", 300, 40, false};
+    const Linear stored = LoadLinear(store, info, DenseWeights::kStored);
+    EXPECT_FALSE(stored.weight.defined());
+    EXPECT_FALSE(stored.Empty());
+    const c10::NoGradGuard no_grad;
+    for (const int64_t tokens : {1, 9, 100}) {
+      const at::Tensor x = at::randn({2, tokens, 40});
+      const at::Tensor expected = at::linear(x, typed.to(at::kFloat));
+      EXPECT_TRUE(at::allclose(ApplyLinear(stored, x), expected, 1e-5, 1e-5));
+    }
+  }
+}
+
 TEST(LinearTest, ADenseLayerHasAGradient) {
   Linear linear;
   linear.weight = at::randn({5, 3});
@@ -55,6 +81,8 @@ TEST(LinearTest, LoadsWhatTheStoreHolds) {
   std::vector<TensorView> tensors = PackedTensors(random.layer, "m.packed");
   tensors.push_back({"m.dense.weight", DType::kF32, {8, 32}, dense.data(), 8 * 32 * 4});
   tensors.push_back({"m.dense.bias", DType::kF32, {8}, bias.data(), 8 * 4});
+  const std::vector<int32_t> whole(8 * 32);
+  tensors.push_back({"m.whole.weight", DType::kI32, {8, 32}, whole.data(), 8 * 32 * 4});
   const std::string path = std::string(SQ_TEST_SCRATCH) + "/linear.safetensors";
   WriteSafetensors(path, tensors, {});
   const TensorStore store = TensorStore::Open(path);
@@ -66,8 +94,14 @@ TEST(LinearTest, LoadsWhatTheStoreHolds) {
   EXPECT_EQ(plain.packed, nullptr);
   EXPECT_EQ(plain.weight.sum().item<float>(), 8 * 32 * 0.5f);
   EXPECT_EQ(plain.bias.sum().item<float>(), 12.0f);
-  EXPECT_THROW(LoadLinear(store, {Projection::kQuery, "m.dense", 8, 64, false}), Error);
-  EXPECT_THROW(LoadLinear(store, {Projection::kQuery, "m.none", 8, 32, false}), Error);
+  for (const DenseWeights dense : {DenseWeights::kFloat, DenseWeights::kStored}) {
+    const auto load = [&](const char* name, int64_t in) {
+      LoadLinear(store, {Projection::kQuery, name, 8, in, false}, dense);
+    };
+    EXPECT_THROW(load("m.dense", 64), Error);
+    EXPECT_THROW(load("m.none", 32), Error);
+    EXPECT_THROW(load("m.whole", 32), Error);
+  }
 }
 
 }  // namespace

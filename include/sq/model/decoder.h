@@ -11,7 +11,8 @@
 
 namespace sq {
 
-// A whole model in memory, dense layers in fp32. Any number of decoders may share it.
+// A whole model: packed layers in memory, dense ones in the mapped files. Any number of decoders
+// may share it.
 struct LoadedModel {
   const Model& model;
   std::vector<DecoderLayer> layers;

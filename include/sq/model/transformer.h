@@ -40,12 +40,13 @@ struct DecoderLayer {
 };
 
 struct Head {
-  Norm norm;          // [hidden]
-  at::Tensor weight;  // [vocab, hidden]
+  Norm norm;      // [hidden]
+  Linear linear;  // [vocab, hidden]
 };
 
-DecoderLayer LoadDecoderLayer(const Model& model, int64_t layer);
-Head LoadHead(const Model& model);
+DecoderLayer LoadDecoderLayer(const Model& model, int64_t layer,
+                              DenseWeights dense = DenseWeights::kFloat);
+Head LoadHead(const Model& model, DenseWeights dense = DenseWeights::kFloat);
 
 // Rows of the embedding, converted to fp32, and learned positions added where the architecture has
 // them: ids -> [tokens, hidden]. The first id stands at `position`. Throws sq::Error on an id
