@@ -242,8 +242,8 @@ def make_variants(gpt2, texts):
     return result
 
 
-def make_corpus(folder, tokenizer):
-    """A small C4 and the token windows that the original's sampling takes from it."""
+def make_documents(folder):
+    """A small C4, for scripts/make_golden_windows.py."""
     rng = random.Random(3)
     lines = training_text()
     documents = []
@@ -254,38 +254,6 @@ def make_corpus(folder, tokenizer):
     (folder / "c4-sample.jsonl").write_text("".join(
         json.dumps({"url": "none", "text": text}, ensure_ascii=i % 2 == 0) + "\n"
         for i, text in enumerate(documents)))
-
-    def draw(seed, count, length):
-        random.seed(seed)
-        windows = []
-        for _ in range(count):
-            while True:
-                ids = tokenizer.encode(documents[random.randint(0, len(documents) - 1)]).ids
-                if len(ids) > length:
-                    break
-            start = random.randint(0, len(ids) - length - 1)
-            windows.append(ids[start:start + length])
-        return windows
-
-    def draw_joined(seed, count, length):
-        random.seed(seed)
-        ids = tokenizer.encode("\n\n".join(documents)).ids
-        starts = [random.randint(0, len(ids) - length - 1) for _ in range(count)]
-        return [ids[start:start + length] for start in starts]
-
-    def consecutive(ids, length):
-        return [ids[i:i + length] for i in range(0, len(ids) - length + 1, length)]
-
-    joined = consecutive(tokenizer.encode("\n\n".join(documents)).ids, 64)
-    spaced = consecutive(tokenizer.encode(" ".join(documents)).ids, 32)
-    row = consecutive([i for text in documents for i in tokenizer.encode(text).ids], 50)
-    cases = {"c4 evaluation 64": draw(0, 256, 64), "c4 calibration 40 seed 7": draw(7, 20, 40),
-             "joined evaluation 64": joined, "c4-new evaluation 32": spaced,
-             "path calibration 50": row,
-             "joined calibration 40 seed 7": draw_joined(7, 20, 40)}
-    write_json(folder.parent / "windows.json", {
-        name: {"count": len(windows), "fnv1a": f"{fnv1a([i for w in windows for i in w]):016x}"}
-        for name, windows in cases.items()})
 
 
 def make_sentencepiece(folder):
@@ -359,7 +327,7 @@ def main():
         if name == "gpt2":
             short = [text for text in texts if len(text) <= 400]
             write_json(OUT / "variants.json", make_variants(value, short))
-            make_corpus(OUT / "c4", tokenizer)
+            make_documents(OUT / "c4")
             write_json(OUT / "vocab_merges.json", make_vocab_merges(value, short))
     tokenizer = make_sentencepiece(OUT / "llama")
     write_json(OUT / "llama" / "ids.json", [digest(tokenizer(text)["input_ids"]) for text in texts])

@@ -74,26 +74,29 @@ Samples Windows(const std::vector<int32_t>& ids, int64_t length) {
 }
 
 Samples RandomWindows(const std::vector<std::string>& documents, const Tokenizer& tokenizer,
-                      int64_t count, int64_t length, uint64_t seed, const std::string& what) {
+                      int64_t count, int64_t length, uint64_t seed, JustLongEnough just,
+                      const std::string& what) {
   CheckLength(length);
   const auto document_count = static_cast<int64_t>(documents.size());
+  const int64_t needed = just == JustLongEnough::kWhole ? length : length + 1;
   std::vector<bool> is_short(documents.size());
   int64_t short_count = 0;
   PythonRandom random(seed);
   Samples windows;
   while (static_cast<int64_t>(windows.size()) < count) {
-    SQ_CHECK(short_count < document_count, what, ": no document has more than ", length,
-             " tokens (", document_count, " documents)");
+    SQ_CHECK(short_count < document_count, what, ": no document has ", needed, " tokens (",
+             document_count, " documents)");
     const int64_t drawn = random.RandInt(0, document_count - 1);
     if (is_short[drawn]) continue;
     const std::vector<int32_t> ids = tokenizer.Encode(documents[drawn]);
     const auto size = static_cast<int64_t>(ids.size());
-    if (size <= length) {
+    if (size < needed) {
       is_short[drawn] = true;
       ++short_count;
       continue;
     }
-    windows.push_back(Slice(ids, random.RandInt(0, size - length - 1), length));
+    const int64_t start = size > length ? random.RandInt(0, size - length - 1) : 0;
+    windows.push_back(Slice(ids, start, length));
   }
   return windows;
 }
@@ -110,7 +113,8 @@ TokenSamples EvaluationWindows(const std::string& name, const Tokenizer& tokeniz
   }
   TokenSamples result{data.source, {}};
   if (set != nullptr && set->cut == Cut::kRandomDocuments) {
-    result.samples = RandomWindows(data.rows, tokenizer, limit, length, /*seed=*/0, data.source);
+    result.samples = RandomWindows(data.rows, tokenizer, limit, length, /*seed=*/0,
+                                   JustLongEnough::kDrawAgain, data.source);
     return result;
   }
   const std::vector<int32_t> ids =
@@ -132,8 +136,8 @@ TokenSamples CalibrationSamples(const std::string& name, const Tokenizer& tokeni
   const Rows data = ReadNamed(name, Purpose::kCalibration, options.data_dir, &set);
   TokenSamples result{data.source, {}};
   if (set != nullptr && set->cut == Cut::kRandomDocuments) {
-    result.samples =
-        RandomWindows(data.rows, tokenizer, options.samples, length, options.seed, data.source);
+    result.samples = RandomWindows(data.rows, tokenizer, options.samples, length, options.seed,
+                                   JustLongEnough::kWhole, data.source);
     return result;
   }
   if (set != nullptr) {

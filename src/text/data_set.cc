@@ -14,54 +14,55 @@ namespace sq {
 namespace {
 
 namespace fs = std::filesystem;
-using Places = std::vector<DataSet::Place>;
+using Files = std::vector<DataSet::File>;
 
-const Places kC4Validation = {
-    {"c4-validation.00000-of-00008.json.gz"},    {"en/c4-validation.00000-of-00008.json.gz"},
-    {"c4/c4-validation.00000-of-00008.json.gz"}, {"c4/en/c4-validation.00000-of-00008.json.gz"},
-    {"c4/c4-validation.00000-of-00008.json"},    {"c4"}};
-const Places kC4Train = {
-    {"c4-train.00000-of-01024.json.gz"},    {"en/c4-train.00000-of-01024.json.gz"},
-    {"c4/c4-train.00000-of-01024.json.gz"}, {"c4/en/c4-train.00000-of-01024.json.gz"},
-    {"c4/c4-train.00000-of-01024.json"},    {"c4"}};
+constexpr char kWikiText[] = "Salesforce/wikitext";
+constexpr char kPtb[] = "ptb-text-only/ptb_text_only";  // Parquet: its branch refs/convert/parquet
+constexpr char kC4[] = "allenai/c4";
+
+const Files kC4Validation = {{"en/c4-validation.00000-of-00008.json.gz"},
+                             {"c4-validation.00000-of-00008.json.gz"},
+                             {"c4-validation.00000-of-00008.json"},
+                             {"c4"}};
+const Files kC4Train = {{"en/c4-train.00000-of-01024.json.gz"},
+                        {"c4-train.00000-of-01024.json.gz"},
+                        {"c4-train.00000-of-01024.json"},
+                        {"c4"}};
+const Files kPtbTrain = {{"penn_treebank/train/0000.jsonl"},
+                         {"ptb/ptb.train.txt", TextRows::kStripped},
+                         {"ptb.train.txt", TextRows::kStripped}};
+const Files kPtbValidation = {{"penn_treebank/validation/0000.jsonl"},
+                              {"ptb/ptb.valid.txt", TextRows::kStripped},
+                              {"ptb.valid.txt", TextRows::kStripped}};
+const Files kPtbTest = {{"penn_treebank/test/0000.jsonl"},
+                        {"ptb/ptb.test.txt", TextRows::kStripped},
+                        {"ptb.test.txt", TextRows::kStripped}};
+const Files kWikiTextTrain = {{"wikitext-2-raw-v1/train-00000-of-00001.jsonl"},
+                              {"wikitext-2-raw-v1/train.jsonl"},
+                              {"wikitext-2-raw-v1/wiki.train.raw", TextRows::kLines},
+                              {"wikitext-2-raw/wiki.train.raw", TextRows::kLines},
+                              {"wikitext-2/train.txt"}};
+const Files kWikiTextTest = {{"wikitext-2-raw-v1/test-00000-of-00001.jsonl"},
+                             {"wikitext-2-raw-v1/test.jsonl"},
+                             {"wikitext-2-raw-v1/wiki.test.raw", TextRows::kLines},
+                             {"wikitext-2-raw/wiki.test.raw", TextRows::kLines},
+                             {"wikitext-2/test.txt"}};
 
 // Rows as the loaders of Hugging Face's wikitext and ptb_text_only make them from the lines of the
-// original releases.
+// original releases. The evaluation is the original's, the calibration that of its fork that
+// computes gradients.
+constexpr Purpose kEvaluation = Purpose::kEvaluation, kCalibration = Purpose::kCalibration;
 const std::vector<DataSet> kDataSets = {
-    {"wikitext2",
-     Purpose::kEvaluation,
-     {{"wikitext-2-raw-v1/test.jsonl"},
-      {"wikitext-2-raw-v1/wiki.test.raw", TextRows::kLines},
-      {"wikitext-2-raw/wiki.test.raw", TextRows::kLines},
-      {"wikitext-2/test.txt"}},
-     Cut::kConsecutive,
-     "\n\n"},
-    {"c4", Purpose::kEvaluation, kC4Validation, Cut::kRandomDocuments, "", 0, 256},
-    {"c4-new", Purpose::kEvaluation, kC4Validation, Cut::kConsecutive, " ", 1100, 256},
-    {"ptb",
-     Purpose::kEvaluation,
-     {{"ptb/ptb.valid.txt", TextRows::kStripped}, {"ptb.valid.txt", TextRows::kStripped}},
-     Cut::kConsecutive,
-     "\n\n"},
-    {"ptb-new",
-     Purpose::kEvaluation,
-     {{"ptb/ptb.test.txt", TextRows::kStripped}, {"ptb.test.txt", TextRows::kStripped}},
-     Cut::kConsecutive,
-     " "},
-    {"c4", Purpose::kCalibration, kC4Train, Cut::kRandomDocuments, ""},
-    {"wikitext2",
-     Purpose::kCalibration,
-     {{"wikitext-2-raw-v1/train.jsonl"},
-      {"wikitext-2-raw-v1/wiki.train.raw", TextRows::kLines},
-      {"wikitext-2-raw/wiki.train.raw", TextRows::kLines},
-      {"wikitext-2/train.txt"}},
-     Cut::kRandom,
-     "\n\n"},
-    {"ptb",
-     Purpose::kCalibration,
-     {{"ptb/ptb.train.txt", TextRows::kStripped}, {"ptb.train.txt", TextRows::kStripped}},
-     Cut::kRandom,
-     "\n\n"},
+    {"wikitext2", kEvaluation, kWikiText, "text", kWikiTextTest, Cut::kConsecutive, "\n\n"},
+    {"c4", kEvaluation, kC4, "text", kC4Validation, Cut::kRandomDocuments, "", 0, 256},
+    {"c4-new", kEvaluation, kC4, "text", kC4Validation, Cut::kConsecutive, " ", 1100, 256},
+    {"ptb", kEvaluation, kPtb, "sentence", kPtbValidation, Cut::kConsecutive, "\n\n"},
+    {"ptb-new", kEvaluation, kPtb, "sentence", kPtbTest, Cut::kConsecutive, " "},
+    {"c4", kCalibration, kC4, "text", kC4Train, Cut::kRandomDocuments, ""},
+    {"c4-new", kCalibration, kC4, "text", kC4Train, Cut::kRandomDocuments, ""},
+    {"wikitext2", kCalibration, kWikiText, "text", kWikiTextTrain, Cut::kRandom, "\n\n"},
+    {"ptb", kCalibration, kPtb, "sentence", kPtbTrain, Cut::kRandom, "\n\n"},
+    {"ptb-new", kCalibration, kPtb, "sentence", kPtbTrain, Cut::kRandom, " "},
 };
 
 // `text` without what Python's str.strip() takes away.
@@ -99,11 +100,55 @@ std::vector<std::string> SplitRows(std::string_view text, TextRows kind) {
   return rows;
 }
 
-bool HoldsShards(const std::string& folder) {
+// Whether a folder of C4 has documents, and none of them in a shard of one split.
+bool HoldsDocuments(const std::string& folder) {
   const std::vector<std::string> names = FolderNames(folder);
-  return std::any_of(names.begin(), names.end(), [](const std::string& name) {
+  const auto is_shard = [](const std::string& name) {
     return name.rfind("c4-train.", 0) == 0 || name.rfind("c4-validation.", 0) == 0;
-  });
+  };
+  return std::any_of(names.begin(), names.end(), IsDocumentName) &&
+         std::none_of(names.begin(), names.end(), is_shard);
+}
+
+bool IsThere(const fs::path& path) {
+  return IsFolder(path.string()) ? HoldsDocuments(path.string()) : FileExists(path.string());
+}
+
+// Copies of the repository under the data folder: their usual names, and a cache's folder.
+struct Copies {
+  std::string name, full_name, cache;
+};
+
+Copies CopiesOf(const DataSet& set) {
+  const std::string repository = set.repository;
+  const size_t slash = repository.find('/');
+  const std::string owner = repository.substr(0, slash), name = repository.substr(slash + 1);
+  return {name, repository, "datasets--" + owner + "--" + name};
+}
+
+// The folders that may hold the files of `set`.
+std::vector<fs::path> Roots(const DataSet& set, const fs::path& dir) {
+  const Copies copies = CopiesOf(set);
+  std::vector<fs::path> roots = {dir, dir / copies.name, dir / copies.full_name};
+  const fs::path snapshots = dir / copies.cache / "snapshots";
+  if (IsFolder(snapshots.string())) {
+    for (const std::string& name : FolderNames(snapshots.string())) {
+      roots.push_back(snapshots / name);
+    }
+  }
+  return roots;
+}
+
+Rows ReadFileOfSet(const DataSet& set, const fs::path& path, TextRows text_rows) {
+  Rows rows{path.string(), ReadDocuments(path.string(), set.column)};
+  const bool is_text = path.extension() == ".txt" || path.extension() == ".raw";
+  if (is_text && text_rows != TextRows::kJoined) {
+    rows.rows = SplitRows(rows.rows.front(), text_rows);
+  }
+  if (set.max_rows > 0 && static_cast<int64_t>(rows.rows.size()) > set.max_rows) {
+    rows.rows.resize(set.max_rows);
+  }
+  return rows;
 }
 
 }  // namespace
@@ -130,23 +175,24 @@ Rows ReadRows(const DataSet& set, const std::string& data_dir) {
   SQ_CHECK(!dir.empty(), "data set ", set.name,
            ": no data folder; name one with --data-dir or in SQ_DATA_DIR");
   SQ_CHECK(IsFolder(dir), dir, ": not a folder");
-  std::string tried;
-  for (const DataSet::Place& place : set.places) {
-    tried += (tried.empty() ? "" : ", ") + std::string(place.name);
-    const fs::path path = fs::path(dir) / place.name;
-    if (!FileExists(path.string())) continue;
-    if (IsFolder(path.string()) && HoldsShards(path.string())) continue;
-    Rows rows{path.string(), ReadDocuments(path.string())};
-    const bool is_text = path.extension() == ".txt" || path.extension() == ".raw";
-    if (is_text && place.rows != TextRows::kJoined) {
-      rows.rows = SplitRows(rows.rows.front(), place.rows);
+  const std::vector<fs::path> roots = Roots(set, dir);
+  for (const DataSet::File& file : set.files) {
+    for (const fs::path& root : roots) {
+      if (IsThere(root / file.path)) return ReadFileOfSet(set, root / file.path, file.rows);
     }
-    if (set.max_rows > 0 && static_cast<int64_t>(rows.rows.size()) > set.max_rows) {
-      rows.rows.resize(set.max_rows);
-    }
-    return rows;
   }
-  throw Error(StrCat("data set ", set.name, ": not found in ", dir, "; looked for ", tried));
+  std::string names;
+  for (const DataSet::File& file : set.files) {
+    names += (names.empty() ? "" : ", ") + std::string(file.path);
+    for (const fs::path& root : roots) {
+      const std::string parquet = (root / file.path).replace_extension(".parquet").string();
+      SQ_CHECK(!FileExists(parquet), "data set ", set.name, ": ", NotParquet(parquet));
+    }
+  }
+  const Copies copies = CopiesOf(set);
+  throw Error(StrCat("data set ", set.name, ": not found in ", dir, "; looked for ", names,
+                     ", also in ", copies.name, ", ", copies.full_name, " and ", copies.cache,
+                     "; scripts/fetch_data.py downloads it"));
 }
 
 }  // namespace sq

@@ -35,15 +35,18 @@ bool IsJsonLines(const std::string& path) {
                      [&](const char* end) { return EndsWith(path, end); });
 }
 
+bool IsParquet(const std::string& path) { return EndsWith(path, ".parquet"); }
+
 bool IsBlank(std::string_view line) {
   return line.find_first_not_of(" \t\r") == std::string_view::npos;
 }
 
-void AppendJsonLines(const std::string& path, std::vector<std::string>* documents) {
+void AppendJsonLines(const std::string& path, const std::string& column,
+                     std::vector<std::string>* documents) {
   ForEachLine(path, [&](std::string_view line, int64_t number) {
     if (IsBlank(line)) return;
     const std::string what = StrCat(path, ", line ", number);
-    documents->push_back(JsonString(ParseJson(line, what), "text", what));
+    documents->push_back(JsonString(ParseJson(line, what), column, what));
   });
 }
 
@@ -60,13 +63,15 @@ std::string UniversalNewlines(std::string text) {
   return text;
 }
 
-void AppendFile(const std::string& path, std::vector<std::string>* documents) {
+void AppendFile(const std::string& path, const std::string& column,
+                std::vector<std::string>* documents) {
+  SQ_CHECK(!IsParquet(path), NotParquet(path));
   if (IsPlainText(path)) {
     documents->push_back(UniversalNewlines(ReadFile(path, kMaxTextBytes)));
   } else {
     SQ_CHECK(IsJsonLines(path), path,
              ": expected a name that ends in .txt, .jsonl, .json, .jsonl.gz or .json.gz");
-    AppendJsonLines(path, documents);
+    AppendJsonLines(path, column, documents);
   }
 }
 
@@ -107,19 +112,29 @@ void ForEachLine(const std::string& path,
   if (!begun.empty()) visit(begun, ++number);
 }
 
-std::vector<std::string> ReadDocuments(const std::string& path) {
+bool IsDocumentName(const std::string& name) { return IsPlainText(name) || IsJsonLines(name); }
+
+std::string NotParquet(const std::string& path) {
+  return StrCat(path, ": Parquet is not read; scripts/fetch_data.py ", path,
+                " converts it to JSON lines");
+}
+
+std::vector<std::string> ReadDocuments(const std::string& path, const std::string& column) {
   std::vector<std::string> documents;
   if (!IsFolder(path)) {
-    AppendFile(path, &documents);
+    AppendFile(path, column, &documents);
     return documents;
   }
   bool any = false;
+  std::string parquet;
   for (const std::string& name : FolderNames(path)) {
     const std::string file = (std::filesystem::path(path) / name).string();
-    if (!IsRegularFile(file) || !(IsPlainText(name) || IsJsonLines(name))) continue;
-    AppendFile(file, &documents);
+    if (IsParquet(name)) parquet = file;
+    if (!IsRegularFile(file) || !IsDocumentName(name)) continue;
+    AppendFile(file, column, &documents);
     any = true;
   }
+  SQ_CHECK(any || parquet.empty(), NotParquet(parquet));
   SQ_CHECK(any, path, ": no .txt, .jsonl or .json.gz file in this folder");
   return documents;
 }

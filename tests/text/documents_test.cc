@@ -49,6 +49,22 @@ TEST_F(DocumentsTest, JsonLinesAreADocumentEach) {
               ElementsAre("one", "", "th\u00e9\n"));
 }
 
+TEST_F(DocumentsTest, AColumnHasAName) {
+  const std::string path = Write("a.jsonl", "{\"text\": \"no\", \"sentence\": \"yes\"}\n");
+  EXPECT_THAT(ReadDocuments(path, "sentence"), ElementsAre("yes"));
+  EXPECT_EQ(test::MessageOf([&] { ReadDocuments(path, "body"); }), path + ", line 1: no \"body\"");
+}
+
+TEST_F(DocumentsTest, ParquetIsNotRead) {
+  const std::string path = Write("a.parquet", "PAR1");
+  const std::string message =
+      path + ": Parquet is not read; scripts/fetch_data.py " + path + " converts it to JSON lines";
+  EXPECT_EQ(test::MessageOf([&] { ReadDocuments(path); }), message);
+  EXPECT_EQ(test::MessageOf([&] { ReadDocuments(folder_); }), message);
+  Write("a.jsonl", "{\"text\": \"one\"}\n");
+  EXPECT_THAT(ReadDocuments(folder_), ElementsAre("one"));
+}
+
 TEST_F(DocumentsTest, LinesMayBeLong) {
   const std::string text(300000, 'x');
   const std::string line = "{\"text\": \"" + text + "\"}\n";

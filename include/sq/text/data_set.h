@@ -25,15 +25,16 @@ enum class Purpose { kCalibration, kEvaluation };
 
 // One split of a data set, as one protocol uses it.
 struct DataSet {
-  // A file or folder, relative to the data folder.
-  struct Place {
-    const char* name;
+  struct File {
+    const char* path;  // a file, or a folder of documents
     TextRows rows = TextRows::kJoined;
   };
 
   const char* name;
   Purpose purpose;
-  std::vector<Place> places;  // the first that exists counts
+  const char* repository;   // on the Hugging Face hub
+  const char* column;       // that holds a row's text
+  std::vector<File> files;  // names on the hub, Parquet converted, then other usual ones
   Cut cut;
   const char* separator;    // between rows when joined
   int64_t max_rows = 0;     // 0: all
@@ -51,9 +52,12 @@ struct Rows {
   std::vector<std::string> rows;
 };
 
-// Reads the rows of `set`. `data_dir` is the data folder, or empty: the environment's SQ_DATA_DIR.
-// Throws sq::Error listing the names looked for when none is there. A folder of C4 is taken only if
-// no file in it is named as a shard, for shards are of one split.
+// Reads the rows of `set` from the first of its files that is there: each is looked for in the data
+// folder, in a copy of the repository in it (NAME or OWNER/NAME), and in its snapshot in a cache of
+// huggingface_hub (datasets--OWNER--NAME). `data_dir` is the data folder, or empty: the
+// environment's SQ_DATA_DIR. Throws sq::Error listing the names when none is there, with the
+// command that converts it when there is only Parquet. A folder of C4 is taken only if no file in
+// it is named as a shard, for shards are of one split.
 Rows ReadRows(const DataSet& set, const std::string& data_dir);
 
 }  // namespace sq
