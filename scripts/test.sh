@@ -10,6 +10,9 @@ find_data
 scripts/setup.sh build
 # One test loads our .pt files with torch.load; Debian has a PyTorch for its Python.
 if apt-cache show python3-torch >/dev/null 2>&1; then install_packages python3-torch; fi
+# Another downloads from a hub of its own with huggingface_hub.
+install_packages python3-venv
+scripts/fetch_data.py --setup || say "its test is skipped"
 folder=build
 options=()
 if [ "${1:-}" = --sanitize ]; then

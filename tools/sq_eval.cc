@@ -29,7 +29,8 @@ int main(int argc, char** argv) {
   app.add_option("model", options.model, "Folder of the model")->required();
   app.add_option(
          "--dataset", options.datasets,
-         "Perplexity on wikitext2, c4, or a path: .txt, .jsonl, .jsonl.gz or a folder of them; "
+         "Perplexity on wikitext2, c4, c4-new, ptb, ptb-new, or a path: .txt, .jsonl, .jsonl.gz or "
+         "a folder of them; "
          "may be given several times")
       ->take_all()
       ->allow_extra_args(false);
@@ -40,6 +41,8 @@ int main(int argc, char** argv) {
   app.add_option("--windows", options.windows, "The first so many windows; 0: all")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
+  app.add_option("--save-tokens", options.save_tokens,
+                 "Write the windows of the one --dataset here, in the format of --tokens");
   auto* tokens =
       app.add_option("--tokens", options.tokens, "JSON list of token-id lists: each a window");
   app.add_option("--logits", options.logits, "Write their logits to this .safetensors file")

@@ -72,10 +72,10 @@ int main(int argc, char** argv) {
   auto* calibration =
       app.add_option(
              "--calibration", options.calibration,
-             "c4, wikitext2, self (the model samples its own text), or a path: .txt, .jsonl, "
-             ".jsonl.gz, a folder of them, or .json with lists of token ids")
+             "c4, wikitext2, ptb, ptb-new, self (the model samples its own text), or a path: .txt, "
+             ".jsonl, .jsonl.gz, a folder of them, or .json with lists of token ids")
           ->capture_default_str();
-  app.add_option("--data-dir", options.data_dir, "Where c4 and wikitext2 lie [SQ_DATA_DIR]");
+  app.add_option("--data-dir", options.data_dir, "Where named data sets lie [SQ_DATA_DIR]");
   app.add_option("--samples", options.samples, "Calibration samples")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();

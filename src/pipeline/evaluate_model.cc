@@ -10,6 +10,7 @@
 #include "sq/base/error.h"
 #include "sq/base/json.h"
 #include "sq/base/log.h"
+#include "sq/base/output_file.h"
 #include "sq/base/parallel.h"
 #include "sq/base/process.h"
 #include "sq/base/stopwatch.h"
@@ -126,6 +127,8 @@ const Json* FindResult(const Json& report, const Json& like) {
 Json EvaluateModel(const EvaluateModelOptions& options) {
   SQ_CHECK(!options.datasets.empty() || !options.tokens.empty() || options.generate,
            "nothing to evaluate: give --dataset, --tokens or --generate");
+  SQ_CHECK(options.save_tokens.empty() || options.datasets.size() == 1,
+           "the tokens of one --dataset can be saved, not of ", options.datasets.size());
   const Model model = OpenModel(options.model);
   const MatmulPrecision precision(WantsBfloat16(options.dtype));
   Json report = {
@@ -143,6 +146,9 @@ Json EvaluateModel(const EvaluateModelOptions& options) {
     for (const std::string& dataset : options.datasets) {
       const TokenSamples windows = EvaluationWindows(dataset, *tokenizer, wanted);
       LogDebug(StrCat(dataset, ": ", windows.samples.size(), " windows of ", windows.source));
+      if (!options.save_tokens.empty()) {
+        WriteFile(options.save_tokens, Json(windows.samples).dump() + "\n");
+      }
       report["results"].push_back(Result(model, dataset, windows.samples, options));
     }
   }

@@ -17,7 +17,7 @@ FLAGS = {
         --uniform-sensitivity --device --threads --dtype --max-memory --work-dir --resume --json --quiet
         --version""",
     "sq-eval": """--dataset --data-dir --sequence-length --windows --generate --max-new-tokens --tokenize --tokens
-        --logits --json --baseline --max-increase-percent --device --threads --dtype --max-memory --quiet
+        --logits --save-tokens --json --baseline --max-increase-percent --device --threads --dtype --max-memory --quiet
         --version""",
     "sq-pack": "export import dequantize inspect verify --threads --quiet --version",
 }

@@ -11,10 +11,11 @@ namespace sq {
 
 struct EvaluateModelOptions {
   std::string model;                  // folder
-  std::vector<std::string> datasets;  // wikitext2, c4, or paths
+  std::vector<std::string> datasets;  // names that FindDataSet knows, or paths
   std::string data_dir;               // where named data sets are looked for
   int64_t sequence_length = 2048;
-  int64_t windows = 0;  // the first so many; 0: all
+  int64_t windows = 0;      // the first so many; 0: all
+  std::string save_tokens;  // file to be written with the windows of the one data set
 
   std::string tokens;  // file of token-id lists, each a window
   std::string logits;  // .safetensors to be written with their logits: logits.0, logits.1 ...

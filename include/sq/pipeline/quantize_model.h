@@ -17,8 +17,8 @@ struct QuantizeModelOptions {
   int bits = 4;
   OutlierOptions outliers;
 
-  std::string calibration = "c4";  // c4, wikitext2, self, or a path
-  std::string data_dir;            // where c4 and wikitext2 are looked for
+  std::string calibration = "c4";  // a name that FindDataSet knows, self, or a path
+  std::string data_dir;            // where named data sets are looked for
   int64_t samples = 100;
   int64_t sequence_length = 512;
   uint64_t seed = 0;
