@@ -32,15 +32,23 @@ if [ ! -e "$model/config.json" ]; then
 fi
 
 # Text to measure on, and to calibrate with: the real data sets where they are, else what every machine has.
-python3 scripts/demo_text.py "$work/text"
-text=$(ls "$work"/text/*.txt)
+finds_wikitext() { # DATA_FOLDER
+  sq-eval "$model" --dataset wikitext2 --data-dir "$1" --sequence-length 2 --windows 1 --quiet >/dev/null 2>&1
+}
+data=${SQ_DATA_DIR:-$work/data}
+if ! finds_wikitext "$data"; then
+  data=$work/data
+  compgen -G "$data/*" >/dev/null || python3 scripts/demo_text.py "$data"
+fi
+text=wikitext2
+[ -e "$data/python-documentation.txt" ] && text=$data/python-documentation.txt
 calibration=self
 [ -n "${SQ_DATA_DIR:-}" ] && [ -d "$SQ_DATA_DIR/c4" ] && calibration=$SQ_DATA_DIR/c4
 
 evaluate() { # FOLDER NAME
   [ -e "$work/$2-eval.json" ] && return
   say "evaluating $2"
-  sq-eval "$1" --dataset "$text" --windows 8 --generate "Water boils at a temperature of" --max-new-tokens 20 \
+  sq-eval "$1" --dataset "$text" --data-dir "$data" --windows 8 --generate "Water boils at a temperature of" --max-new-tokens 20 \
     --json "$work/$2-eval.json"
 }
 
