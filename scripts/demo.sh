@@ -48,8 +48,8 @@ calibration=self
 evaluate() { # FOLDER NAME
   [ -e "$work/$2-eval.json" ] && return
   say "evaluating $2"
-  sq-eval "$1" --dataset "$text" --data-dir "$data" --windows 8 --generate "Water boils at a temperature of" --max-new-tokens 20 \
-    --json "$work/$2-eval.json"
+  sq-eval "$1" --dataset "$text" --data-dir "$data" --windows 8 --generate "Water boils at a temperature of" \
+    --max-new-tokens 20 --json "$work/$2-eval.json"
 }
 
 evaluate "$model" fp16

@@ -124,7 +124,8 @@ def download(source, name, folder, endpoint):
             if remote.size is not None and file.tell() > remote.size:
                 file.seek(0)
                 file.truncate()
-            http_get(url, file, resume_size=file.tell(), expected_size=remote.size, headers=hub.utils.build_hf_headers())
+            http_get(url, file, resume_size=file.tell(), expected_size=remote.size,
+                     headers=hub.utils.build_hf_headers())
     except BlockingIOError:
         raise Failed(f"{what}: another run downloads it") from None
     except Exception as error:  # pylint: disable=broad-except  # also those of the library's own libraries

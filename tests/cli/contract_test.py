@@ -17,8 +17,8 @@ FLAGS = {
         --uniform-sensitivity --device --threads --dtype --max-memory --work-dir --resume --json --quiet
         --version""",
     "sq-eval": """--dataset --data-dir --sequence-length --windows --generate --max-new-tokens --tokenize --tokens
-        --logits --save-tokens --json --baseline --max-increase-percent --device --threads --dtype --max-memory --quiet
-        --version""",
+        --logits --save-tokens --json --baseline --max-increase-percent --device --threads --dtype --max-memory
+        --quiet --version""",
     "sq-pack": "export import dequantize inspect verify --threads --quiet --version",
 }
 SAMPLES = ("--samples", 2, "--sequence-length", 16)

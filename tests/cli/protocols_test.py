@@ -97,8 +97,8 @@ class Windows(CliTest):
                 self.assertEqual(ids.count(ids[0]), 1)
                 self.assertEqual(self.windows(model, name, data, 16), consecutive(ids, 16))
 
-    @unittest.skipUnless(DATA and Path(DATA, "models/llama-2-7b/tokenizer.model").exists() and documents(Path(DATA, "c4")),
-                         "needs SQ_DATA_DIR with c4/*.jsonl and models/llama-2-7b")
+    @unittest.skipUnless(DATA and Path(DATA, "models/llama-2-7b/tokenizer.model").exists() and
+                         documents(Path(DATA, "c4")), "needs SQ_DATA_DIR with c4/*.jsonl and models/llama-2-7b")
     def test_public_documents(self):
         model = self.model_with("large", 32000, Path(DATA, "models/llama-2-7b"),
                                 ("tokenizer.model", "tokenizer_config.json"))
