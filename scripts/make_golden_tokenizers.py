@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Makes tests/golden/text: small tokenizers of each kind and what Hugging Face's libraries answer.
 
-    pip install transformers==4.46.3 tokenizers==0.20.3 sentencepiece==0.2.3 protobuf
+    pip install transformers==4.46.3 tokenizers==0.20.3 sentencepiece==0.2.3 protobuf tiktoken==0.14.0
     scripts/make_golden_tokenizers.py [DATA]     with a data folder, real.json too (see make_real)
 
 The newest transformers have no slow LlamaTokenizer any more, which the original method used.
 Training text and test strings are generated here, so the same versions give the same files.
 """
 
+import base64
 import io
 import json
 import pathlib
@@ -16,9 +17,12 @@ import sys
 import tempfile
 
 import sentencepiece
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors
-from tokenizers import trainers
-from transformers import GPT2Tokenizer, LlamaTokenizer
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+from tokenizers import processors, trainers
+import tiktoken
+import tiktoken_ext.openai_public
+from transformers import GPT2Tokenizer, LlamaTokenizer, LlamaTokenizerFast
+from transformers.models.gpt2.tokenization_gpt2 import bytes_to_unicode
 
 OUT = pathlib.Path(__file__).resolve().parent.parent / "tests" / "golden" / "text"
 
@@ -86,6 +90,9 @@ NASTY = [
     "a  <left>  b", "<left>", "\n<left>x", "a  <right>  b", "<right>\n\n\nx", "<both> <both>",
     "  <left><right>  ", "word", "words", "sword", " word ", "word_", "word\u0301", "word\u200d",
     "(word)",
+    "a<|im_end|>b", "<|im_end|>", "<|im_end|> <s>x", "<|im_end|>▁x", "e\u0301\u0323x", "\u1100\u1161\u11a8",
+    "\ub300\u11a7", "\u212b\u2126", "\u0958", "\u07fd\u0327", "a\u0327\u07fd\u0327", "\U00011935\U00011930",
+    "x" + "\t" * 12 + " " * 40 + "y", "<fim_prefix>a<fim_suffix>", "<mask_1><mask_11> <dummy_0><sep>",
     "<norm>", " <norm>x", "longer", "longest", "longlonger", "Ġ", "Ċ", "aĠb", "Ā",
 ]
 
@@ -205,6 +212,116 @@ def make_smollm():
     return json.loads(tokenizer.to_str()), {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>"}
 
 
+def make_qwen2():
+    """Qwen2: NFC, its pattern (LLaMA-3's with digits one by one), no special tokens around."""
+    pre_tokenizer = pre_tokenizers.Sequence([
+        pre_tokenizers.Split(Regex(LLAMA3_PATTERN.replace("{1,3}", "")), "isolated", invert=False),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    tokenizer = train_bpe(pre_tokenizer, 800, [], pre_tokenizers.ByteLevel.alphabet())
+    tokenizer.normalizer = normalizers.NFC()
+    tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
+    tokenizer.add_special_tokens(["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
+    return json.loads(tokenizer.to_str()), {
+        "tokenizer_class": "Qwen2Tokenizer", "add_prefix_space": False, "bos_token": None,
+        "eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}
+
+
+def make_fast_llama(model, legacy):
+    """LLaMA-2 (legacy): Prepend and Replace; special tokens normalized, as its file has them.
+    Mistral's newer files: Metaspace at the start of the text alone."""
+    tokenizer = LlamaTokenizerFast(str(model), legacy=legacy, add_prefix_space=True, from_slow=True)
+    value = json.loads(tokenizer.backend_tokenizer.to_str())
+    for token in value["added_tokens"]:
+        token["normalized"] = legacy
+    value["added_tokens"].append({"id": len(value["model"]["vocab"]), "content": "<|im_end|>",
+                                  "single_word": False, "lstrip": False, "rstrip": False,
+                                  "normalized": False, "special": True})
+    return value, {"tokenizer_class": "LlamaTokenizer", "legacy": legacy, "add_bos_token": True,
+                   "add_eos_token": False, "bos_token": "<s>", "eos_token": "</s>",
+                   "unk_token": "<unk>"}
+
+
+def make_llama_variants(llama2, texts):
+    """Other normalizers, pre-tokenizers and options in the place of the LLaMA-2 file's."""
+    prepend, replace = llama2["normalizer"]["normalizers"]
+    changes = [{"normalizer": n} for n in (
+        None, prepend, replace, {"type": "Sequence", "normalizers": [replace, prepend]},
+        {"type": "Sequence", "normalizers": [{"type": "NFC"}, prepend, replace]},
+        {"type": "Replace", "pattern": {"String": "aa"}, "content": ""})]
+    for scheme in ("always", "first", "never"):
+        for split in (False, True):
+            changes.append({"normalizer": None, "pre_tokenizer": {
+                "type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme,
+                "split": split}})
+    changes.append({"normalizer": None, "pre_tokenizer": {
+        "type": "Metaspace", "replacement": "▁", "add_prefix_space": True}})
+    changes.append({"normalizer": None, "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+        {"type": "Split", "pattern": {"String": "e"}, "behavior": "MergedWithNext",
+         "invert": False},
+        {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": True}]}})
+    for options in ({"byte_fallback": False}, {"byte_fallback": False, "fuse_unk": False},
+                    {"byte_fallback": False, "unk_token": None}, {"ignore_merges": True}):
+        changes.append({"model": options})
+    fuse, strip = {"type": "Fuse"}, {"type": "Strip", "content": " ", "start": 1, "stop": 0}
+    fallback = {"type": "ByteFallback"}
+    space = {"type": "Replace", "pattern": {"String": "▁"}, "content": " "}
+    for decoder in ([space], [fallback, fuse], [space, fallback, strip],
+                    [space, fuse, {**strip, "start": 2, "stop": 3}],
+                    [{"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always",
+                      "split": True}, fallback],
+                    [fallback, {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "never",
+                                "split": True}]):
+        changes.append({"decoder": {"type": "Sequence", "decoders": decoder}})
+    result = []
+    for change in changes:
+        value = {**llama2, **change}
+        value["model"] = {**llama2["model"], **change.get("model", {})}
+        tokenizer = Tokenizer.from_str(json.dumps(value))
+        encoded = [tokenizer.encode(text).ids for text in texts]
+        decoded = [list(tokenizer.decode(ids, skip_special_tokens=False).encode())
+                   for ids in encoded]
+        result.append({"change": change, "ids": summary(encoded), "decoded": summary(decoded)})
+    return result
+
+
+XGEN_CODE_TOKENS = (
+    "<fim_prefix> <fim_middle> <fim_suffix> <fim_pad> <filename> <gh_stars> <issue_start> "
+    "<issue_comment> <issue_closed> <jupyter_start> <jupyter_text> <jupyter_code> "
+    "<jupyter_output> <empty_output> <commit_before> <commit_msg> <commit_after> "
+    "<reponame>").split()
+
+
+def xgen_encoding(ranks):
+    """XGen's tokenizer as its tokenization_xgen.py composes it, from GPT-2's ranks (or others)."""
+    ranks = dict(ranks)
+    special = {"<|endoftext|>": len(ranks)}
+    added = XGEN_CODE_TOKENS + [f"<dummy_{i}>" for i in range(4)] + ["<sep>", "<eom>"] + [
+        f"<mask_{i}>" for i in range(881, 0, -1)]
+    next_id = len(ranks) + 1
+    for run in [b" " * n for n in range(31, 1, -1)] + [b"\t" * n for n in range(9, 1, -1)]:
+        ranks[run] = next_id
+        next_id += 1
+    for token in added:
+        special[token] = next_id
+        next_id += 1
+    return tiktoken.Encoding("xgen", pat_str=tiktoken_ext.openai_public.r50k_pat_str,
+                             mergeable_ranks=ranks, special_tokens=special)
+
+
+def make_xgen(gpt2, folder, texts):
+    """A rank file in the place of GPT-2's, and what tiktoken makes of the texts with it."""
+    byte_of = {character: byte for byte, character in bytes_to_unicode().items()}
+    tokens = [bytes(byte_of[c] for c in token) for token in gpt2["model"]["vocab"]
+              if token != "<|endoftext|>"]
+    write_json(folder / "tokenizer_config.json", {
+        "tokenizer_class": "XgenTokenizer", "add_eos_token": False, "eos_token": "<|endoftext|>"})
+    (folder / "r50k_base.tiktoken").write_text("".join(
+        f"{base64.b64encode(token).decode()} {rank}\n" for rank, token in enumerate(tokens)))
+    encoding = xgen_encoding({token: rank for rank, token in enumerate(tokens)})
+    write_golden(folder, texts, lambda text: encoding.encode(text, allowed_special="all"),
+                 encoding.decode)
+
+
 def make_variants(gpt2, texts):
     """Other pre-tokenizers, post-processors and unknown tokens in the GPT-2 file's place."""
     byte_level = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True,
@@ -309,29 +426,56 @@ def make_real(data):
     write_json(OUT / "real.json", result)
 
 
+def make_nfc():
+    """Strings of marks, letters and Hangul, each with its composed form."""
+    rng = random.Random(4)
+    normalizer = normalizers.NFC()
+    pools = [list(range(0x300, 0x370)), list(range(0x41, 0x7b)), list(range(0xc0, 0x180)),
+             list(range(0x900, 0xe00)), list(range(0x1100, 0x1200)), list(range(0xac00, 0xd7a4)),
+             list(range(0x1dc0, 0x1e00)) + list(range(0x8ca, 0x900)) + [0x7fd, 0x11a7, 0x212b],
+             list(range(0x11000, 0x11a00)), list(range(0x16100, 0x16d80)), [0xfb1d, 0x2126, 0x1d15e]]
+    texts = []
+    for _ in range(150):
+        pool = rng.choice(pools)
+        texts.append("".join(chr(rng.choice(pool if rng.random() < 0.6 else rng.choice(pools)))
+                             for _ in range(rng.randint(2, 8))))
+    return [[text, normalizer.normalize_str(text)] for text in texts]
+
+
+def write_golden(folder, texts, encode, decode):
+    encoded = [encode(text) for text in texts]
+    write_json(folder / "ids.json", [digest(ids) for ids in encoded])
+    decoded = [decode(ids) for ids in encoded]
+    write_json(folder / "decoded.json", {
+        str(i): text for i, text in enumerate(decoded) if text != texts[i] and len(text) <= 400})
+
+
 def main():
     texts = NASTY + fuzz_texts(300) + LONG
     write_json(OUT / "texts.json", texts)
     texts = [expand(text) for text in texts]
-    for name, make in (("gpt2", make_gpt2), ("llama3", make_llama3), ("smollm", make_smollm)):
+    short = [text for text in texts if len(text) <= 400]
+    write_json(OUT / "nfc.json", make_nfc())
+    slow = make_sentencepiece(OUT / "llama")
+    model = OUT / "llama" / "tokenizer.model"
+    for name, make in (("gpt2", make_gpt2), ("llama3", make_llama3), ("smollm", make_smollm),
+                       ("qwen2", make_qwen2), ("llama2", lambda: make_fast_llama(model, True)),
+                       ("mistral", lambda: make_fast_llama(model, False))):
         value, config = make()
         write_json(OUT / name / "tokenizer.json", value)
         write_json(OUT / name / "tokenizer_config.json", config)
         tokenizer = Tokenizer.from_file(str(OUT / name / "tokenizer.json"))
-        encoded = [tokenizer.encode(text).ids for text in texts]
-        write_json(OUT / name / "ids.json", [digest(ids) for ids in encoded])
-        decoded = [tokenizer.decode(ids, skip_special_tokens=False) for ids in encoded]
-        write_json(OUT / name / "decoded.json", {
-            str(i): text for i,
-            text in enumerate(decoded) if text != texts[i] and len(text) <= 400})
+        write_golden(OUT / name, texts, lambda text: tokenizer.encode(text).ids,
+                     lambda ids: tokenizer.decode(ids, skip_special_tokens=False))
         if name == "gpt2":
-            short = [text for text in texts if len(text) <= 400]
             write_json(OUT / "variants.json", make_variants(value, short))
             make_documents(OUT / "c4")
             write_json(OUT / "vocab_merges.json", make_vocab_merges(value, short))
-    tokenizer = make_sentencepiece(OUT / "llama")
-    write_json(OUT / "llama" / "ids.json", [digest(tokenizer(text)["input_ids"]) for text in texts])
-    tokenizer = LlamaTokenizer(str(OUT / "llama" / "tokenizer.model"), legacy=False)
+            make_xgen(value, OUT / "xgen", texts)
+        if name == "llama2":
+            write_json(OUT / "llama2" / "variants.json", make_llama_variants(value, short))
+    write_json(OUT / "llama" / "ids.json", [digest(slow(text)["input_ids"]) for text in texts])
+    tokenizer = LlamaTokenizer(str(model), legacy=False)
     write_json(OUT / "llama" / "not_legacy.json",
                summary([tokenizer(text)["input_ids"] for text in short]))
     if len(sys.argv) > 1:

@@ -32,21 +32,7 @@ const ByteTable& Table() {
   return table;
 }
 
-// False, with *out as it was, if a character stands for no byte.
-bool SpellsBytes(std::string_view token, std::string* out) {
-  const size_t size = out->size();
-  while (!token.empty()) {
-    char32_t c;
-    token.remove_prefix(DecodeUtf8(token, &c));
-    const int byte = c < Table().bytes.size() ? Table().bytes[c] : -1;
-    if (byte < 0) {
-      out->resize(size);
-      return false;
-    }
-    out->push_back(static_cast<char>(byte));
-  }
-  return true;
-}
+constexpr std::string_view kHexDigits = "0123456789ABCDEF";
 
 uint64_t Key(int32_t left, int32_t right) {
   return static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 | static_cast<uint32_t>(right);
@@ -74,6 +60,21 @@ struct Candidate {
 
 char32_t ByteLevelCharacter(unsigned char byte) { return Table().characters[byte]; }
 
+bool SpellsBytes(std::string_view token, std::string* bytes) {
+  const size_t size = bytes->size();
+  while (!token.empty()) {
+    char32_t c;
+    token.remove_prefix(DecodeUtf8(token, &c));
+    const int byte = c < Table().bytes.size() ? Table().bytes[c] : -1;
+    if (byte < 0) {
+      bytes->resize(size);
+      return false;
+    }
+    bytes->push_back(static_cast<char>(byte));
+  }
+  return true;
+}
+
 void AppendByteLevelBytes(std::string_view token, std::string* out) {
   if (!SpellsBytes(token, out)) out->append(token);
 }
@@ -82,11 +83,23 @@ Bpe::Bpe(const Vocabulary& vocabulary,
          const std::vector<std::pair<std::string, std::string>>& merges, const BpeOptions& options,
          const std::string& what)
     : options_(options) {
+  const bool of_bytes = options_.symbols == BpeSymbols::kBytes;
   for (int byte = 0; byte < 256; ++byte) {
     std::string spelling;
-    AppendUtf8(ByteLevelCharacter(static_cast<unsigned char>(byte)), &spelling);
+    if (of_bytes) {
+      AppendUtf8(ByteLevelCharacter(static_cast<unsigned char>(byte)), &spelling);
+    } else {
+      spelling = StrCat("<0x", kHexDigits[byte >> 4], kHexDigits[byte & 15], ">");
+    }
     const auto found = vocabulary.find(spelling);
     byte_ids_[byte] = found == vocabulary.end() ? -1 : found->second;
+  }
+  if (!of_bytes) {
+    for (const auto& [token, id] : vocabulary) {
+      if (token.empty()) continue;
+      char32_t c;
+      if (DecodeUtf8(token, &c) == static_cast<int>(token.size())) characters_.emplace(c, id);
+    }
   }
   merges_.reserve(merges.size());
   for (size_t rank = 0; rank < merges.size(); ++rank) {
@@ -100,13 +113,18 @@ Bpe::Bpe(const Vocabulary& vocabulary,
     };
     const uint64_t key = Key(id(left), id(right));
     // Of equal merges the last counts, as in Hugging Face's.
-    merges_[key] = {static_cast<int32_t>(rank), id(left + right)};
+    const int32_t result = id(left + right);
+    merges_[key] = {options_.rank_by_id ? result : static_cast<int32_t>(rank), result};
   }
   if (!options_.ignore_merges) return;
   words_.reserve(vocabulary.size());
   for (const auto& [token, id] : vocabulary) {
     std::string bytes;
-    if (SpellsBytes(token, &bytes)) words_.emplace(std::move(bytes), id);
+    if (!of_bytes) {
+      words_.emplace(token, id);
+    } else if (SpellsBytes(token, &bytes)) {
+      words_.emplace(std::move(bytes), id);
+    }
   }
 }
 
@@ -115,22 +133,62 @@ const Bpe::Merge* Bpe::Find(int32_t left, int32_t right) const {
   return found == merges_.end() ? nullptr : &found->second;
 }
 
+bool Bpe::AppendByteTokens(std::string_view character, std::vector<int32_t>* ids) const {
+  const auto id_of = [&](char c) { return byte_ids_[static_cast<unsigned char>(c)]; };
+  const auto is_missing = [&](char c) { return id_of(c) < 0; };
+  if (std::any_of(character.begin(), character.end(), is_missing)) return false;
+  for (const char c : character) ids->push_back(id_of(c));
+  return true;
+}
+
+std::vector<int32_t> Bpe::Symbols(std::string_view word) const {
+  std::vector<int32_t> ids;
+  ids.reserve(word.size());
+  // Unknown symbols wait for the next known one (the tokens of bytes are none): Hugging Face's
+  // order.
+  int64_t waiting = 0;
+  const auto flush = [&] {
+    ids.insert(ids.end(), waiting, options_.unknown_id);
+    waiting = 0;
+  };
+  const auto add = [&](int32_t id) {
+    flush();
+    ids.push_back(id);
+  };
+  const auto add_unknown = [&] {
+    if (options_.unknown_id < 0) return;
+    if (!options_.fuse_unknown) flush();
+    waiting = 1;
+  };
+  if (options_.symbols == BpeSymbols::kBytes) {
+    for (const char c : word) {
+      const int32_t id = byte_ids_[static_cast<unsigned char>(c)];
+      id >= 0 ? add(id) : add_unknown();
+    }
+  } else {
+    while (!word.empty()) {
+      char32_t c;
+      const std::string_view character = word.substr(0, DecodeUtf8(word, &c));
+      word.remove_prefix(character.size());
+      const auto found = characters_.find(c);
+      if (found != characters_.end()) {
+        add(found->second);
+      } else if (!options_.byte_fallback || !AppendByteTokens(character, &ids)) {
+        add_unknown();
+      }
+    }
+  }
+  flush();
+  return ids;
+}
+
 void Bpe::Encode(std::string_view word, std::vector<int32_t>* ids) const {
   if (options_.ignore_merges) {
     const auto found = words_.find(std::string(word));
     if (found != words_.end()) return ids->push_back(found->second);
   }
   std::vector<Symbol> symbols;
-  symbols.reserve(word.size());
-  bool unknown = false;  // the last symbol is made of unknown bytes
-  for (const char c : word) {
-    int32_t id = byte_ids_[static_cast<unsigned char>(c)];
-    const bool known = id >= 0;
-    if (!known) {
-      id = options_.unknown_id;
-      if (id < 0 || (unknown && options_.fuse_unknown)) continue;
-    }
-    unknown = !known;
+  for (const int32_t id : Symbols(word)) {
     const auto at = static_cast<int32_t>(symbols.size());
     symbols.push_back({id, at - 1, at + 1});
   }

@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include "sq/base/error.h"
+#include "sq/text/normalizer.h"
 #include "sq/text/unicode_additions.h"
 #include "sq/text/utf8.h"
 
@@ -91,24 +93,30 @@ void SplitWord(const SplitStep& step, std::string_view text, Regex::Scratch* scr
 
 }  // namespace
 
-void PreTokenizer::Split(std::string_view text, Regex::Scratch* scratch, const Emit& emit) const {
-  if (!text.empty()) RunFrom(0, text, scratch, emit);
+void PreTokenizer::Split(std::string_view text, bool is_start, Regex::Scratch* scratch,
+                         const Emit& emit) const {
+  if (!text.empty()) RunFrom(0, text, is_start, scratch, emit);
 }
 
-void PreTokenizer::RunFrom(size_t step, std::string_view word, Regex::Scratch* scratch,
-                           const Emit& emit) const {
-  if (step == steps_.size()) return emit(word);
-  std::string prefixed;
-  if (steps_[step].add_prefix_space && word.front() != ' ') {
-    prefixed.reserve(word.size() + 1);
-    prefixed += ' ';
-    prefixed += word;
-    word = prefixed;
+void PreTokenizer::RunFrom(size_t index, std::string_view word, bool is_start,
+                           Regex::Scratch* scratch, const Emit& emit) const {
+  if (index == steps_.size()) return emit(word);
+  const SplitStep& step = steps_[index];
+  const std::string& space = step.space_symbol;
+  std::string changed;
+  if (space != " ") {
+    changed = ReplaceAll(word, " ", space);
+    word = changed;
   }
-  if (!steps_[step].pattern) return RunFrom(step + 1, word, scratch, emit);
-  if (step + 1 == steps_.size()) return SplitWord(steps_[step], word, scratch, emit);
-  SplitWord(steps_[step], word, scratch,
-            [&](std::string_view part) { RunFrom(step + 1, part, scratch, emit); });
+  if (step.add_prefix_space && (is_start || !step.only_first) &&
+      word.substr(0, space.size()) != space) {
+    changed = StrCat(space, word);
+    word = changed;
+  }
+  if (!step.pattern) return RunFrom(index + 1, word, is_start, scratch, emit);
+  SplitWord(step, word, scratch, [&](std::string_view part) {
+    RunFrom(index + 1, part, is_start && part.data() == word.data(), scratch, emit);
+  });
 }
 
 }  // namespace sq

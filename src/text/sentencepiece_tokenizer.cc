@@ -9,6 +9,7 @@
 #include "sq/base/error.h"
 #include "sq/base/file.h"
 #include "sq/text/added_tokens.h"
+#include "sq/text/normalizer.h"
 #include "sq/text/utf8.h"
 
 namespace sq {
@@ -21,17 +22,6 @@ constexpr std::string_view kSpaceSymbol = "\u2581";  // what stands for a space 
 // Protocol buffers merge what is appended to a message: this is ModelProto's normalizer_spec (field
 // 3) with add_dummy_prefix (field 3) = false.
 constexpr std::string_view kNoDummyPrefix("\x1a\x02\x18\x00", 4);
-
-std::string ReplaceAll(std::string_view text, std::string_view from, std::string_view to) {
-  std::string result;
-  while (true) {
-    const size_t at = text.find(from);
-    result += text.substr(0, at);
-    if (at == std::string_view::npos) return result;
-    result += to;
-    text.remove_prefix(at + from.size());
-  }
-}
 
 bool BeginsWith(std::string_view text, std::string_view begin) {
   return text.substr(0, begin.size()) == begin;
@@ -122,8 +112,7 @@ class SentencePieceTokenizer : public Tokenizer {
     for (const int32_t id : ids) {
       const auto added = by_id_.find(id);
       if (added == by_id_.end()) {
-        SQ_CHECK(id >= 0 && id < processor_.GetPieceSize(), what_, ": no token has id ", id);
-        run.push_back(id);
+        if (id >= 0 && id < processor_.GetPieceSize()) run.push_back(id);
         continue;
       }
       flush();

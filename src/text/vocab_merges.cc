@@ -14,22 +14,6 @@ namespace {
 constexpr int64_t kMaxMergesBytes = int64_t{256} << 20;
 constexpr const char* kDefaultSpecialToken = "<|endoftext|>";
 
-Vocabulary ReadVocabulary(const std::string& path) {
-  const nlohmann::json file = ReadJsonFile(path);
-  SQ_CHECK(file.is_object(), path, ": expected an object, found ", JsonTypeName(file));
-  Vocabulary vocabulary;
-  vocabulary.reserve(file.size());
-  for (const auto& [token, value] : file.items()) {
-    SQ_CHECK(value.is_number_integer(), path, ": token ", Quoted(token),
-             ": expected an integer, found ", JsonTypeName(value));
-    const auto id = value.get<int64_t>();
-    SQ_CHECK(id >= 0 && id <= std::numeric_limits<int32_t>::max(), path, ": token ", Quoted(token),
-             ": expected an id from 0 to 2147483647, found ", id);
-    vocabulary.emplace(token, static_cast<int32_t>(id));
-  }
-  return vocabulary;
-}
-
 // A merge a line, "a b"; a first line that begins with "#version" is none.
 std::vector<std::pair<std::string, std::string>> ReadMerges(const std::string& path) {
   const std::string bytes = ReadFile(path, kMaxMergesBytes);
@@ -51,10 +35,25 @@ std::vector<std::pair<std::string, std::string>> ReadMerges(const std::string& p
 
 }  // namespace
 
-ByteLevelParts ReadVocabularyAndMerges(const std::string& vocabulary_path,
-                                       const std::string& merges_path,
-                                       const TokenizerConfig& config) {
-  ByteLevelParts parts;
+Vocabulary ReadVocabulary(const std::string& path) {
+  const nlohmann::json file = ReadJsonFile(path);
+  SQ_CHECK(file.is_object(), path, ": expected an object, found ", JsonTypeName(file));
+  Vocabulary vocabulary;
+  vocabulary.reserve(file.size());
+  for (const auto& [token, value] : file.items()) {
+    SQ_CHECK(value.is_number_integer(), path, ": token ", Quoted(token),
+             ": expected an integer, found ", JsonTypeName(value));
+    const auto id = value.get<int64_t>();
+    SQ_CHECK(id >= 0 && id <= std::numeric_limits<int32_t>::max(), path, ": token ", Quoted(token),
+             ": expected an id from 0 to 2147483647, found ", id);
+    vocabulary.emplace(token, static_cast<int32_t>(id));
+  }
+  return vocabulary;
+}
+
+BpeParts ReadVocabularyAndMerges(const std::string& vocabulary_path, const std::string& merges_path,
+                                 const TokenizerConfig& config) {
+  BpeParts parts;
   parts.vocabulary = ReadVocabulary(vocabulary_path);
   parts.merges = ReadMerges(merges_path);
   parts.added_tokens = config.added_tokens;
@@ -82,6 +81,7 @@ ByteLevelParts ReadVocabularyAndMerges(const std::string& vocabulary_path,
   steps[0].pattern.emplace(kByteLevelPattern, vocabulary_path);
   steps[0].add_prefix_space = config.add_prefix_space.value_or(false);
   parts.pre_tokenizer = PreTokenizer(std::move(steps));
+  parts.decoder.push_back({DecodeKind::kByteLevel, "", "", 0, 0});
   return parts;
 }
 

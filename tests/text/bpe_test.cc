@@ -71,6 +71,38 @@ TEST(Bpe, WholeWordsComeFirstIfMergesAreIgnored) {
   EXPECT_THAT(Encode(bpe, "abcab"), ElementsAre(3, 2, 3));
 }
 
+TEST(Bpe, CharactersFallBackToBytes) {
+  Vocabulary vocabulary = {{"\u00e9", 0}, {"a", 1}, {"\u00e9a", 2}, {"<0xE6>", 3}, {"<0xBC>", 4}};
+  BpeOptions options;
+  options.symbols = BpeSymbols::kCharacters;
+  options.unknown_id = 9;
+  const Merges merges = {{"\u00e9", "a"}};
+  const auto encode = [&](const std::string& word) {
+    return Encode(Bpe(vocabulary, merges, options, "test"), word);
+  };
+  EXPECT_THAT(encode("\u00e9a\u00e9"), ElementsAre(2, 0));
+  EXPECT_THAT(encode("a\u6f22\u6f22a"), ElementsAre(1, 9, 9, 1));
+  options.byte_fallback = true;  // but one byte of U+6F22 has no token
+  EXPECT_THAT(encode("a\u6f22"), ElementsAre(1, 9));
+  vocabulary["<0xA2>"] = 5;
+  EXPECT_THAT(encode("a\u6f22"), ElementsAre(1, 3, 4, 5));
+  // An unknown character waits for the next known one, not for bytes.
+  options.fuse_unknown = true;
+  EXPECT_THAT(encode("x\u6f22x\u00e9"), ElementsAre(3, 4, 5, 9, 0));
+  options.ignore_merges = true;
+  EXPECT_THAT(encode("<0xE6>"), ElementsAre(3));
+}
+
+TEST(Bpe, MergesRankByIdAsInTiktoken) {
+  // "aaa" is made in two ways; by place in the list the second would come first.
+  const Vocabulary vocabulary = {{"a", 0}, {"b", 1}, {"aa", 2}, {"aaa", 3}, {"ab", 4}};
+  const Merges merges = {{"aa", "a"}, {"a", "b"}, {"a", "aa"}, {"a", "a"}};
+  BpeOptions options;
+  options.rank_by_id = true;
+  EXPECT_THAT(Encode(Bpe(vocabulary, merges, options, "test"), "aab"), ElementsAre(2, 1));
+  EXPECT_THAT(Encode(Bpe(vocabulary, merges, {}, "test"), "aab"), ElementsAre(0, 4));
+}
+
 TEST(Bpe, NamesAMergeOutsideTheVocabulary) {
   EXPECT_EQ(test::MessageOf([] {
               Bpe(kVocabulary, {{"a", "b"}, {"c", "z"}}, {}, "test");

@@ -10,10 +10,11 @@ namespace {
 
 using ::testing::ElementsAre;
 
-std::vector<std::string> Words(std::vector<SplitStep> steps, const std::string& text) {
+std::vector<std::string> Words(std::vector<SplitStep> steps, const std::string& text,
+                               bool is_start = true) {
   Regex::Scratch scratch;
   std::vector<std::string> words;
-  PreTokenizer(std::move(steps)).Split(text, &scratch, [&](std::string_view word) {
+  PreTokenizer(std::move(steps)).Split(text, is_start, &scratch, [&](std::string_view word) {
     words.emplace_back(word);
   });
   return words;
@@ -21,8 +22,11 @@ std::vector<std::string> Words(std::vector<SplitStep> steps, const std::string& 
 
 std::vector<SplitStep> Step(const std::string& pattern, SplitBehavior behavior, bool invert = false,
                             bool add_prefix_space = false) {
-  std::vector<SplitStep> steps;
-  steps.push_back({Regex(pattern, "test"), behavior, invert, add_prefix_space});
+  std::vector<SplitStep> steps(1);
+  steps[0].pattern.emplace(pattern, "test");
+  steps[0].behavior = behavior;
+  steps[0].invert = invert;
+  steps[0].add_prefix_space = add_prefix_space;
   return steps;
 }
 
@@ -57,6 +61,25 @@ TEST(PreTokenizer, AddsOneSpaceInFront) {
   std::vector<SplitStep> steps = Step(",", SplitBehavior::kRemoved);
   steps.emplace_back().add_prefix_space = true;
   EXPECT_THAT(Words(std::move(steps), "a,b, c"), ElementsAre(" a", " b", " c"));
+}
+
+TEST(PreTokenizer, SymbolsTakeThePlaceOfSpaces) {
+  const auto steps = [](bool only_first) {
+    std::vector<SplitStep> steps = Step("_", SplitBehavior::kMergedWithNext, false, true);
+    steps[0].space_symbol = "_";
+    steps[0].only_first = only_first;
+    return steps;
+  };
+  EXPECT_THAT(Words(steps(false), "a b  c"), ElementsAre("_a", "_b", "_", "_c"));
+  EXPECT_THAT(Words(steps(false), " a"), ElementsAre("_a"));
+  EXPECT_THAT(Words(steps(false), "_a"), ElementsAre("_a"));
+  EXPECT_THAT(Words(steps(false), "a", /*is_start=*/false), ElementsAre("_a"));
+  EXPECT_THAT(Words(steps(true), "a b"), ElementsAre("_a", "_b"));
+  EXPECT_THAT(Words(steps(true), "a b", /*is_start=*/false), ElementsAre("a", "_b"));
+  // Only the first word that a step before gives stands at the start.
+  std::vector<SplitStep> both = Step("-", SplitBehavior::kRemoved);
+  both.push_back(std::move(steps(true)[0]));
+  EXPECT_THAT(Words(std::move(both), "a-b"), ElementsAre("_a", "b"));
 }
 
 TEST(PreTokenizer, WithoutStepsATextIsAWord) { EXPECT_THAT(Words({}, "a b"), ElementsAre("a b")); }

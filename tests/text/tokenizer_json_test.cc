@@ -22,7 +22,7 @@ const Json& Gpt2() {
 }
 
 std::unique_ptr<Tokenizer> Load(const Json& file) {
-  return MakeByteLevelTokenizer(ParseTokenizerJson(file, "t.json"), {}, "t.json");
+  return MakeBpeTokenizer(ParseTokenizerJson(file, "t.json"), {}, "t.json");
 }
 
 TEST(TokenizerJson, VariantsEncodeAsHuggingFaceDoes) {
@@ -36,13 +36,28 @@ TEST(TokenizerJson, VariantsEncodeAsHuggingFaceDoes) {
   }
 }
 
-TEST(TokenizerJson, TellsByteLevelFilesFromOthers) {
-  EXPECT_TRUE(IsByteLevel(Gpt2()));
-  EXPECT_TRUE(IsByteLevel(ReadJsonFile(test::GoldenText("llama3/tokenizer.json"))));
-  EXPECT_FALSE(
-      IsByteLevel(Json::parse(R"({"pre_tokenizer": null, "decoder": {"type": "Sequence"}})")));
-  EXPECT_FALSE(IsByteLevel(Json::parse(R"({"pre_tokenizer": {"type": 3}, "decoder": [1]})")));
-  EXPECT_FALSE(IsByteLevel(Json::parse("[]")));
+TEST(TokenizerJson, SentencePieceVariantsDoAsHuggingFaceDoes) {
+  const std::vector<std::string> texts = test::ShortGoldenTexts();
+  const Json llama2 = ReadJsonFile(test::GoldenText("llama2/tokenizer.json"));
+  for (const Json& variant : ReadJsonFile(test::GoldenText("llama2/variants.json"))) {
+    Json file = llama2;
+    Json change = variant["change"];
+    if (change.contains("model")) {
+      file["model"].update(change["model"]);
+      change.erase("model");
+    }
+    file.update(change);
+    const auto tokenizer = Load(file);
+    EXPECT_EQ(test::Summary(*tokenizer, texts), variant["ids"]) << variant["change"];
+    std::vector<int32_t> bytes;
+    for (const std::string& text : texts) {
+      for (const char c : tokenizer->Decode(tokenizer->Encode(text))) {
+        bytes.push_back(static_cast<unsigned char>(c));
+      }
+      bytes.push_back(0x7fffffff);
+    }
+    EXPECT_EQ(test::Fnv1a(bytes), variant["decoded"]["fnv1a"]) << variant["change"];
+  }
 }
 
 // A change to a good file, as a JSON pointer and the value to put there, and what the error names.
@@ -54,15 +69,26 @@ struct Damage {
 
 const std::vector<Damage> kDamages = {
     {"", "[]", "t.json: expected an object, found an array"},
-    {"", "{}", "t.json: pre_tokenizer: without ByteLevel"},
+    {"", "{}", "t.json: no \"model\""},
     {"/extra", "1", "t.json: option \"extra\""},
     {"/normalizer", R"({"type": "NFKC"})", "t.json: normalizer: type \"NFKC\""},
     {"/normalizer", R"({"type": "Sequence", "normalizers": [{"type": "Lowercase"}]})",
      "t.json: normalizer: type \"Lowercase\""},
     {"/normalizer", R"({"type": "Sequence"})", "t.json: normalizer: no \"normalizers\""},
     {"/normalizer", "3", "t.json: normalizer: expected an object"},
-    {"/pre_tokenizer", "null", "t.json: pre_tokenizer: without ByteLevel"},
-    {"/pre_tokenizer", R"({"type": "Metaspace"})", "t.json: pre_tokenizer: type \"Metaspace\""},
+    {"/normalizer", R"({"type": "NFC", "odd": 1})", "t.json: normalizer: NFC: option \"odd\""},
+    {"/normalizer", R"({"type": "Prepend"})", "normalizer: Prepend: no \"prepend\""},
+    {"/normalizer", R"({"type": "Replace", "pattern": {"String": ""}, "content": "x"})",
+     "normalizer: Replace: empty pattern"},
+    {"/normalizer", R"({"type": "Replace", "pattern": {"Regex": "x"}, "content": "x"})",
+     "normalizer: Replace: pattern: option \"Regex\""},
+    {"/pre_tokenizer", R"({"type": "Whitespace"})", "t.json: pre_tokenizer: type \"Whitespace\""},
+    {"/pre_tokenizer", R"({"type": "Metaspace", "replacement": "ab"})",
+     "pre_tokenizer: Metaspace: \"replacement\": expected one character, found \"ab\""},
+    {"/pre_tokenizer", R"({"type": "Metaspace", "replacement": "_", "prepend_scheme": "odd"})",
+     "\"prepend_scheme\": \"odd\""},
+    {"/pre_tokenizer", R"({"type": "Metaspace", "replacement": "_", "add_prefix_space": false})",
+     "\"add_prefix_space\" false with \"prepend_scheme\" \"always\""},
     {"/pre_tokenizer", R"({"type": "Sequence", "pretokenizers": 7})",
      "\"pretokenizers\": expected an array"},
     {"/pre_tokenizer/use_regex", "3", "ByteLevel: \"use_regex\": expected true or false"},
@@ -83,12 +109,13 @@ const std::vector<Damage> kDamages = {
      "pattern: expected an object"},
     {"/pre_tokenizer", R"({"type": "Split", "pattern": {"String": ""}, "behavior": "Isolated"})",
      "empty pattern"},
-    {"/decoder", "null", "t.json: decoder: expected one, ByteLevel, found 0"},
+    {"/decoder", R"({"type": "Strip", "content": " ", "start": -1, "stop": 0})",
+     "decoder: Strip: \"start\": expected a count, found -1"},
     {"/decoder", R"({"type": "WordPiece"})", "t.json: decoder: type \"WordPiece\""},
     {"/model", "null", "t.json: model: expected an object"},
     {"/model/type", "\"Unigram\"", "t.json: model: type \"Unigram\""},
     {"/model/dropout", "0.1", "model: \"dropout\""},
-    {"/model/byte_fallback", "true", "model: \"byte_fallback\""},
+    {"/model/byte_fallback", "true", "model: \"byte_fallback\" with ByteLevel"},
     {"/model/end_of_word_suffix", "\"</w>\"", "model: \"end_of_word_suffix\""},
     {"/model/continuing_subword_prefix", "\"##\"", "model: \"continuing_subword_prefix\""},
     {"/model/unk_token", "\"nowhere\"", "model: unk_token \"nowhere\""},

@@ -24,7 +24,7 @@ class VocabMerges : public ::testing::Test {
   void Write(const std::string& name, const std::string& bytes) {
     std::ofstream(folder_ + "/" + name, std::ios::binary) << bytes;
   }
-  ByteLevelParts Read(const TokenizerConfig& config = {}) {
+  BpeParts Read(const TokenizerConfig& config = {}) {
     return ReadVocabularyAndMerges(vocabulary_, merges_, config);
   }
 
@@ -50,7 +50,7 @@ TEST_F(VocabMerges, EncodesAsHuggingFaceDoes) {
 
 TEST_F(VocabMerges, FindsTheTokensThatTheConfigurationNames) {
   const auto encode = [&](const TokenizerConfig& config, const char* text) {
-    return MakeByteLevelTokenizer(Read(config), config, "test")->Encode(text);
+    return MakeBpeTokenizer(Read(config), config, "test")->Encode(text);
   };
   EXPECT_THAT(encode({}, "ab<|endoftext|>b"), ElementsAre(2, 4, 1));
   TokenizerConfig config;

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -25,11 +26,13 @@ enum class SplitBehavior {
 struct SplitStep {
   std::optional<Regex> pattern;  // none: words stay whole
   SplitBehavior behavior = SplitBehavior::kIsolated;
-  bool invert = false;            // split at what the pattern does not match
-  bool add_prefix_space = false;  // to a word that does not begin with one, before it is split
+  bool invert = false;             // split at what the pattern does not match
+  std::string space_symbol = " ";  // takes the place of each space, before anything else
+  bool add_prefix_space = false;   // that symbol, to a word that does not begin with it
+  bool only_first = false;         // add it to the word at the start of the text alone
 };
 
-// Pre-tokenization ahead of byte-level BPE. Immutable; Split may be called from several threads at
+// Pre-tokenization ahead of BPE. Immutable; Split may be called from several threads at
 // once.
 class PreTokenizer {
  public:
@@ -39,11 +42,12 @@ class PreTokenizer {
   explicit PreTokenizer(std::vector<SplitStep> steps) : steps_(std::move(steps)) {}
 
   // Calls `emit` for each word of `text` (valid UTF-8) in order, none of them empty. A word is
-  // valid only during its call.
-  void Split(std::string_view text, Regex::Scratch* scratch, const Emit& emit) const;
+  // valid only during its call. `is_start` says whether `text` stands at the start of all text.
+  void Split(std::string_view text, bool is_start, Regex::Scratch* scratch, const Emit& emit) const;
 
  private:
-  void RunFrom(size_t step, std::string_view word, Regex::Scratch* scratch, const Emit& emit) const;
+  void RunFrom(size_t step, std::string_view word, bool is_start, Regex::Scratch* scratch,
+               const Emit& emit) const;
 
   std::vector<SplitStep> steps_;
 };

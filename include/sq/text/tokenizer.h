@@ -28,7 +28,8 @@ class Tokenizer {
                                       const EncodeOptions& options = {}) const = 0;
 
   // The text of `ids`, valid UTF-8 (a character cut in two comes out as U+FFFD); no clean-up of
-  // spaces. Throws sq::Error for an id outside the vocabulary.
+  // spaces. Ids without a token, which a model whose vocabulary is padded may give, are skipped, as
+  // Hugging Face does.
   virtual std::string Decode(const std::vector<int32_t>& ids,
                              bool skip_special_tokens = false) const = 0;
 

@@ -1,4 +1,4 @@
-#include "sq/text/byte_level_tokenizer.h"
+#include "sq/text/bpe_tokenizer.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -13,8 +13,8 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 // Bytes 0 to 255 have ids 0 to 255; "ab" is 256, <x> 257 (special), <y> 258.
-ByteLevelParts Parts() {
-  ByteLevelParts parts;
+BpeParts Parts() {
+  BpeParts parts;
   for (int byte = 0; byte < 256; ++byte) {
     std::string token;
     AppendUtf8(ByteLevelCharacter(static_cast<unsigned char>(byte)), &token);
@@ -29,13 +29,14 @@ ByteLevelParts Parts() {
   parts.added_tokens[1].id = 258;
   parts.added_tokens[1].content = "<y>";
   parts.added_tokens[1].normalized = true;
+  parts.decoder.push_back({DecodeKind::kByteLevel, "", "", 0, 0});
   parts.prefix = {257};
   parts.suffix = {258};
   return parts;
 }
 
-TEST(ByteLevelTokenizer, PutsThePartsTogether) {
-  const auto tokenizer = MakeByteLevelTokenizer(Parts(), {}, "test");
+TEST(BpeTokenizer, PutsThePartsTogether) {
+  const auto tokenizer = MakeBpeTokenizer(Parts(), {}, "test");
   EXPECT_EQ(tokenizer->VocabularySize(), 259);
   EXPECT_THAT(tokenizer->Encode("ab<y>b<x>"), ElementsAre(257, 256, 258, 'b', 257, 258));
   EXPECT_EQ(tokenizer->Decode({257, 256, 258}), "<x>ab<y>");
@@ -44,30 +45,30 @@ TEST(ByteLevelTokenizer, PutsThePartsTogether) {
   EXPECT_FALSE(tokenizer->BosId() || tokenizer->EosId());
 }
 
-TEST(ByteLevelTokenizer, ConfigDecidesOnBosAndEos) {
+TEST(BpeTokenizer, ConfigDecidesOnBosAndEos) {
   TokenizerConfig config;
   config.bos_token = "<y>";
   config.eos_token = "nowhere";
   config.add_bos_token = true;
   config.add_eos_token = true;
-  const auto tokenizer = MakeByteLevelTokenizer(Parts(), config, "test");
+  const auto tokenizer = MakeBpeTokenizer(Parts(), config, "test");
   EXPECT_EQ(tokenizer->BosId(), 258);
   EXPECT_EQ(tokenizer->EosId(), std::nullopt);
   EXPECT_THAT(tokenizer->Encode("a"), ElementsAre(258, 'a'));
   config.add_bos_token = false;
-  EXPECT_THAT(MakeByteLevelTokenizer(Parts(), config, "test")->Encode("a"), ElementsAre('a'));
+  EXPECT_THAT(MakeBpeTokenizer(Parts(), config, "test")->Encode("a"), ElementsAre('a'));
 }
 
-TEST(ByteLevelTokenizer, RefusesPartsThatContradictEachOther) {
-  const auto message = [](const ByteLevelParts& original) {
+TEST(BpeTokenizer, RefusesPartsThatContradictEachOther) {
+  const auto message = [](const BpeParts& original) {
     return test::MessageOf([&] {
-      ByteLevelParts parts = Parts();
+      BpeParts parts = Parts();
       parts.vocabulary = original.vocabulary;
       parts.added_tokens = original.added_tokens;
-      MakeByteLevelTokenizer(std::move(parts), {}, "test");
+      MakeBpeTokenizer(std::move(parts), {}, "test");
     });
   };
-  ByteLevelParts parts = Parts();
+  BpeParts parts = Parts();
   parts.added_tokens[1].id = 257;
   EXPECT_THAT(message(parts), HasSubstr("test: two tokens have id 257"));
   parts.added_tokens[1].content = "ab";

@@ -1,4 +1,5 @@
-// The tokenizer of GPT-2, LLaMA-3, SmolLM2 ...: BPE over the bytes of pre-tokenized words.
+// The tokenizers that merge pairs by rank: byte-level ones (GPT-2, LLaMA-3, Qwen2, SmolLM2, XGen)
+// and SentencePiece's kind as a tokenizer.json holds it (LLaMA-2, Mistral).
 #pragma once
 
 #include <cstdint>
@@ -9,7 +10,9 @@
 
 #include "sq/text/added_tokens.h"
 #include "sq/text/bpe.h"
+#include "sq/text/normalizer.h"
 #include "sq/text/pre_tokenizer.h"
+#include "sq/text/token_decoder.h"
 #include "sq/text/tokenizer.h"
 #include "sq/text/tokenizer_config.h"
 
@@ -19,20 +22,21 @@ namespace sq {
 inline constexpr const char* kByteLevelPattern =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
-struct ByteLevelParts {
+struct BpeParts {
   Vocabulary vocabulary;
   std::vector<std::pair<std::string, std::string>> merges;  // by rank
   BpeOptions bpe;
   std::vector<AddedToken> added_tokens;
+  std::vector<NormalizeStep> normalizer;
   PreTokenizer pre_tokenizer;
+  std::vector<DecodeStep> decoder;
   std::vector<int32_t> prefix;  // what Encode adds before a text
   std::vector<int32_t> suffix;  // and after it
 };
 
 // Puts the parts together. What `config` says of adding BOS and EOS takes the place of the prefix
 // and the suffix. Throws sq::Error, opening with `what`, when the parts contradict each other.
-std::unique_ptr<Tokenizer> MakeByteLevelTokenizer(ByteLevelParts parts,
-                                                  const TokenizerConfig& config,
-                                                  const std::string& what);
+std::unique_ptr<Tokenizer> MakeBpeTokenizer(BpeParts parts, const TokenizerConfig& config,
+                                            const std::string& what);
 
 }  // namespace sq

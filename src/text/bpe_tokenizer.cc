@@ -1,4 +1,4 @@
-#include "sq/text/byte_level_tokenizer.h"
+#include "sq/text/bpe_tokenizer.h"
 
 #include <unordered_set>
 
@@ -44,31 +44,36 @@ class WordCache {
   std::vector<int32_t> pool_;
 };
 
-std::vector<AddedToken> Select(const std::vector<AddedToken>& tokens, bool normalized) {
+// The tokens to look for before normalization or after it. The latter are normalized themselves, as
+// in Hugging Face's: behind a Prepend they are found at the start of a text alone.
+AddedTokens Select(const BpeParts& parts, bool normalized) {
   std::vector<AddedToken> selected;
-  for (const AddedToken& token : tokens) {
-    if (token.normalized == normalized) selected.push_back(token);
+  for (AddedToken token : parts.added_tokens) {
+    if (token.normalized != normalized) continue;
+    if (normalized) token.content = Normalize(parts.normalizer, token.content);
+    selected.push_back(std::move(token));
   }
-  return selected;
+  return AddedTokens(selected);
 }
 
-class ByteLevelTokenizer : public Tokenizer {
+class BpeTokenizer : public Tokenizer {
  public:
-  ByteLevelTokenizer(ByteLevelParts parts, const TokenizerConfig& config, const std::string& what)
-      : what_(what),
-        bpe_(parts.vocabulary, parts.merges, parts.bpe, what),
+  BpeTokenizer(BpeParts parts, const TokenizerConfig& config, const std::string& what)
+      : bpe_(parts.vocabulary, parts.merges, parts.bpe, what),
+        first_tokens_(Select(parts, /*normalized=*/false)),
+        second_tokens_(Select(parts, /*normalized=*/true)),
+        normalizer_(std::move(parts.normalizer)),
         pre_tokenizer_(std::move(parts.pre_tokenizer)),
-        first_tokens_(Select(parts.added_tokens, /*normalized=*/false)),
-        second_tokens_(Select(parts.added_tokens, /*normalized=*/true)),
+        decoder_(std::move(parts.decoder)),
         prefix_(std::move(parts.prefix)),
         suffix_(std::move(parts.suffix)) {
     Vocabulary vocabulary = std::move(parts.vocabulary);
-    for (const auto& [token, id] : vocabulary) AddBytes(token, id);
+    for (const auto& [token, id] : vocabulary) AddToken(token, id, what);
     for (const AddedToken& token : parts.added_tokens) {
       const auto [entry, is_new] = vocabulary.emplace(token.content, token.id);
       SQ_CHECK(entry->second == token.id, what, ": added token ", Quoted(token.content), " has id ",
                token.id, ", expected ", entry->second);
-      if (is_new) AddBytes(token.content, token.id);
+      if (is_new) AddToken(token.content, token.id, what);
       if (token.special) special_ids_.insert(token.id);
     }
     const auto find = [&](const std::optional<std::string>& token) {
@@ -93,20 +98,22 @@ class ByteLevelTokenizer : public Tokenizer {
     WordCache cache(bpe_);
     std::vector<TextPiece> pieces;
     first_tokens_.Split(text, &pieces);
-    std::vector<TextPiece> parts;
     for (const TextPiece& piece : pieces) {
-      parts.clear();
       if (piece.id >= 0) {
-        parts.push_back(piece);
-      } else {
-        second_tokens_.Split(piece.text, &parts);
+        ids.push_back(piece.id);
+        continue;
       }
+      const std::string normalized = Normalize(normalizer_, piece.text);
+      std::vector<TextPiece> parts;
+      second_tokens_.Split(normalized, &parts);
       for (const TextPiece& part : parts) {
         if (part.id >= 0) {
           ids.push_back(part.id);
           continue;
         }
-        pre_tokenizer_.Split(part.text, &scratch,
+        const bool is_start =
+            piece.text.data() == text.data() && part.text.data() == normalized.data();
+        pre_tokenizer_.Split(part.text, is_start, &scratch,
                              [&](std::string_view word) { cache.Append(word, &ids); });
       }
     }
@@ -115,14 +122,14 @@ class ByteLevelTokenizer : public Tokenizer {
   }
 
   std::string Decode(const std::vector<int32_t>& ids, bool skip_special_tokens) const override {
-    std::string bytes;
+    std::vector<std::string> tokens;
     for (const int32_t id : ids) {
-      const auto found = bytes_.find(id);
-      SQ_CHECK(found != bytes_.end(), what_, ": no token has id ", id);
+      const auto found = tokens_.find(id);
+      if (found == tokens_.end()) continue;
       if (skip_special_tokens && special_ids_.count(id) != 0) continue;
-      bytes += found->second;
+      tokens.push_back(found->second);
     }
-    return IsValidUtf8(bytes) ? bytes : ReplaceInvalidUtf8(bytes);
+    return ReplaceInvalidUtf8(DecodeTokens(decoder_, std::move(tokens)));
   }
 
   int64_t VocabularySize() const override { return size_; }
@@ -130,11 +137,9 @@ class ByteLevelTokenizer : public Tokenizer {
   std::optional<int32_t> EosId() const override { return eos_id_; }
 
  private:
-  void AddBytes(const std::string& token, int32_t id) {
-    std::string bytes;
-    AppendByteLevelBytes(token, &bytes);
-    const bool is_new = bytes_.emplace(id, std::move(bytes)).second;
-    SQ_CHECK(is_new, what_, ": two tokens have id ", id, ", one of them ", Quoted(token));
+  void AddToken(const std::string& token, int32_t id, const std::string& what) {
+    const bool is_new = tokens_.emplace(id, token).second;
+    SQ_CHECK(is_new, what, ": two tokens have id ", id, ", one of them ", Quoted(token));
     size_ = std::max(size_, int64_t{id} + 1);
   }
 
@@ -147,14 +152,15 @@ class ByteLevelTokenizer : public Tokenizer {
     if (*add && id) end->push_back(*id);
   }
 
-  std::string what_;
   Bpe bpe_;
-  PreTokenizer pre_tokenizer_;
   AddedTokens first_tokens_;
   AddedTokens second_tokens_;
+  std::vector<NormalizeStep> normalizer_;
+  PreTokenizer pre_tokenizer_;
+  std::vector<DecodeStep> decoder_;
   std::vector<int32_t> prefix_;
   std::vector<int32_t> suffix_;
-  std::unordered_map<int32_t, std::string> bytes_;  // by id
+  std::unordered_map<int32_t, std::string> tokens_;  // by id, as spelled in the files
   std::unordered_set<int32_t> special_ids_;
   int64_t size_ = 0;
   std::optional<int32_t> bos_id_;
@@ -163,10 +169,9 @@ class ByteLevelTokenizer : public Tokenizer {
 
 }  // namespace
 
-std::unique_ptr<Tokenizer> MakeByteLevelTokenizer(ByteLevelParts parts,
-                                                  const TokenizerConfig& config,
-                                                  const std::string& what) {
-  return std::make_unique<ByteLevelTokenizer>(std::move(parts), config, what);
+std::unique_ptr<Tokenizer> MakeBpeTokenizer(BpeParts parts, const TokenizerConfig& config,
+                                            const std::string& what) {
+  return std::make_unique<BpeTokenizer>(std::move(parts), config, what);
 }
 
 }  // namespace sq
