@@ -1,5 +1,6 @@
 #include "sq/text/tokenizer.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -14,6 +15,49 @@
 #include "sq/text/xgen_vocabulary.h"
 
 namespace sq {
+namespace {
+
+// Adds the tokens that `config` names and the tokenizer.json read into *parts lacks, as
+// transformers does: each gets the id that the vocabulary has for it, or else the next free one.
+void AddMissingTokens(const TokenizerConfig& config, const std::string& what, BpeParts* parts) {
+  auto next = static_cast<int32_t>(parts->vocabulary.size());
+  for (const AddedToken& token : parts->added_tokens) next = std::max(next, token.id + 1);
+  const auto add = [&](AddedToken token) {
+    const auto is_same = [&](const AddedToken& other) { return other.content == token.content; };
+    const auto& known = parts->added_tokens;
+    if (token.content.empty() || std::any_of(known.begin(), known.end(), is_same)) return;
+    const auto found = parts->vocabulary.find(token.content);
+    const int32_t id = found != parts->vocabulary.end() ? found->second : next++;
+    SQ_CHECK(token.id < 0 || token.id == id, what, ": tokenizer_config.json: added token ",
+             Quoted(token.content), " has id ", token.id, ", expected ", id);
+    token.id = id;
+    parts->added_tokens.push_back(std::move(token));
+  };
+  std::vector<AddedToken> added = config.added_tokens;
+  std::sort(added.begin(), added.end(),
+            [](const AddedToken& a, const AddedToken& b) { return a.id < b.id; });
+  for (AddedToken& token : added) add(std::move(token));
+  for (const std::string& content : config.special_tokens) {
+    AddedToken token;
+    token.id = -1;
+    token.content = content;
+    token.special = true;
+    add(std::move(token));
+  }
+}
+
+// `config` with what transformers' LlamaTokenizerFast takes for granted: the rule of a
+// tokenizer.json on what stands around a text is not asked.
+TokenizerConfig WithDefaults(TokenizerConfig config) {
+  if (config.tokenizer_class.rfind("LlamaTokenizer", 0) != 0) return config;
+  if (!config.add_bos_token) config.add_bos_token = true;
+  if (!config.add_eos_token) config.add_eos_token = false;
+  if (!config.bos_token) config.bos_token = "<s>";
+  if (!config.eos_token) config.eos_token = "</s>";
+  return config;
+}
+
+}  // namespace
 
 std::unique_ptr<Tokenizer> LoadTokenizer(const std::string& model_dir) {
   namespace fs = std::filesystem;
@@ -26,8 +70,9 @@ std::unique_ptr<Tokenizer> LoadTokenizer(const std::string& model_dir) {
   const std::string json_path = path("tokenizer.json");
   const std::string model_path = path("tokenizer.model");
   if (FileExists(json_path)) {
-    return MakeBpeTokenizer(ParseTokenizerJson(ReadJsonFile(json_path), json_path), config,
-                            json_path);
+    BpeParts parts = ParseTokenizerJson(ReadJsonFile(json_path), json_path);
+    AddMissingTokens(config, model_dir, &parts);
+    return MakeBpeTokenizer(std::move(parts), WithDefaults(config), json_path);
   }
   if (FileExists(model_path)) return LoadSentencePieceTokenizer(model_path, config);
   const std::string vocabulary_path = path("vocab.json");

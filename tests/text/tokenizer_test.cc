@@ -166,6 +166,37 @@ TEST_F(ModelFolder, TokenizerJsonComesFirst) {
   EXPECT_EQ(from_json, LoadTokenizer(test::GoldenText("llama2"))->Encode("the model<s>"));
 }
 
+// Expected ids: transformers 4.46.3, AutoTokenizer.
+TEST_F(ModelFolder, TokenizerConfigAddsWhatTokenizerJsonLacks) {
+  CopyGolden("llama2/tokenizer.json");
+  const std::vector<int32_t> plain = {1, 259, 501, 829, 65, 296, 501, 809, 614, 65, 803};
+  EXPECT_EQ(LoadTokenizer(folder_)->Encode("a <x> b <pad>c"), plain);
+  Write("tokenizer_config.json", R"({"added_tokens_decoder": {
+    "902": {"content": "<x>", "lstrip": true, "normalized": false, "special": true},
+    "901": {"content": "<extra>", "normalized": true, "special": false}}})");
+  const std::vector<int32_t> found = {1, 259, 902, 782, 296, 501, 809, 614, 65, 803};
+  EXPECT_EQ(LoadTokenizer(folder_)->Encode("a <x> b <pad>c"), found);
+  const std::vector<int32_t> normalized = {1, 596, 853, 344, 785, 672, 65, 794, 901, 782, 816};
+  EXPECT_EQ(LoadTokenizer(folder_)->Encode("x<extra>y <extra> z"), normalized);
+  Write("tokenizer_config.json", R"({"pad_token": "<pad>"})");
+  const std::vector<int32_t> pad = {1, 259, 501, 829, 65, 296, 782, 901, 279};
+  EXPECT_EQ(LoadTokenizer(folder_)->Encode("a <x> b <pad>c"), pad);
+  Write("tokenizer_config.json", R"({"added_tokens_decoder": {"950": {"content": "<x>"}}})");
+  EXPECT_EQ(Message(),
+            folder_ + ": tokenizer_config.json: added token \"<x>\" has id 950, expected 901");
+}
+
+TEST_F(ModelFolder, LlamaTokenizerBeginsWithBosWhateverTokenizerJsonSays) {
+  nlohmann::json file = ReadJsonFile(test::GoldenText("llama2/tokenizer.json"));
+  file["post_processor"] = nullptr;
+  Write("tokenizer.json", file.dump());
+  EXPECT_EQ(LoadTokenizer(folder_)->Encode(""), (std::vector<int32_t>{}));
+  Write("tokenizer_config.json", R"({"tokenizer_class": "LlamaTokenizer"})");
+  EXPECT_EQ(LoadTokenizer(folder_)->Encode(""), (std::vector<int32_t>{1}));
+  Write("tokenizer_config.json", R"({"tokenizer_class": "LlamaTokenizer", "add_eos_token": true})");
+  EXPECT_EQ(LoadTokenizer(folder_)->Encode(""), (std::vector<int32_t>{1, 2}));
+}
+
 TEST_F(ModelFolder, NamesWhatIsMissingOrDamaged) {
   EXPECT_EQ(
       Message(),

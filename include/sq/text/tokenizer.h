@@ -41,9 +41,17 @@ class Tokenizer {
   virtual std::optional<int32_t> EosId() const = 0;
 };
 
-// The tokenizer of a Hugging Face model folder: tokenizer.json where it is of the byte-level kind,
-// else tokenizer.model (SentencePiece). Throws sq::Error when the folder has neither, when a file
-// is damaged, or when it needs something that is not implemented, which the message names.
+// The tokenizer of a Hugging Face model folder, with the ids that transformers 4's AutoTokenizer
+// gives:
+// - tokenizer.json, taken as the tokenizers library takes it, whatever else is there. (Of LLaMA-2
+//   and its kin the other file, tokenizer.model, gives the same ids but for special tokens within a
+//   text, which those tokenizer.json files find at its start alone. transformers 5 builds a
+//   tokenizer of its own from such a file where the class is LlamaTokenizer.)
+// - else tokenizer.model (SentencePiece), as the slow LlamaTokenizer;
+// - else vocab.json and merges.txt, as GPT2Tokenizer;
+// - where tokenizer_config.json names XgenTokenizer: see xgen_vocabulary.h.
+// Throws sq::Error when the folder has none of them, when a file is damaged, or when it needs
+// something that is not implemented, which the message names.
 std::unique_ptr<Tokenizer> LoadTokenizer(const std::string& model_dir);
 
 }  // namespace sq
