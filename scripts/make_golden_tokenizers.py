@@ -2,7 +2,8 @@
 """Makes tests/golden/text: small tokenizers of each kind and what Hugging Face's libraries answer.
 
     pip install transformers==4.46.3 tokenizers==0.20.3 sentencepiece==0.2.3 protobuf tiktoken==0.14.0
-    scripts/make_golden_tokenizers.py [DATA]     with a data folder, real.json too (see make_real)
+    scripts/make_golden_tokenizers.py [DATA]     with a data folder (such as make_real_tokenizers.py
+                                                 lays out), real.json too
 
 The newest transformers have no slow LlamaTokenizer any more, which the original method used.
 Training text and test strings are generated here, so the same versions give the same files.
@@ -15,6 +16,7 @@ import pathlib
 import random
 import sys
 import tempfile
+import unicodedata
 
 import sentencepiece
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
@@ -320,6 +322,7 @@ def make_xgen(gpt2, folder, texts):
     encoding = xgen_encoding({token: rank for rank, token in enumerate(tokens)})
     write_golden(folder, texts, lambda text: encoding.encode(text, allowed_special="all"),
                  encoding.decode)
+    return encoding
 
 
 def make_variants(gpt2, texts):
@@ -408,21 +411,38 @@ def make_vocab_merges(gpt2, texts):
         return summary([tokenizer(text)["input_ids"] for text in texts])
 
 
-def make_real(data):
-    """What real tokenizers (DATA/models/...) make of DATA/wikitext-2/test.txt and DATA/c4/*.jsonl."""
+def load_real(folder):
+    """A function from text to ids: tokenizer.json as tokenizers reads it, else as transformers 4."""
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    if config.get("tokenizer_class") == "XgenTokenizer":
+        byte_of = {character: byte for byte, character in bytes_to_unicode().items()}
+        vocabulary = json.loads((folder / "vocab.json").read_text())
+        encoding = xgen_encoding({bytes(byte_of[c] for c in token): rank
+                                  for token, rank in vocabulary.items()
+                                  if token != "<|endoftext|>"})
+        return lambda text: encoding.encode(text, allowed_special="all")
+    if (folder / "tokenizer.json").exists():
+        fast = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        return lambda text: fast.encode(text).ids
+    kind = LlamaTokenizer if (folder / "tokenizer.model").exists() else GPT2Tokenizer
+    slow = kind.from_pretrained(folder)
+    return lambda text: slow(text)["input_ids"]
+
+
+def make_real(data, fuzz):
+    """What real tokenizers (DATA/models/...) make of DATA/wikitext-2/test.txt, DATA/c4/*.jsonl and
+    the fuzzed strings. A tokenizer that is not there keeps what real.json has for it."""
     wikitext = (data / "wikitext-2" / "test.txt").read_bytes().decode()
     c4 = [json.loads(line)["text"] for path in sorted((data / "c4").glob("*.jsonl"))
           for line in path.read_bytes().decode().split("\n") if line]
-    result = {}
-    for name, load in (
-            ("llama-2-7b", lambda folder: LlamaTokenizer.from_pretrained(folder, legacy=True)),
-            ("opt-1.3b", GPT2Tokenizer.from_pretrained),
-            ("smollm2-135m", lambda folder: Tokenizer.from_file(str(folder / "tokenizer.json")))):
-        tokenizer = load(data / "models" / name)
-        encode = ((lambda text: tokenizer.encode(text).ids) if isinstance(tokenizer, Tokenizer) else
-                  (lambda text: tokenizer(text)["input_ids"]))
-        result[name] = {"wikitext2": summary([encode(wikitext)]),
-                        "c4": summary([encode(t) for t in c4])}
+    result = json.loads((OUT / "real.json").read_text())
+    for folder in sorted((data / "models").iterdir()):
+        if not any((folder / name).exists() for name in ("tokenizer.json", "tokenizer.model",
+                                                         "vocab.json")):
+            continue
+        encode = load_real(folder)
+        result[folder.name] = {name: summary([encode(text) for text in texts]) for name, texts in (
+            ("wikitext2", [wikitext]), ("c4", c4), ("fuzz", fuzz))}
     write_json(OUT / "real.json", result)
 
 
@@ -455,6 +475,12 @@ def main():
     write_json(OUT / "texts.json", texts)
     texts = [expand(text) for text in texts]
     short = [text for text in texts if len(text) <= 400]
+    # Versions of tokenizers differ on characters newer than Unicode 14, Python 3.11's.
+    fuzz = [text for text in fuzz_texts(2500)
+            if all(unicodedata.category(c) != "Cn" for c in text)][:2000]
+    (OUT / "fuzz.json").write_text(json.dumps(fuzz, ensure_ascii=False, separators=(",", ":")) +
+                                   "\n")
+    fuzz_ids = {}
     write_json(OUT / "nfc.json", make_nfc())
     slow = make_sentencepiece(OUT / "llama")
     model = OUT / "llama" / "tokenizer.model"
@@ -467,19 +493,24 @@ def main():
         tokenizer = Tokenizer.from_file(str(OUT / name / "tokenizer.json"))
         write_golden(OUT / name, texts, lambda text: tokenizer.encode(text).ids,
                      lambda ids: tokenizer.decode(ids, skip_special_tokens=False))
+        fuzz_ids[name] = summary([tokenizer.encode(text).ids for text in fuzz])
         if name == "gpt2":
             write_json(OUT / "variants.json", make_variants(value, short))
             make_documents(OUT / "c4")
             write_json(OUT / "vocab_merges.json", make_vocab_merges(value, short))
-            make_xgen(value, OUT / "xgen", texts)
+            encoding = make_xgen(value, OUT / "xgen", texts)
+            fuzz_ids["xgen"] = summary([encoding.encode(text, allowed_special="all")
+                                        for text in fuzz])
         if name == "llama2":
             write_json(OUT / "llama2" / "variants.json", make_llama_variants(value, short))
     write_json(OUT / "llama" / "ids.json", [digest(slow(text)["input_ids"]) for text in texts])
+    fuzz_ids["llama"] = summary([slow(text)["input_ids"] for text in fuzz])
+    write_json(OUT / "fuzz_ids.json", fuzz_ids)
     tokenizer = LlamaTokenizer(str(model), legacy=False)
     write_json(OUT / "llama" / "not_legacy.json",
                summary([tokenizer(text)["input_ids"] for text in short]))
     if len(sys.argv) > 1:
-        make_real(pathlib.Path(sys.argv[1]))
+        make_real(pathlib.Path(sys.argv[1]), fuzz)
 
 
 if __name__ == "__main__":

@@ -47,6 +47,9 @@ inline nlohmann::json Digest(const std::vector<int32_t>& ids) {
   return {{"count", ids.size()}, {"fnv1a", Fnv1a(ids)}};
 }
 
+// fuzz.json: 2,000 random strings.
+inline std::vector<std::string> FuzzTexts() { return ReadJsonFile(GoldenText("fuzz.json")); }
+
 // Those of up to 400 characters.
 inline std::vector<std::string> ShortGoldenTexts() {
   std::vector<std::string> texts;

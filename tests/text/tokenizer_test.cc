@@ -41,6 +41,13 @@ TEST_P(GoldenTokenizer, EncodesAsHuggingFaceDoes) {
   }
 }
 
+TEST_P(GoldenTokenizer, EncodesFuzzedStringsAsHuggingFaceDoes) {
+  const std::vector<std::string> texts = test::FuzzTexts();
+  ASSERT_EQ(texts.size(), 2000u);
+  EXPECT_EQ(test::Summary(*LoadTokenizer(test::GoldenText(GetParam())), texts),
+            ReadJsonFile(test::GoldenText("fuzz_ids.json"))[GetParam()]);
+}
+
 class GoldenBpeTokenizer : public GoldenTokenizer {};
 INSTANTIATE_TEST_SUITE_P(Models, GoldenBpeTokenizer,
                          ::testing::Values("gpt2", "llama3", "smollm", "llama2", "mistral", "qwen2",
@@ -100,21 +107,26 @@ TEST(LoadTokenizer, NamesBosAndEos) {
 
 // Real tokenizers on real text, where SQ_DATA_DIR has both.
 class RealTokenizer : public ::testing::TestWithParam<const char*> {};
-INSTANTIATE_TEST_SUITE_P(Models, RealTokenizer,
-                         ::testing::Values("llama-2-7b", "opt-1.3b", "smollm2-135m"),
-                         [](const auto& info) {
-                           std::string name = info.param;
-                           std::replace_if(
-                               name.begin(), name.end(), [](char c) { return !std::isalnum(c); },
-                               '_');
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Models, RealTokenizer,
+    ::testing::Values("llama-2-7b", "llama-2-7b-model", "llama-3.2-1b", "mistral-7b-v0.1",
+                      "mistral-7b-v0.1-model", "mistral-7b-v0.3", "mistral-7b-v0.3-model",
+                      "opt-1.3b", "qwen2", "smollm2-135m", "vicuna-7b-v1.3", "xgen-7b-8k-base"),
+    [](const auto& info) {
+      std::string name = info.param;
+      std::replace_if(
+          name.begin(), name.end(), [](char c) { return !std::isalnum(c); }, '_');
+      return name;
+    });
 
 TEST_P(RealTokenizer, EncodesAsHuggingFaceDoes) {
   const char* data = std::getenv("SQ_DATA_DIR");
   if (data == nullptr) GTEST_SKIP() << "SQ_DATA_DIR is not set";
   const std::string model = data + std::string("/models/") + GetParam();
-  if (!std::filesystem::exists(model)) GTEST_SKIP() << "no " << model;
+  const auto has = [&](const char* name) { return std::filesystem::exists(model + "/" + name); };
+  if (!has("tokenizer.json") && !has("tokenizer.model") && !has("vocab.json")) {
+    GTEST_SKIP() << "no tokenizer in " << model;
+  }
   const auto tokenizer = LoadTokenizer(model);
   const nlohmann::json expected = ReadJsonFile(test::GoldenText("real.json"))[GetParam()];
   for (const auto& [name, place] :
@@ -127,6 +139,7 @@ TEST_P(RealTokenizer, EncodesAsHuggingFaceDoes) {
                                                : std::vector<std::string>{ReadFile(path, 1 << 24)};
     EXPECT_EQ(test::Summary(*tokenizer, texts), expected[name]) << name;
   }
+  EXPECT_EQ(test::Summary(*tokenizer, test::FuzzTexts()), expected["fuzz"]);
 }
 
 class ModelFolder : public ::testing::Test {
