@@ -1,7 +1,6 @@
 #include "sq/pipeline/calibration.h"
 
 #include <algorithm>
-#include <filesystem>
 
 #include "sq/base/error.h"
 #include "sq/base/log.h"
@@ -14,14 +13,9 @@
 namespace sq {
 namespace {
 
-namespace fs = std::filesystem;
-
 // What the tokenizer puts before a text (BOS); nothing when the folder has no tokenizer.
 std::vector<int32_t> Prefix(const std::string& folder) {
-  for (const char* name : {"tokenizer.json", "tokenizer.model"}) {
-    if (fs::exists(fs::path(folder) / name)) return LoadTokenizer(folder)->Encode("");
-  }
-  return {};
+  return HasTokenizer(folder) ? LoadTokenizer(folder)->Encode("") : std::vector<int32_t>();
 }
 
 }  // namespace

@@ -83,4 +83,12 @@ std::unique_ptr<Tokenizer> LoadTokenizer(const std::string& model_dir) {
                           vocabulary_path);
 }
 
+bool HasTokenizer(const std::string& model_dir) {
+  const auto exists = [&](const char* name) {
+    return FileExists((std::filesystem::path(model_dir) / name).string());
+  };
+  const auto names = {"tokenizer.json", "tokenizer.model", "vocab.json", "r50k_base.tiktoken"};
+  return std::any_of(names.begin(), names.end(), exists);
+}
+
 }  // namespace sq

@@ -94,6 +94,13 @@ TEST_P(GoldenTokenizer, DecodeSkipsUnknownIds) {
   EXPECT_EQ(tokenizer->Decode(ids, /*skip_special_tokens=*/true), "the model");
 }
 
+TEST(HasTokenizer, LooksForTheFilesOfAVocabulary) {
+  for (const char* folder : {"gpt2", "llama", "xgen"}) {
+    EXPECT_TRUE(HasTokenizer(test::GoldenText(folder))) << folder;
+  }
+  EXPECT_FALSE(HasTokenizer(test::GoldenText("c4")));
+}
+
 TEST(LoadTokenizer, NamesBosAndEos) {
   const auto llama3 = LoadTokenizer(test::GoldenText("llama3"));
   EXPECT_EQ(llama3->Decode({llama3->BosId().value(), llama3->EosId().value()}),

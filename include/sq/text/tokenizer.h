@@ -54,4 +54,7 @@ class Tokenizer {
 // something that is not implemented, which the message names.
 std::unique_ptr<Tokenizer> LoadTokenizer(const std::string& model_dir);
 
+// Whether the folder has a file that LoadTokenizer reads a vocabulary from.
+bool HasTokenizer(const std::string& model_dir);
+
 }  // namespace sq
