@@ -18,7 +18,7 @@ void ImportTorchFile(const std::string& file, const std::string& model, const st
 // Quantized folder -> plain fp16 checkpoint. Throws sq::Error for a value beyond fp16's range.
 void DequantizeFolder(const std::string& folder, const std::string& output);
 
-// Names, types and shapes of a checkpoint's tensors, in a folder or a file of either kind, and what
+// Names, types and shapes of a checkpoint's tensors, in a folder or a file of any kind, and what
 // its packed layers amount to.
 nlohmann::ordered_json Inspect(const std::string& path);
 
