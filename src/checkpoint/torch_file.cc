@@ -64,20 +64,29 @@ TorchFile ReadArchive(const std::shared_ptr<const MappedFile>& file) {
   return Views(dict, file, [&](const std::string& key) { return find("data/" + key); });
 }
 
-// The pickle of torch.serialization.MAGIC_NUMBER, with which a file of before torch 1.6 begins.
-constexpr uint8_t kLegacyMagic[] = {0x80, 2,    0x8a, 10,   0x6c, 0xfc, 0x9c, 0x46,
-                                    0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, '.'};
+// What the pickle of torch.serialization.MAGIC_NUMBER holds, with which a file of before torch 1.6
+// begins: LONG1, its 10 bytes, STOP.
+constexpr uint8_t kLegacyMagic[] = {0x8a, 10,   0x6c, 0xfc, 0x9c, 0x46, 0xf9,
+                                    0x20, 0x6a, 0xa8, 0x50, 0x19, '.'};
 
-bool IsLegacy(const MappedFile& file) {
-  return file.size() >= static_cast<int64_t>(sizeof kLegacyMagic) &&
-         std::memcmp(file.data(), kLegacyMagic, sizeof kLegacyMagic) == 0;
+// The length of that pickle, of protocol 2 to 5, at the file's beginning; 0 if it is not there.
+int64_t LegacyMagicBytes(const MappedFile& file) {
+  constexpr int64_t kMagic = sizeof kLegacyMagic, kProtocol = 2, kFrame = 9;
+  for (const int64_t begin : {kProtocol, kProtocol + kFrame}) {
+    if (file.size() >= begin + kMagic && file.data()[0] == 0x80 &&
+        (begin == kProtocol || file.data()[kProtocol] == 0x95) &&
+        std::memcmp(file.data() + begin, kLegacyMagic, kMagic) == 0) {
+      return begin + kMagic;
+    }
+  }
+  return 0;
 }
 
 // Pickles one after another: magic number, protocol, sizes of the writer's machine, the dictionary,
 // the storages' keys; then for each storage its number of elements and its bytes.
 TorchFile ReadLegacy(const std::shared_ptr<const MappedFile>& file) {
   const std::string& path = file->path();
-  int64_t at = sizeof kLegacyMagic, used = 0;
+  int64_t at = LegacyMagicBytes(*file), used = 0;
   for (int skipped = 0; skipped < 2; ++skipped) {
     at += PickleLength(file->data() + at, file->size() - at, path);
   }
@@ -112,7 +121,7 @@ TorchFile ReadLegacy(const std::shared_ptr<const MappedFile>& file) {
 
 TorchFile OpenTorchFile(const std::string& path) {
   const auto file = std::make_shared<const MappedFile>(path);
-  if (IsLegacy(*file)) return ReadLegacy(file);
+  if (LegacyMagicBytes(*file) > 0) return ReadLegacy(file);
   SQ_CHECK(file->size() >= 4 && std::memcmp(file->data(), "PK\x03\x04", 4) == 0, path,
            ": not a PyTorch file: neither a zip archive nor the stream of before torch 1.6");
   return ReadArchive(file);

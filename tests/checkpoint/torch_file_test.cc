@@ -176,6 +176,14 @@ TEST_F(TorchFileTest, ReadsTheStreamOfBeforeTorch16) {
   EXPECT_THAT(ReadFloats(OpenTorchFile(path_).tensors.at(0)), ElementsAre(-2, 0.5f));
 }
 
+// Protocol 4 has frames.
+TEST_F(TorchFileTest, ReadsAStreamOfALaterProtocol) {
+  std::string bytes = Legacy();
+  bytes.replace(0, 2, "\x80\x04\x95" + Little(13, 8));
+  WriteFile(path_, bytes);
+  EXPECT_THAT(ReadFloats(OpenTorchFile(path_).tensors.at(0)), ElementsAre(-2, 0.5f));
+}
+
 TEST_F(TorchFileTest, RefusesAStreamCutAnywhere) {
   const std::string whole = Legacy();
   for (size_t size = 0; size < whole.size(); ++size) {

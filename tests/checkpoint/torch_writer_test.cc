@@ -8,6 +8,7 @@
 
 #include "sq/base/error.h"
 #include "sq/base/file.h"
+#include "sq/base/output_file.h"
 #include "sq/checkpoint/torch_file.h"
 #include "tests/support/error_message.h"
 #include "tests/support/scratch.h"

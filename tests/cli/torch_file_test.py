@@ -160,12 +160,13 @@ class TorchFile(CliTest):
         python = python_with_torch()
         if python is None:
             self.skipTest("no python3 with torch (SQ_TORCH_PYTHON names one)")
-        for dtype in ("float16", "bfloat16", "float32"):
+        # All of the ways for one type, and two for the others.
+        for dtype, ways in (("bfloat16", "*"), ("float16", "metadata"), ("float32", "stream-2")):
             model, saved = make_model(self.folder / dtype, "--dtype", dtype), self.folder / f"{dtype}-saved"
             saved.mkdir()
             subprocess.run([python, "-c", SAVE, model / "model.safetensors", saved], check=True, stdout=subprocess.DEVNULL)
-            expected, files = self.logits(model), sorted(saved.glob("*.bin"))
-            self.assertEqual(len(files), 16)
+            expected, files = self.logits(model), sorted(saved.glob(f"{ways}.bin"))
+            self.assertEqual(len(files), 16 if ways == "*" else 1)
             for file in files:
                 with self.subTest(dtype, file=file.name):
                     folder = self.folder_of(model, f"{dtype}-{file.stem}")
@@ -253,13 +254,14 @@ class TorchFile(CliTest):
             write_hollow_torch_file(folder / name, {key: dense[key] for key in names[part::2]})
             weight_map.update({key: name for key in names[part::2]})
         write_json(folder / "pytorch_model.bin.index.json", {"metadata": {}, "weight_map": weight_map})
+        _, loaded = self.peak_memory("sq-pack", "--version")
         for path, tensors in ((file, packed), (single, dense), (folder, dense)):
             with self.subTest(path.name):
                 text, memory = self.peak_memory("sq-pack", "inspect", path, "--json")
                 found = json.loads(text)["tensors"]
                 self.assertEqual({name: (entry["dtype"], entry["shape"]) for name, entry in found.items()}, tensors)
-                print(f"{path.name}: {memory / 1e6:.0f} MB")
-                self.assertLess(memory, 200_000_000)
+                # LibTorch's code takes 120 MB of it, more under the sanitizers.
+                self.assertLess(memory, max(200_000_000, loaded + 50_000_000))
 
 
 if __name__ == "__main__":
