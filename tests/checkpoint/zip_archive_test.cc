@@ -68,6 +68,25 @@ TEST_F(ZipArchiveTest, RefusesARecordThatEndsOutsideTheFile) {
   EXPECT_THAT(Refusal(bytes), HasSubstr("record \"a\": truncated: 65536 bytes from byte 31 on"));
 }
 
+// A 64-bit directory, as torch.save writes one past 4 GiB (tests/cli has a file of that size).
+TEST_F(ZipArchiveTest, FindsA64BitDirectory) {
+  using test::pickle::Little;
+  const std::string plain = test::ZipBytes({{"a", "x"}});
+  const size_t end = plain.size() - 22;
+  const uint64_t directory = plain.find("PK\x01\x02");
+  const std::string end64 = "PK\x06\x06" + Little(44, 8) + Little(45, 2) + Little(45, 2) +
+                            Little(0, 8) + Little(1, 8) + Little(1, 8) +
+                            Little(end - directory, 8) + Little(directory, 8);
+  const auto whole = [&](uint64_t at) {
+    return plain.substr(0, end) + end64 + "PK\x06\x07" + Little(0, 4) + Little(at, 8) +
+           Little(1, 4) + "PK\x05\x06" + Little(0, 4) + std::string(12, '\xff') + Little(0, 2);
+  };
+  EXPECT_EQ(Read(whole(end)).at("a").bytes, 1);
+  for (const uint64_t at : {end + 1, ~size_t{0}, whole(0).size()}) {
+    EXPECT_THAT(Refusal(whole(at)), StartsWith(path_ + ": damaged or truncated archive: ")) << at;
+  }
+}
+
 TEST_F(ZipArchiveTest, RefusesAnArchiveCutAnywhere) {
   const std::string whole = test::ZipBytes({{"b/one", "first"}, {"b/two", "second"}});
   for (size_t size = 0; size < whole.size(); ++size) {
