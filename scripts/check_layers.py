@@ -16,7 +16,7 @@ RANK = {layer: rank for rank, row in enumerate(ROWS) for layer in row}
 
 TORCH_HEADERS = ("torch/", "ATen/", "c10/", "caffe2/")
 TORCH_LAYERS = {"model", "calib", "eval", "pipeline"}
-TORCH_FILES = {"src/checkpoint/torch_file.cc"}
+TORCH_FILES = {"src/checkpoint/torch_writer.cc"}
 
 HEADER_LINES, SOURCE_LINES, KERNEL_LINES = 150, 400, 500
 REASON, REASON_WITHIN = "Long because", 15  # lines from the top
@@ -64,7 +64,7 @@ def include_problems(root, file, lines):
         name = match[1]
         place = f"{file}:{number}: {layer} includes {name}"
         if name.startswith(TORCH_HEADERS) and layer not in TORCH_LAYERS and file not in TORCH_FILES:
-            yield f"{place}: LibTorch belongs to {' '.join(sorted(TORCH_LAYERS))} and torch_file.cc"
+            yield f"{place}: LibTorch belongs to {' '.join(sorted(TORCH_LAYERS))} and torch_writer.cc"
         target = find_include(root, file, name)
         if target is None:
             if name.startswith("sq/"):

@@ -46,7 +46,7 @@ class CheckLayers(unittest.TestCase):
     def test_refuses_libtorch_below_model(self):
         self.assert_one({"src/text/x.cc": "#include <torch/torch.h>\n"}, "LibTorch")
         self.assert_one({"tools/x.cc": " # include <c10/util/Half.h>\n"}, "LibTorch")
-        self.assertEqual(self.found({"src/checkpoint/torch_file.cc": "#include <torch/torch.h>\n",
+        self.assertEqual(self.found({"src/checkpoint/torch_writer.cc": "#include <torch/torch.h>\n",
                                         "src/model/x.cc": "#include <ATen/ATen.h>\n"}), [])
 
     def test_ignores_a_commented_include(self):

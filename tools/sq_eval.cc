@@ -14,6 +14,7 @@ Examples:
   sq-eval llama-2-7b-w4 --dataset wikitext2 --dataset my-texts.jsonl --json w4.json
   sq-eval llama-2-7b-w4 --dataset wikitext2 --baseline w4.json --max-increase-percent 1    exit 3 if worse
   sq-eval llama-2-7b-w4 --generate "The capital of France is" --max-new-tokens 10
+  sq-eval models/llama-7b --load sq-llama-7b-w3-s5.pt --wbits 3 --include-sparse --dataset c4
   sq-eval llama-2-7b-w4 --tokens ids.json --logits logits.safetensors)";
 
 }  // namespace
@@ -27,6 +28,11 @@ int main(int argc, char** argv) {
   double max_increase_percent = 1;
 
   app.add_option("model", options.model, "Folder of the model")->required();
+  auto* load = app.add_option("--load", options.torch_file,
+                              "The original's .pt file with the model's quantized layers");
+  app.add_option("--wbits", options.bits, "Its bits, to be checked")->needs(load);
+  app.add_flag("--include-sparse", options.include_sparse, "Check that it has outliers")
+      ->needs(load);
   app.add_option(
          "--dataset", options.datasets,
          "Perplexity on wikitext2, c4, c4-new, ptb, ptb-new, or a path: .txt, .jsonl, .jsonl.gz or "

@@ -11,7 +11,7 @@ foreach(layer IN LISTS core_layers)
   install(TARGETS sq_${layer} EXPORT squeezellm ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
   install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/sq/${layer}
           DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/sq
-          PATTERN torch_file.h EXCLUDE)
+          PATTERN torch_writer.h EXCLUDE)
 endforeach()
 
 set(package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/squeezellm)

@@ -5,32 +5,55 @@
 
 namespace sq {
 
+namespace {
+
+// Bytes of the printable UTF-8 character at `i`; 0 for a control character and for what is not
+// UTF-8.
+size_t PrintableBytes(std::string_view text, size_t i) {
+  const auto byte = static_cast<unsigned char>(text[i]);
+  if (byte < 0x20 || byte == 0x7f || byte >= 0xf5) return 0;
+  // The lead byte tells how many continuation bytes follow; their values are of no interest here.
+  const size_t length = byte < 0x80    ? 1
+                        : byte >= 0xf0 ? 4
+                        : byte >= 0xe0 ? 3
+                        : byte >= 0xc2 ? 2
+                                       : 0;
+  if (length == 0 || i + length > text.size()) return 0;
+  for (size_t k = 1; k < length; ++k) {
+    if ((text[i + k] & 0xc0) != 0x80) return 0;
+  }
+  // U+0080 to U+009F: control characters too.
+  if (byte == 0xc2 && static_cast<unsigned char>(text[i + 1]) < 0xa0) return 0;
+  return length;
+}
+
+}  // namespace
+
 std::string Quoted(std::string_view text) {
   constexpr size_t kMaxBytes = 80;
   std::string quoted = "\"";
   size_t i = 0;
   while (i < text.size() && quoted.size() <= kMaxBytes) {
-    const auto byte = static_cast<unsigned char>(text[i]);
-    // The lead byte tells how many continuation bytes follow; their values are of no interest here.
-    const size_t length = byte < 0x80    ? 1
-                          : byte >= 0xf0 ? 4
-                          : byte >= 0xe0 ? 3
-                          : byte >= 0xc2 ? 2
-                                         : 0;
-    bool whole =
-        length > 0 && i + length <= text.size() && byte >= 0x20 && byte != 0x7f && byte < 0xf5;
-    for (size_t k = 1; whole && k < length; ++k) whole = (text[i + k] & 0xc0) == 0x80;
-    if (whole) {
+    if (const size_t length = PrintableBytes(text, i)) {
       quoted += text.substr(i, length);
       i += length;
     } else {
       char escape[5];
-      std::snprintf(escape, sizeof escape, "\\x%02x", byte);
+      std::snprintf(escape, sizeof escape, "\\x%02x", static_cast<unsigned char>(text[i]));
       quoted += escape;
       ++i;
     }
   }
   return quoted + (i < text.size() ? "...\"" : "\"");
+}
+
+bool IsPrintable(std::string_view text) {
+  for (size_t i = 0; i < text.size();) {
+    const size_t length = PrintableBytes(text, i);
+    if (length == 0) return false;
+    i += length;
+  }
+  return true;
 }
 
 int64_t CheckedMultiply(int64_t a, int64_t b, const std::string& what) {

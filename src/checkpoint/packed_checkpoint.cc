@@ -9,6 +9,7 @@
 #include "sq/base/json.h"
 #include "sq/base/output_file.h"
 #include "sq/checkpoint/mapped_file.h"
+#include "sq/packed/bit_pack.h"
 
 namespace sq {
 namespace {
@@ -19,34 +20,101 @@ TensorView View(const std::string& name, DType dtype, const Shape& shape,
   return {name, dtype, shape, values.data(), static_cast<int64_t>(values.size() * sizeof(T))};
 }
 
-// log2 of the lookup table's width; the tensor's shape must be [out_features, 4, 8 or 16].
+constexpr char kSparseCount[] = "sparse_threshold.";
+
+// log2 of the lookup table's width; 0 when its shape is not [out_features, 4, 8 or 16].
 int TableBits(const FileTensor& table, int64_t out_features) {
-  SQ_CHECK(table.shape.size() == 2 && table.shape[0] == out_features &&
-               (table.shape[1] == 4 || table.shape[1] == 8 || table.shape[1] == 16),
-           table.Where(), ": expected shape [", out_features, ", 4, 8 or 16], found ",
-           ShapeText(table.shape));
-  return table.shape[1] == 4 ? 2 : table.shape[1] == 8 ? 3 : 4;
+  if (table.shape.size() != 2 || table.shape[0] != out_features) return 0;
+  return table.shape[1] == 4 ? 2 : table.shape[1] == 8 ? 3 : table.shape[1] == 16 ? 4 : 0;
 }
 
-Csr ReadOutliers(const TensorStore& store, const std::string& name, int64_t out_features) {
-  Csr csr;
-  const FileTensor* rows = store.Find(name + ".rows");
-  if (rows == nullptr) {
-    for (const char* part : {".cols", ".vals"}) {
-      const FileTensor* stray = store.Find(name + part);
-      SQ_CHECK(stray == nullptr, stray->Where(), ": without ", name, ".rows");
-    }
-    return csr;
+bool IsFloat(DType dtype) {
+  return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
+}
+
+bool IsInteger(DType dtype) { return dtype == DType::kI32 || dtype == DType::kI64; }
+
+// The number of elements of a vector, or -1.
+int64_t Length(const FileTensor& tensor) { return tensor.shape.size() == 1 ? tensor.shape[0] : -1; }
+
+// One layer's tensors under check.
+class LayerCheck {
+ public:
+  LayerCheck(const TensorStore& store, const std::string& name, Problems* problems)
+      : store_(store), name_(name), problems_(problems) {}
+
+  const FileTensor* Find(const std::string& part) const { return store_.Find(name_ + part); }
+
+  const FileTensor* Need(const std::string& part) const {
+    const FileTensor* tensor = Find(part);
+    if (tensor == nullptr) problems_->Add("tensor " + name_ + part + " is missing");
+    return tensor;
   }
-  const FileTensor& cols = store.Get(name + ".cols");
-  const FileTensor& vals = store.Get(name + ".vals");
-  CheckShape(*rows, {out_features + 1});
-  CheckShape(cols, {ElementCount(cols.shape, cols.Where())});
-  CheckShape(vals, cols.shape);
-  csr.row_ptr = ReadI32(*rows);
-  csr.cols = ReadI32(cols);
-  csr.vals = ReadF32(vals);
-  return csr;
+
+  // All of these or none; whether they are there.
+  bool Together(const std::vector<std::string>& parts) const {
+    const bool any = std::any_of(parts.begin(), parts.end(),
+                                 [&](const std::string& part) { return Find(part) != nullptr; });
+    if (!any) return false;
+    bool all = true;
+    for (const std::string& part : parts) all = Need(part) != nullptr && all;
+    return all;
+  }
+
+  void Shape(const FileTensor& tensor, const std::string& expected, bool good) const {
+    if (!good) {
+      problems_->Add(StrCat("tensor ", tensor.name, ": expected shape ", expected, ", found ",
+                            ShapeText(tensor.shape)));
+    }
+  }
+  void Shape(const FileTensor& tensor, const sq::Shape& expected) const {
+    Shape(tensor, ShapeText(expected), tensor.shape == expected);
+  }
+  void Floats(const FileTensor& tensor) const {
+    Type(tensor, "F32, F16 or BF16", IsFloat(tensor.dtype));
+  }
+  void Integers(const FileTensor& tensor) const {
+    Type(tensor, "I32 or I64", IsInteger(tensor.dtype));
+  }
+
+ private:
+  void Type(const FileTensor& tensor, const char* expected, bool good) const {
+    if (!good) {
+      problems_->Add(StrCat("tensor ", tensor.name, ": expected type ", expected, ", found ",
+                            DTypeName(tensor.dtype)));
+    }
+  }
+
+  const TensorStore& store_;
+  const std::string& name_;
+  Problems* problems_;
+};
+
+Csr ReadOutliers(const TensorStore& store, const std::string& name) {
+  const FileTensor* rows = store.Find(name + ".rows");
+  if (rows == nullptr) return {};
+  return {ReadIntegers(*rows), ReadIntegers(store.Get(name + ".cols")),
+          ReadFloats(store.Get(name + ".vals"))};
+}
+
+// full_rows [in, count] and full_row_indices as entries of the sparse part.
+std::vector<CsrEntry> ReadFullRows(const TensorStore& store, const std::string& name,
+                                   int64_t out_features) {
+  const FileTensor* full_rows = store.Find(name + ".full_rows");
+  if (full_rows == nullptr) return {};
+  const FileTensor& indices = store.Get(name + ".full_row_indices");
+  const std::vector<int32_t> rows = ReadIntegers(indices);
+  for (const int32_t row : rows) {
+    SQ_CHECK(row >= 0 && row < out_features, indices.Where(), ": row ", row, " outside [0, ",
+             out_features, ")");
+  }
+  const std::vector<float> values = ReadFloats(*full_rows);
+  std::vector<CsrEntry> entries;
+  for (size_t k = 0; k < values.size(); ++k) {
+    if (values[k] == 0) continue;
+    entries.push_back({rows[k % rows.size()], static_cast<int32_t>(k / rows.size()), values[k]});
+  }
+  return entries;
 }
 
 }  // namespace
@@ -55,28 +123,70 @@ bool HasPackedLayer(const TensorStore& store, const std::string& name) {
   return store.Find(name + ".qweight") != nullptr;
 }
 
+int CheckPackedTensors(const TensorStore& store, const std::string& name, int64_t out_features,
+                       int64_t in_features, Problems* problems) {
+  const LayerCheck check(store, name, problems);
+  const FileTensor* table = check.Need(".lookup_table");
+  const FileTensor* qweight = check.Need(".qweight");
+  int bits = 0;
+  if (table != nullptr) {
+    bits = TableBits(*table, out_features);
+    check.Shape(*table, StrCat("[", out_features, ", 4, 8 or 16]"), bits > 0);
+    check.Floats(*table);
+  }
+  if (qweight != nullptr) {
+    if (in_features % kPackGroup != 0) {
+      problems->Add(StrCat("tensor ", qweight->name, ": expected a multiple of ", kPackGroup,
+                           " inputs, found ", in_features));
+    } else if (bits > 0) {
+      check.Shape(*qweight, {in_features / kPackGroup * bits, out_features});
+    }
+    check.Integers(*qweight);
+  }
+  if (check.Together({".rows", ".cols", ".vals"})) {
+    const FileTensor &rows = *check.Find(".rows"), &cols = *check.Find(".cols"),
+                     &vals = *check.Find(".vals");
+    check.Shape(rows, {out_features + 1});
+    check.Shape(cols, "[outliers]", Length(cols) >= 0);
+    if (Length(cols) >= 0) check.Shape(vals, cols.shape);
+    check.Integers(rows);
+    check.Integers(cols);
+    check.Floats(vals);
+  }
+  if (check.Together({".full_rows", ".full_row_indices"})) {
+    const FileTensor &full_rows = *check.Find(".full_rows"),
+                     &indices = *check.Find(".full_row_indices");
+    check.Shape(indices, "[rows]", Length(indices) >= 0);
+    if (Length(indices) >= 0) check.Shape(full_rows, {in_features, Length(indices)});
+    check.Floats(full_rows);
+    check.Integers(indices);
+  }
+  if (const FileTensor* bias = check.Find(".bias")) {
+    check.Shape(*bias, {out_features});
+    check.Floats(*bias);
+  }
+  return bits;
+}
+
 PackedLayer ReadPackedLayer(const TensorStore& store, const std::string& name, int64_t out_features,
                             int64_t in_features) {
-  const FileTensor& table = store.Get(name + ".lookup_table");
-  const FileTensor& qweight = store.Get(name + ".qweight");
+  Problems problems;
   PackedLayer layer;
-  layer.bits = TableBits(table, out_features);
+  layer.bits = CheckPackedTensors(store, name, out_features, in_features, &problems);
+  const FileTensor* qweight = store.Find(name + ".qweight");
+  const std::string path = qweight != nullptr ? qweight->file->path() : store.path();
+  problems.Check(path);
+  const std::string where = path + ": layer " + name;
   layer.out_features = out_features;
   layer.in_features = in_features;
-  SQ_CHECK(in_features % 32 == 0, qweight.Where(), ": expected a multiple of 32 inputs, found ",
-           in_features);
-  CheckShape(qweight, {in_features / 32 * layer.bits, out_features});
-  CheckDType(qweight, DType::kI32);
-  layer.qweight.resize(static_cast<size_t>(qweight.bytes) / 4);
-  std::memcpy(layer.qweight.data(), qweight.data(), static_cast<size_t>(qweight.bytes));
-  layer.lookup_table = ReadF32(table);
-  layer.outliers = ReadOutliers(store, name, out_features);
-  if (const FileTensor* bias = store.Find(name + ".bias")) {
-    CheckShape(*bias, {out_features});
-    layer.bias.resize(static_cast<size_t>(out_features));
-    ReadFloats(*bias, 0, out_features, layer.bias.data());
-  }
-  ValidatePackedLayer(layer, qweight.file->path() + ": layer " + name);
+  const std::vector<int32_t> words = ReadIntegers(*qweight);
+  layer.qweight.assign(words.begin(), words.end());
+  layer.lookup_table = ReadFloats(store.Get(name + ".lookup_table"));
+  layer.outliers = ReadOutliers(store, name);
+  ValidateCsr(layer.outliers, out_features, in_features, where);
+  AddEntries(ReadFullRows(store, name, out_features), out_features, where, &layer.outliers);
+  if (const FileTensor* bias = store.Find(name + ".bias")) layer.bias = ReadFloats(*bias);
+  ValidatePackedLayer(layer, where);
   return layer;
 }
 
@@ -103,6 +213,30 @@ std::vector<std::string> PackedTensorNames(const std::string& name) {
 
 std::vector<std::string> OptionalPackedTensorNames(const std::string& name) {
   return {name + ".rows", name + ".cols", name + ".vals", name + ".startrows"};
+}
+
+std::vector<std::string> FullRowNames(const std::string& name) {
+  return {name + ".full_rows", name + ".full_row_indices"};
+}
+
+std::string SparseCountName(const std::string& name) { return kSparseCount + name; }
+
+void CheckSparseCounts(const TensorStore& store, Problems* problems) {
+  constexpr size_t kPrefix = sizeof kSparseCount - 1;
+  for (const auto& [name, count] : store.integers()) {
+    if (name.rfind(kSparseCount, 0) != 0) {
+      problems->Add("the number " + name + " is unknown");
+      continue;
+    }
+    const std::string vals = name.substr(kPrefix) + ".vals";
+    const FileTensor* tensor = store.Find(vals);
+    if (tensor == nullptr) {
+      problems->Add("tensor " + vals + " is missing, which " + name + " counts");
+    } else if (count != ElementCount(tensor->shape, vals)) {
+      problems->Add(StrCat(name, ": expected ", ElementCount(tensor->shape, vals), " as in ", vals,
+                           ", found ", count));
+    }
+  }
 }
 
 std::vector<int32_t> BalancedStartRows(const Csr& csr) {

@@ -22,7 +22,7 @@ DType ParseDType(const std::string& name, const std::string& where) {
         DType::kU32, DType::kI32, DType::kF32, DType::kU64, DType::kI64, DType::kF64}) {
     if (name == DTypeName(dtype)) return dtype;
   }
-  throw Error(StrCat(where, ": unknown type ", name));
+  throw Error(StrCat(where, ": unknown type ", Quoted(name)));
 }
 
 // A non-negative integer of the header.
@@ -36,6 +36,7 @@ int64_t Size(const Json& value, const std::string& where) {
 
 FileTensor ParseEntry(const std::string& name, const Json& entry, int64_t data_begin,
                       const std::string& path) {
+  CheckTensorName(name, path);
   const std::string where = path + ": tensor " + name;
   SQ_CHECK(entry.is_object() && entry.contains("dtype") && entry.contains("shape") &&
                entry.contains("data_offsets"),
@@ -63,7 +64,7 @@ Metadata ParseMetadata(const Json& json, const std::string& path) {
   Metadata metadata;
   SQ_CHECK(json.is_object(), path, ": expected an object as __metadata__");
   for (const auto& [key, value] : json.items()) {
-    SQ_CHECK(value.is_string(), path, ": expected text as __metadata__ ", key);
+    SQ_CHECK(value.is_string(), path, ": expected text as __metadata__ ", Quoted(key));
     metadata[key] = value.get<std::string>();
   }
   return metadata;

@@ -3,24 +3,13 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "sq/base/error.h"
 #include "sq/base/half.h"
 #include "sq/checkpoint/mapped_file.h"
 
 namespace sq {
-namespace {
-
-template <typename T>
-std::vector<T> ReadAll(const FileTensor& tensor, DType dtype) {
-  CheckDType(tensor, dtype);
-  std::vector<T> values(static_cast<size_t>(tensor.bytes) / sizeof(T));
-  if (!values.empty()) std::memcpy(values.data(), tensor.data(), values.size() * sizeof(T));
-  return values;
-}
-
-}  // namespace
-
 int64_t DTypeBytes(DType dtype) {
   switch (dtype) {
     case DType::kBool:
@@ -73,11 +62,50 @@ int64_t ElementCount(const Shape& shape, const std::string& what) {
   return count;
 }
 
-const uint8_t* FileTensor::data() const { return file->data() + offset; }
+void CheckTensorName(std::string_view name, const std::string& path) {
+  constexpr size_t kMaxNameBytes = 256;
+  SQ_CHECK(name.size() <= kMaxNameBytes && IsPrintable(name), path,
+           ": expected printable names of at most ", kMaxNameBytes, " bytes, found ", Quoted(name));
+}
+
+StridedCopy::StridedCopy(std::shared_ptr<const MappedFile> file, int64_t offset,
+                         int64_t element_bytes, Shape shape, std::vector<int64_t> strides)
+    : file_(std::move(file)),
+      offset_(offset),
+      element_bytes_(element_bytes),
+      shape_(std::move(shape)),
+      strides_(std::move(strides)) {
+  SQ_DCHECK(shape_.size() == strides_.size() && !shape_.empty());
+}
+
+const uint8_t* StridedCopy::data() const {
+  std::call_once(once_, [&] {
+    const size_t size = static_cast<size_t>(element_bytes_), last = shape_.size() - 1;
+    const int64_t count = ElementCount(shape_, file_->path());
+    copy_.resize(static_cast<size_t>(count) * size);
+    const uint8_t* from = file_->data() + offset_;
+    std::vector<int64_t> index(shape_.size(), 0);
+    for (size_t to = 0; to < copy_.size();) {
+      int64_t first = 0;
+      for (size_t d = 0; d < last; ++d) first += index[d] * strides_[d];
+      for (int64_t i = 0; i < shape_[last]; ++i, to += size) {
+        std::memcpy(&copy_[to], from + (first + i * strides_[last]) * element_bytes_, size);
+      }
+      for (size_t d = last; d-- > 0 && ++index[d] == shape_[d];) index[d] = 0;
+    }
+  });
+  return copy_.data();
+}
+
+const uint8_t* FileTensor::data() const {
+  return copy != nullptr ? copy->data() : file->data() + offset;
+}
 
 std::string FileTensor::Where() const { return file->path() + ": tensor " + name; }
 
-void FileTensor::Release() const { file->Release(offset, bytes); }
+void FileTensor::Release() const {
+  if (copy == nullptr) file->Release(offset, bytes);
+}
 
 void CheckShape(const FileTensor& tensor, const Shape& expected) {
   SQ_CHECK(tensor.shape == expected, tensor.Where(), ": expected shape ", ShapeText(expected),
@@ -128,10 +156,32 @@ void CheckFinite(const FileTensor& tensor) {
   }
 }
 
-std::vector<float> ReadF32(const FileTensor& tensor) { return ReadAll<float>(tensor, DType::kF32); }
+std::vector<float> ReadFloats(const FileTensor& tensor) {
+  std::vector<float> values(static_cast<size_t>(tensor.bytes / DTypeBytes(tensor.dtype)));
+  ReadFloats(tensor, 0, static_cast<int64_t>(values.size()), values.data());
+  return values;
+}
 
-std::vector<int32_t> ReadI32(const FileTensor& tensor) {
-  return ReadAll<int32_t>(tensor, DType::kI32);
+std::vector<int32_t> ReadIntegers(const FileTensor& tensor) {
+  SQ_CHECK(tensor.dtype == DType::kI32 || tensor.dtype == DType::kI64, tensor.Where(),
+           ": expected type I32 or I64, found ", DTypeName(tensor.dtype));
+  const size_t size = static_cast<size_t>(DTypeBytes(tensor.dtype));
+  std::vector<int32_t> values(static_cast<size_t>(tensor.bytes) / size);
+  if (values.empty()) return values;
+  const uint8_t* data = tensor.data();
+  if (tensor.dtype == DType::kI32) {
+    std::memcpy(values.data(), data, values.size() * size);
+    return values;
+  }
+  for (size_t i = 0; i < values.size(); ++i) {
+    int64_t value = 0;
+    std::memcpy(&value, data + i * size, size);
+    SQ_CHECK(value >= std::numeric_limits<int32_t>::min() &&
+                 value <= std::numeric_limits<int32_t>::max(),
+             tensor.Where(), ": element ", i, " is ", value, ", which does not fit 32 bits");
+    values[i] = static_cast<int32_t>(value);
+  }
+  return values;
 }
 
 }  // namespace sq

@@ -7,6 +7,7 @@
 #include "sq/base/error.h"
 #include "sq/base/json.h"
 #include "sq/checkpoint/mapped_file.h"
+#include "sq/checkpoint/torch_file.h"
 
 namespace sq {
 namespace {
@@ -18,7 +19,7 @@ constexpr int64_t kMaxIndexBytes = 256 << 20;
 // A shard's name may not lead out of the folder.
 void CheckShardName(const std::string& shard, const std::string& index) {
   SQ_CHECK(!shard.empty() && shard.find('/') == std::string::npos && shard != "." && shard != "..",
-           index, ": bad file name in weight_map: ", shard);
+           index, ": bad file name in weight_map: ", Quoted(shard));
 }
 
 }  // namespace
@@ -27,52 +28,72 @@ TensorStore TensorStore::Open(const std::string& path) {
   TensorStore store;
   store.path_ = path;
   if (fs::is_regular_file(path)) {
-    store.Add(OpenSafetensors(path));
+    store.AddFile(path);
     return store;
   }
   SQ_CHECK(fs::is_directory(path), path, ": no such folder");
-  const fs::path folder(path);
-  if (fs::exists(folder / "model.safetensors")) {
-    store.Add(OpenSafetensors(folder / "model.safetensors"));
-    return store;
+  for (const std::string file : {"model.safetensors", "pytorch_model.bin"}) {
+    const std::string one = fs::path(path) / file, index = one + ".index.json";
+    if (fs::exists(one)) {
+      store.AddFile(one);
+      return store;
+    }
+    if (fs::exists(index)) {
+      store.AddShards(path, index);
+      return store;
+    }
   }
-  const std::string index = folder / "model.safetensors.index.json";
-  SQ_CHECK(fs::exists(index), path,
-           ": no weights: expected model.safetensors or model.safetensors.index.json");
-  const nlohmann::json json = ReadJsonFile(index, kMaxIndexBytes);
-  SQ_CHECK(json.is_object() && json.contains("weight_map") && json["weight_map"].is_object(), index,
-           ": expected an object weight_map");
-  std::set<std::string> shards;
-  for (const auto& [name, shard] : json["weight_map"].items()) {
-    SQ_CHECK(shard.is_string(), index, ": expected a file name for tensor ", name);
-    shards.insert(shard.get<std::string>());
-  }
-  for (const std::string& shard : shards) {
-    CheckShardName(shard, index);
-    store.Add(OpenSafetensors(folder / shard));
-  }
-  for (const auto& [name, shard] : json["weight_map"].items()) {
-    const FileTensor* tensor = store.Find(name);
-    const std::string file = folder / shard.get<std::string>();
-    SQ_CHECK(tensor != nullptr && tensor->file->path() == file, file, ": tensor ", name,
-             " is missing; ", index, " expects it there");
-  }
-  return store;
+  throw Error(path +
+              ": no weights: expected model.safetensors or pytorch_model.bin, or the "
+              ".index.json of either");
 }
 
 TensorStore TensorStore::Of(const std::string& path, const std::vector<FileTensor>& tensors) {
   TensorStore store;
   store.path_ = path;
-  store.Add({tensors, {}});
+  store.Add(tensors);
   return store;
 }
 
-void TensorStore::Add(const Safetensors& file) {
-  for (const FileTensor& tensor : file.tensors) {
+void TensorStore::AddFile(const std::string& path) {
+  if (fs::path(path).extension() == ".safetensors") {
+    const Safetensors file = OpenSafetensors(path);
+    Add(file.tensors);
+    metadata_.insert(file.metadata.begin(), file.metadata.end());
+  } else {
+    const TorchFile file = OpenTorchFile(path);
+    Add(file.tensors);
+    integers_.insert(file.integers.begin(), file.integers.end());
+  }
+}
+
+void TensorStore::AddShards(const std::string& folder, const std::string& index) {
+  const nlohmann::json json = ReadJsonFile(index, kMaxIndexBytes);
+  SQ_CHECK(json.is_object() && json.contains("weight_map") && json["weight_map"].is_object(), index,
+           ": expected an object weight_map");
+  std::set<std::string> shards;
+  for (const auto& [name, shard] : json["weight_map"].items()) {
+    CheckTensorName(name, index);
+    SQ_CHECK(shard.is_string(), index, ": expected a file name for tensor ", name);
+    shards.insert(shard.get<std::string>());
+  }
+  for (const std::string& shard : shards) {
+    CheckShardName(shard, index);
+    AddFile(fs::path(folder) / shard);
+  }
+  for (const auto& [name, shard] : json["weight_map"].items()) {
+    const FileTensor* tensor = Find(name);
+    const std::string file = fs::path(folder) / shard.get<std::string>();
+    SQ_CHECK(tensor != nullptr && tensor->file->path() == file, file, ": tensor ", name,
+             " is missing; ", index, " expects it there");
+  }
+}
+
+void TensorStore::Add(const std::vector<FileTensor>& tensors) {
+  for (const FileTensor& tensor : tensors) {
     const auto [at, added] = tensors_.emplace(tensor.name, tensor);
     SQ_CHECK(added, tensor.Where(), ": also in ", at->second.file->path());
   }
-  metadata_.insert(file.metadata.begin(), file.metadata.end());
 }
 
 const FileTensor& TensorStore::Get(const std::string& name) const {

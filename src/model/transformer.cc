@@ -18,6 +18,7 @@
 
 #include "sq/base/error.h"
 #include "sq/base/parallel.h"
+#include "sq/base/problems.h"
 #include "sq/checkpoint/packed_checkpoint.h"
 #include "sq/model/matmul_precision.h"
 
@@ -152,19 +153,14 @@ void CheckTensors(const Model& model) {
     }
   }
   known.insert(needed.begin(), needed.end());
-  std::string problems;
-  int count = 0;
-  const auto report = [&](const std::string& name, const char* problem) {
-    if (++count <= 5) problems += (count == 1 ? "" : "; ") + ("tensor " + name + problem);
-  };
+  Problems problems;
   for (const std::string& name : needed) {
-    if (model.store.Find(name) == nullptr) report(name, " is missing");
+    if (model.store.Find(name) == nullptr) problems.Add("tensor " + name + " is missing");
   }
   for (const std::string& name : model.store.Names()) {
-    if (known.count(name) == 0) report(name, " is unknown");
+    if (known.count(name) == 0) problems.Add("tensor " + name + " is unknown");
   }
-  SQ_CHECK(count == 0, model.folder, ": ", problems,
-           count > 5 ? StrCat("; and ", count - 5, " more") : "");
+  problems.Check(model.folder);
 }
 
 // Checkpoints of the bare decoder, as some of OPT are, lack the first part of the names.
@@ -192,11 +188,13 @@ Norm LoadNorm(const Model& model, const std::string& name, int64_t size) {
 
 }  // namespace
 
+TensorStore OpenWeights(const std::string& folder, const ModelConfig& config) {
+  return WithFullNames(TensorStore::Open(folder), FindArchitecture(config.model_type), folder);
+}
+
 Model OpenModel(const std::string& folder) {
   const ModelConfig config = ReadModelConfig(folder);
-  Model model{
-      folder, config,
-      WithFullNames(TensorStore::Open(folder), FindArchitecture(config.model_type), folder)};
+  Model model{folder, config, OpenWeights(folder, config)};
   CheckTensors(model);
   return model;
 }

@@ -19,6 +19,7 @@
 #include "sq/model/decoder.h"
 #include "sq/model/matmul_precision.h"
 #include "sq/pipeline/progress.h"
+#include "sq/pipeline/torch_model.h"
 #include "sq/text/corpus.h"
 #include "sq/text/documents.h"
 #include "sq/text/tokenizer.h"
@@ -36,7 +37,7 @@ double SparsityPercent(const Model& model) {
     for (const LinearInfo& linear : LayerLinears(model.config, layer)) {
       weights += static_cast<double>(linear.out_features * linear.in_features);
       const FileTensor* vals = model.store.Find(linear.name + ".vals");
-      if (vals != nullptr) nonzeros += static_cast<double>(vals->bytes) / 4;
+      if (vals != nullptr) nonzeros += static_cast<double>(vals->bytes / DTypeBytes(vals->dtype));
     }
   }
   return 100 * nonzeros / weights;
@@ -110,6 +111,13 @@ Json Generated(const Model& model, const EvaluateModelOptions& options) {
           {"seconds", watch.Seconds()}};
 }
 
+Model OpenEvaluated(const EvaluateModelOptions& options) {
+  if (options.torch_file.empty()) return OpenModel(options.model);
+  Model model = OpenTorchModel(options.model, options.torch_file);
+  CheckTorchModel(model, options.torch_file, options.bits, options.include_sparse);
+  return model;
+}
+
 // The results of a report by what they were measured on.
 const Json* FindResult(const Json& report, const Json& like) {
   for (const Json& result : report["results"]) {
@@ -129,7 +137,7 @@ Json EvaluateModel(const EvaluateModelOptions& options) {
            "nothing to evaluate: give --dataset, --tokens or --generate");
   SQ_CHECK(options.save_tokens.empty() || options.datasets.size() == 1,
            "the tokens of one --dataset can be saved, not of ", options.datasets.size());
-  const Model model = OpenModel(options.model);
+  const Model model = OpenEvaluated(options);
   const MatmulPrecision precision(WantsBfloat16(options.dtype));
   Json report = {
       {"model", options.model},

@@ -1,7 +1,6 @@
 #include "sq/pipeline/pack_model.h"
 
 #include <cmath>
-#include <cstring>
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -12,14 +11,15 @@
 #include "sq/base/json.h"
 #include "sq/base/log.h"
 #include "sq/base/output_file.h"
+#include "sq/base/problems.h"
 #include "sq/base/process.h"
 #include "sq/checkpoint/checkpoint_writer.h"
 #include "sq/checkpoint/checksums.h"
-#include "sq/checkpoint/mapped_file.h"
 #include "sq/checkpoint/packed_checkpoint.h"
-#include "sq/checkpoint/torch_file.h"
+#include "sq/checkpoint/torch_writer.h"
 #include "sq/model/transformer.h"
 #include "sq/pipeline/output_folder.h"
+#include "sq/pipeline/torch_model.h"
 
 namespace sq {
 namespace {
@@ -27,34 +27,12 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-constexpr char kSparseCount[] =
-    "sparse_threshold.";  // the original's name for the number of nonzeros
-
-bool IsTorchFile(const std::string& path) { return fs::path(path).extension() == ".pt"; }
+PackedLayer ReadPackedLayer(const TensorStore& store, const LinearInfo& linear) {
+  return ReadPackedLayer(store, linear.name, linear.out_features, linear.in_features);
+}
 
 TensorView View(const FileTensor& tensor) {
   return {tensor.name, tensor.dtype, tensor.shape, tensor.data(), tensor.bytes};
-}
-
-// The tensors of a .pt file as a store would give them.
-TensorStore StoreOf(const TorchFile& file) {
-  std::vector<FileTensor> tensors;
-  const auto mapped = std::static_pointer_cast<const MappedFile>(file.memory);
-  for (const TensorView& view : file.tensors) {
-    const int64_t offset = static_cast<const uint8_t*>(view.data) - mapped->data();
-    tensors.push_back({view.name, view.dtype, view.shape, mapped, offset, view.bytes});
-  }
-  return TensorStore::Of(file.path, tensors);
-}
-
-// The counts that go beside the tensors must be those of the sparse parts.
-void CheckSparseCounts(const TorchFile& file, const TensorStore& store) {
-  for (const auto& [name, count] : file.integers) {
-    if (name.rfind(kSparseCount, 0) != 0) continue;
-    const FileTensor& vals = store.Get(name.substr(sizeof kSparseCount - 1) + ".vals");
-    SQ_CHECK(count == vals.bytes / 4, file.path, ": ", name, ": expected ", vals.bytes / 4,
-             " as in ", vals.name, ", found ", count);
-  }
 }
 
 // The names of all packed layers in a store.
@@ -153,10 +131,9 @@ void ExportTorchFile(const std::string& folder, const std::string& file, bool ba
   start_rows.reserve(static_cast<size_t>(model.config.num_layers * kProjections));
   for (int64_t l = 0; l < model.config.num_layers; ++l) {
     for (const LinearInfo& linear : LayerLinears(model.config, l)) {
-      const PackedLayer layer =
-          ReadPackedLayer(model.store, linear.name, linear.out_features, linear.in_features);
+      const PackedLayer layer = ReadPackedLayer(model.store, linear);
       if (layer.outliers.row_ptr.empty()) continue;
-      integers[kSparseCount + linear.name] = layer.outliers.NonZeros();
+      integers[SparseCountName(linear.name)] = layer.outliers.NonZeros();
       if (!balanced) continue;
       start_rows.push_back(BalancedStartRows(layer.outliers));
       const int64_t threads = static_cast<int64_t>(start_rows.back().size());
@@ -172,59 +149,47 @@ void ExportTorchFile(const std::string& folder, const std::string& file, bool ba
 
 void ImportTorchFile(const std::string& file, const std::string& model_folder,
                      const std::string& output) {
-  const TensorStore store = StoreOf(ReadTorchFile(file));
-  const ModelConfig config = ReadModelConfig(model_folder);
+  const Model model = OpenTorchModel(model_folder, file);
   OutputFolder folder(output);
-
-  // What the .pt lacks of the unquantized tensors comes from the model's folder.
-  const std::vector<PlainTensor> plain = PlainTensors(config);
-  const std::vector<std::string> ignored = IgnoredTensors(config);
-  std::set<std::string> known(ignored.begin(), ignored.end());
-  QuantizationInfo info;
-  for (int64_t l = 0; l < config.num_layers; ++l) {
-    for (const LinearInfo& linear : LayerLinears(config, l)) {
-      SQ_CHECK(HasPackedLayer(store, linear.name), file, ": tensor ", linear.name,
-               ".qweight is missing");
-      for (const std::string& name : PackedTensorNames(linear.name)) known.insert(name);
-      for (const std::string& name : OptionalPackedTensorNames(linear.name)) known.insert(name);
-      known.insert(linear.name + ".bias");
-    }
+  // Packed tensors are written as they are read, in their one form; other tensors as they lie in
+  // the file, biases too, whose type is the model's.
+  std::map<std::string, LinearInfo> packed;  // by the names of their tensors
+  std::map<std::string, TensorView> views;
+  for (const PlainTensor& plain : PlainTensors(model.config)) {
+    views[plain.name] = View(model.store.Get(plain.name));
   }
-  std::optional<TensorStore> source;
-  std::map<std::string, FileTensor> tensors;
-  for (const PlainTensor& wanted : plain) {
-    const FileTensor* tensor = store.Find(wanted.name);
-    if (tensor == nullptr) {
-      if (!source) source = TensorStore::Open(model_folder);
-      tensor = &source->Get(wanted.name);
-    }
-    CheckShape(*tensor, wanted.shape);
-    tensors.emplace(wanted.name, *tensor);
-  }
-  for (const std::string& name : store.Names()) {
-    SQ_CHECK(tensors.count(name) || known.count(name), file, ": tensor ", name,
-             " is unknown to a ", config.model_type, " model of ", config.num_layers, " layers");
-  }
-  for (int64_t l = 0; l < config.num_layers; ++l) {
-    for (const LinearInfo& linear : LayerLinears(config, l)) {
-      const PackedLayer layer =
-          ReadPackedLayer(store, linear.name, linear.out_features, linear.in_features);
-      info.bits = std::max(info.bits, layer.bits);
+  for (int64_t l = 0; l < model.config.num_layers; ++l) {
+    for (const LinearInfo& linear : LayerLinears(model.config, l)) {
+      StopIfInterrupted();
+      const PackedLayer layer = ReadPackedLayer(model.store, linear);
       for (const TensorView& view : PackedTensors(layer, linear.name)) {
-        tensors.emplace(view.name, store.Get(view.name));
+        views[view.name] = view;
+        packed.emplace(view.name, linear);
       }
+      if (!linear.bias) continue;
+      views[linear.name + ".bias"] = View(model.store.Get(linear.name + ".bias"));
+      packed.erase(linear.name + ".bias");
     }
   }
-  std::vector<TensorView> views;
-  std::vector<const FileTensor*> files;
-  for (const auto& [name, tensor] : tensors) {
-    views.push_back(View(tensor));
-    files.push_back(&tensor);
-  }
-  WriteCheckpoint(folder.temporary(), views, [&](size_t i) {
+  std::vector<TensorView> order;
+  for (const auto& [name, view] : views) order.push_back(view);
+  std::string last;  // the layer that was read last: names in order keep a layer's together
+  PackedLayer layer;
+  WriteCheckpoint(folder.temporary(), order, [&](size_t i) -> const void* {
     StopIfInterrupted();
-    return files[i]->data();
+    const auto linear = packed.find(order[i].name);
+    if (linear == packed.end()) return order[i].data;
+    if (linear->second.name != last) {
+      layer = ReadPackedLayer(model.store, linear->second);
+      last = linear->second.name;
+    }
+    for (const TensorView& view : PackedTensors(layer, last)) {
+      if (view.name == order[i].name) return view.data;
+    }
+    return nullptr;
   });
+  QuantizationInfo info;
+  info.bits = model.config.quantized_bits;
   WriteQuantizedConfig(model_folder, folder.temporary(), info);
   CopyCompanionFiles(model_folder, folder.temporary());
   folder.Commit();
@@ -277,9 +242,8 @@ void DequantizeFolder(const std::string& folder_path, const std::string& output)
       return half.data();
     }
     const LinearInfo& linear = *order[i]->linear;
-    half = DequantizeToFp16(
-        ReadPackedLayer(model.store, linear.name, linear.out_features, linear.in_features),
-        folder_path + ": layer " + linear.name);
+    half = DequantizeToFp16(ReadPackedLayer(model.store, linear),
+                            folder_path + ": layer " + linear.name);
     return half.data();
   });
   WriteUnquantizedConfig(folder_path, folder.temporary());
@@ -289,14 +253,8 @@ void DequantizeFolder(const std::string& folder_path, const std::string& output)
 
 Json Inspect(const std::string& path) {
   Json inspected = {{"path", path}, {"tensors", Json::object()}, {"integers", Json::object()}};
-  TensorStore store = TensorStore::Of(path, {});
-  if (IsTorchFile(path)) {
-    const TorchFile file = ReadTorchFile(path);
-    for (const auto& [name, value] : file.integers) inspected["integers"][name] = value;
-    store = StoreOf(file);
-  } else {
-    store = TensorStore::Open(path);
-  }
+  const TensorStore store = TensorStore::Open(path);
+  for (const auto& [name, value] : store.integers()) inspected["integers"][name] = value;
   for (const std::string& name : store.Names()) {
     const FileTensor& tensor = store.Get(name);
     inspected["tensors"][name] = {{"dtype", DTypeName(tensor.dtype)}, {"shape", tensor.shape}};
@@ -315,7 +273,8 @@ Json Inspect(const std::string& path) {
     for (const char* part : {".rows", ".cols", ".vals"}) {
       if (const FileTensor* tensor = store.Find(name + part)) bytes += tensor->bytes;
     }
-    if (const FileTensor* vals = store.Find(name + ".vals")) nonzeros += vals->bytes / 4;
+    if (const FileTensor* vals = store.Find(name + ".vals"))
+      nonzeros += vals->bytes / DTypeBytes(vals->dtype);
   }
   inspected["bytes"] = store.TotalBytes();
   inspected["packed"] = {{"layers", layers}, {"weights", weights}, {"nonzeros", nonzeros}};
@@ -328,14 +287,10 @@ Json Inspect(const std::string& path) {
 }
 
 int64_t Verify(const std::string& path) {
-  TensorStore store = TensorStore::Of(path, {});
-  if (IsTorchFile(path)) {
-    const TorchFile file = ReadTorchFile(path);
-    store = StoreOf(file);
-    CheckSparseCounts(file, store);
-  } else {
-    store = TensorStore::Open(path);
-  }
+  const TensorStore store = TensorStore::Open(path);
+  Problems problems;
+  CheckSparseCounts(store, &problems);
+  problems.Check(path);
   const std::vector<std::string> layers = PackedLayers(store);
   SQ_CHECK(!layers.empty(), path, ": no packed layers");
   for (const std::string& name : store.Names()) CheckFinite(store.Get(name));

@@ -51,7 +51,8 @@ TEST(CheckpointWriter, WritesASmallModelAsOneFile) {
   EXPECT_THAT(test::NamesIn(folder), ElementsAre("checksums.json", "model.safetensors"));
   EXPECT_THAT(tensors.asked, ElementsAre(0, 1, 2));
   const TensorStore store = TensorStore::Open(folder);
-  for (size_t i = 0; i < 3; ++i) EXPECT_EQ(ReadF32(store.Get(StrCat("t", i))), tensors.values[i]);
+  for (size_t i = 0; i < 3; ++i)
+    EXPECT_EQ(ReadFloats(store.Get(StrCat("t", i))), tensors.values[i]);
   EXPECT_THAT(store.metadata(), ElementsAre(Pair("format", "pt")));
 }
 
@@ -73,7 +74,8 @@ TEST(CheckpointWriter, FillsShardsUpToTheLimitInTheOrderGiven) {
     EXPECT_EQ(index["weight_map"][StrCat("t", i)], ShardName(shard_of[i], 4)) << i;
   }
   const TensorStore store = TensorStore::Open(folder);
-  for (size_t i = 0; i < 6; ++i) EXPECT_EQ(ReadF32(store.Get(StrCat("t", i))), tensors.values[i]);
+  for (size_t i = 0; i < 6; ++i)
+    EXPECT_EQ(ReadFloats(store.Get(StrCat("t", i))), tensors.values[i]);
   EXPECT_EQ(store.TotalBytes(), 36 * 4);
 }
 

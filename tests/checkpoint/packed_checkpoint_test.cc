@@ -114,6 +114,109 @@ TEST_F(PackedCheckpointTest, IgnoresTheHintOfTheOriginalsKernel) {
   ExpectSame(ReadPackedLayer(Written(tensors), kName, 3, 32), layer);
 }
 
+// Numbers as other writers may store them: integers of 64 bits, floats of 16.
+TEST_F(PackedCheckpointTest, ReadsOtherTypesOfTheSameValues) {
+  PackedLayer layer = test::MakeRandomLayer(3, 5, 64, 2, 1).layer;
+  for (float& value : layer.lookup_table) value = std::round(value * 64) / 64;
+  for (float& value : layer.outliers.vals) value = std::round(value * 64) / 64;
+  std::vector<TensorView> tensors = PackedTensors(layer, kName);
+  std::vector<std::vector<int64_t>> integers;
+  std::vector<std::vector<uint16_t>> halves;
+  for (TensorView& tensor : tensors) {
+    const size_t count = static_cast<size_t>(tensor.bytes) / 4;
+    if (tensor.dtype == DType::kI32) {
+      const auto* values = static_cast<const int32_t*>(tensor.data);
+      integers.emplace_back(values, values + count);
+      tensor = {tensor.name, DType::kI64, tensor.shape, integers.back().data(), tensor.bytes * 2};
+    } else {
+      halves.emplace_back(count);
+      FloatToFp16(static_cast<const float*>(tensor.data), halves.back().data(),
+                  static_cast<int64_t>(count));
+      tensor = {tensor.name, DType::kF16, tensor.shape, halves.back().data(), tensor.bytes / 2};
+    }
+  }
+  ExpectSame(ReadPackedLayer(Written(tensors), kName, 5, 64), layer);
+  integers[0][7] = int64_t{1} << 31;
+  EXPECT_EQ(MessageOf([&] { ReadPackedLayer(Written(tensors), kName, 5, 64); }),
+            path_ + ": tensor " + kName +
+                ".qweight: element 7 is 2147483648, which does not fit 32 bits");
+}
+
+TEST_F(PackedCheckpointTest, PutsOutliersIntoOrder) {
+  PackedLayer layer = test::MakeRandomLayer(4, 2, 32, 0, 1).layer;
+  layer.outliers = {{0, 3, 4}, {9, 2, 9, 0}, {1, 2, 0.5f, 4}};
+  const Csr read = ReadPackedLayer(Written(PackedTensors(layer, kName)), kName, 2, 32).outliers;
+  EXPECT_THAT(read.row_ptr, ElementsAre(0, 2, 3));
+  EXPECT_THAT(read.cols, ElementsAre(2, 9, 0));
+  EXPECT_THAT(read.vals, ElementsAre(2, 1.5f, 4));
+}
+
+// The layer's product with x, as the original's hybrid kernel computes it.
+std::vector<double> HybridProduct(const PackedLayer& layer, const std::vector<float>& full_rows,
+                                  const std::vector<int32_t>& indices,
+                                  const std::vector<double>& x) {
+  std::vector<float> weight(static_cast<size_t>(layer.out_features * layer.in_features));
+  Dequantize(layer, 0, {weight.data(), layer.out_features, layer.in_features});
+  std::vector<double> y(static_cast<size_t>(layer.out_features), 0);
+  for (size_t o = 0; o < y.size(); ++o) {
+    for (size_t i = 0; i < x.size(); ++i) y[o] += weight[o * x.size() + i] * x[i];
+  }
+  for (size_t j = 0; j < indices.size(); ++j) {
+    for (size_t i = 0; i < x.size(); ++i) {
+      y[static_cast<size_t>(indices[j])] += full_rows[i * indices.size() + j] * x[i];
+    }
+  }
+  return y;
+}
+
+class FullRows : public PackedCheckpointTest, public ::testing::WithParamInterface<bool> {};
+
+TEST_P(FullRows, JoinTheOutliers) {
+  PackedLayer layer = test::MakeRandomLayer(4, 6, 32, GetParam() ? 2 : 0, 1).layer;
+  // A channel twice, and every second value zero.
+  const std::vector<int32_t> indices = {4, 1, 4};
+  std::vector<float> full_rows(32 * 3);
+  for (size_t k = 0; k < full_rows.size(); k += 2) {
+    full_rows[k] = static_cast<float>(k % 7) - 3.25f;
+  }
+  std::vector<TensorView> tensors = PackedTensors(layer, kName);
+  tensors.push_back(
+      {std::string(kName) + ".full_rows", DType::kF32, {32, 3}, full_rows.data(), 32 * 3 * 4});
+  tensors.push_back(
+      {std::string(kName) + ".full_row_indices", DType::kI32, {3}, indices.data(), 3 * 4});
+  const PackedLayer read = ReadPackedLayer(Written(tensors), kName, 6, 32);
+  std::vector<double> x(32);
+  for (size_t i = 0; i < x.size(); ++i) x[i] = 0.125 * static_cast<double>(i % 11) - 0.5;
+  const std::vector<double> expected = HybridProduct(layer, full_rows, indices, x);
+  const std::vector<double> found = HybridProduct(read, {}, {}, x);
+  for (size_t o = 0; o < expected.size(); ++o) EXPECT_NEAR(found[o], expected[o], 1e-5) << o;
+  EXPECT_EQ(read.qweight, layer.qweight);
+
+  // Zeros, as the original's loader makes them, change nothing.
+  full_rows.assign(full_rows.size(), 0);
+  ExpectSame(ReadPackedLayer(Written(tensors), kName, 6, 32), layer);
+}
+
+INSTANTIATE_TEST_SUITE_P(PackedCheckpoint, FullRows, ::testing::Bool(),
+                         [](const auto& info) { return info.param ? "Sparse" : "Dense"; });
+
+TEST_F(PackedCheckpointTest, ChecksFullRows) {
+  const PackedLayer layer = test::MakeRandomLayer(4, 6, 32, 0, 1).layer;
+  const std::vector<float> full_rows(32 * 2, 1);
+  std::vector<int32_t> indices = {0, 6};
+  std::vector<TensorView> tensors = PackedTensors(layer, kName);
+  const std::string name = kName;
+  tensors.push_back({name + ".full_rows", DType::kF32, {32, 2}, full_rows.data(), 32 * 2 * 4});
+  EXPECT_EQ(MessageOf([&] { ReadPackedLayer(Written(tensors), kName, 6, 32); }),
+            path_ + ": tensor " + name + ".full_row_indices is missing");
+  tensors.push_back({name + ".full_row_indices", DType::kI32, {2}, indices.data(), 2 * 4});
+  EXPECT_EQ(MessageOf([&] { ReadPackedLayer(Written(tensors), kName, 6, 32); }),
+            path_ + ": tensor " + name + ".full_row_indices: row 6 outside [0, 6)");
+  tensors[2].shape = {2, 32};
+  EXPECT_EQ(MessageOf([&] { ReadPackedLayer(Written(tensors), kName, 6, 32); }),
+            path_ + ": tensor " + name + ".full_rows: expected shape [32, 2], found [2, 32]");
+}
+
 // What reading says when the tensors of a 3-bit layer [5, 64] with 2 outliers a row are changed.
 class PackedCheckpointDamage : public PackedCheckpointTest {
  protected:
@@ -142,12 +245,18 @@ class PackedCheckpointDamage : public PackedCheckpointTest {
 };
 
 TEST_F(PackedCheckpointDamage, NamesAMissingTensor) {
-  for (const std::string part : {"qweight", "lookup_table", "cols", "vals"}) {
+  for (const std::string part : {"qweight", "lookup_table", "rows", "cols", "vals"}) {
     EXPECT_EQ(Refusal([&](PackedLayer&, Tensors& tensors) { Remove(tensors, part); }),
               path_ + ": tensor " + kName + "." + part + " is missing");
   }
-  EXPECT_EQ(Refusal([](PackedLayer&, Tensors& tensors) { Remove(tensors, "rows"); }),
-            Tensor("cols") + ": without " + kName + ".rows");
+  // Several in one line.
+  EXPECT_EQ(Refusal([](PackedLayer&, Tensors& tensors) {
+              Remove(tensors, "qweight");
+              Remove(tensors, "vals");
+              Of(tensors, "bias").shape = {1, 5};
+            }),
+            path_ + ": tensor " + kName + ".qweight is missing; tensor " + kName +
+                ".vals is missing; tensor " + kName + ".bias: expected shape [5], found [1, 5]");
 }
 
 TEST_F(PackedCheckpointDamage, NamesATensorOfTheWrongShape) {
@@ -162,7 +271,7 @@ TEST_F(PackedCheckpointDamage, NamesATensorOfTheWrongShape) {
       {"lookup_table", {40}, ": expected shape [5, 4, 8 or 16], found [40]"},
       {"lookup_table", {5, 8, 1}, ": expected shape [5, 4, 8 or 16], found [5, 8, 1]"},
       {"rows", {1, 6}, ": expected shape [6], found [1, 6]"},
-      {"cols", {2, 5}, ": expected shape [10], found [2, 5]"},
+      {"cols", {2, 5}, ": expected shape [outliers], found [2, 5]"},
       {"vals", {5, 2}, ": expected shape [10], found [5, 2]"},
       {"bias", {1, 5}, ": expected shape [5], found [1, 5]"},
   };
@@ -191,11 +300,11 @@ TEST_F(PackedCheckpointDamage, NamesATensorOfTheWrongType) {
     DType dtype;
     const char* message;
   } cases[] = {
-      {"qweight", DType::kU32, ": expected type I32, found U32"},
-      {"lookup_table", DType::kI32, ": expected type F32, found I32"},
-      {"rows", DType::kF32, ": expected type I32, found F32"},
-      {"cols", DType::kU32, ": expected type I32, found U32"},
-      {"vals", DType::kI32, ": expected type F32, found I32"},
+      {"qweight", DType::kU32, ": expected type I32 or I64, found U32"},
+      {"lookup_table", DType::kI32, ": expected type F32, F16 or BF16, found I32"},
+      {"rows", DType::kF32, ": expected type I32 or I64, found F32"},
+      {"cols", DType::kU32, ": expected type I32 or I64, found U32"},
+      {"vals", DType::kI32, ": expected type F32, F16 or BF16, found I32"},
       {"bias", DType::kI32, ": expected type F32, F16 or BF16, found I32"},
   };
   for (const auto& c : cases) {

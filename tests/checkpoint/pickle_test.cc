@@ -87,8 +87,6 @@ TEST(Pickle, RefusesWhatIsNoStateDict) {
   EXPECT_THAT(Problem(kBegin + std::string("K\x01K\x01u.")), HasSubstr("expected names as keys"));
   EXPECT_THAT(Problem(kBegin + Unicode("a") + Unicode("b") + "u."),
               HasSubstr("a: expected a tensor or an integer, found a string"));
-  EXPECT_THAT(Problem(kBegin + Unicode("a") + "cos\nsystem\n" + Unicode("ls") + "\x85Ru."),
-              HasSubstr("a: expected a tensor or an integer, found something else"));
   EXPECT_THAT(Problem("\x80\x02i."),
               HasSubstr("an instruction that no state dict needs at byte 2"));
 }
@@ -101,10 +99,18 @@ TEST(Pickle, RefusesTensorsThatDoNotFitTheirStorage) {
           "file.pt: tensor t: expected 12 elements from element 0 on, found a storage of 11"));
   EXPECT_THAT(Problem(one(Tensor("IntStorage", "0", 12, 1, {3, 4}, {4, 1}))),
               HasSubstr("12 elements"));
-  EXPECT_THAT(Problem(one(Tensor("IntStorage", "0", 12, 0, {3, 4}, {1, 3}))),
-              HasSubstr("contiguous"));
+  EXPECT_THAT(Problem(one(Tensor("IntStorage", "0", 11, 0, {3, 4}, {1, 3}))),
+              HasSubstr("expected 12 elements from element 0 on, found a storage of 11"));
+  EXPECT_THAT(Problem(one(Tensor("IntStorage", "0", 16, 0, {3, 4}, {6, 1}))), "");
+  EXPECT_THAT(Problem(one(Tensor("IntStorage", "0", 16, 1, {3, 4}, {6, 1}))),
+              HasSubstr("expected 16 elements from element 1 on, found a storage of 16"));
+  // A small storage named often in one tensor would make a large copy.
+  EXPECT_THAT(Problem(one(Tensor("IntStorage", "0", 4, 0, {99, 4}, {0, 1}))),
+              HasSubstr("expected 396 elements from element 0 on, found a storage of 4"));
+  EXPECT_THAT(Problem(one(Tensor("IntStorage", "0", 12, 0, {3, 4}, {1}))),
+              HasSubstr("damaged pickle: 2 sizes but 1 strides"));
   EXPECT_THAT(Problem(one(Tensor("QInt8Storage", "0", 12, 0, {3, 4}, {4, 1}))),
-              HasSubstr("type torch QInt8Storage is not supported"));
+              HasSubstr("type \"torch QInt8Storage\" is not supported"));
   EXPECT_THAT(Problem(kBegin + Unicode("a") + Tensor("IntStorage", "0", 4, 0, {4}, {1}) +
                       Unicode("b") + Tensor("HalfStorage", "0", 4, 0, {4}, {1}) + "u."),
               HasSubstr("described in two ways"));
@@ -129,14 +135,6 @@ TEST(Pickle, SurvivesEveryTruncationAndEveryChangedByte) {
       }
     }
   }
-}
-
-TEST(Pickle, DeepNestingNeedsNoStack) {
-  const std::string deep =
-      "\x80\x02" + std::string(1 << 20, ']') + std::string((1 << 20) - 1, 'a') + ".";
-  EXPECT_THAT(Problem(deep), HasSubstr("found a list"));
-  EXPECT_THAT(Problem("\x80\x02)" + std::string(1 << 20, '\x85') + "."),
-              HasSubstr("found a tuple"));
 }
 
 TEST(Pickle, BearsADictionaryInsideItself) {
@@ -173,7 +171,48 @@ TEST(Pickle, RefusesLongValuesThatAreNamedManyTimes) {
   std::string keyed = tensor;
   keyed.replace(keyed.find(Unicode("0")), Unicode("0").size(), key);
   EXPECT_EQ(Problem(kBegin + Unicode("a") + keyed + "u."),
-            "file.pt: tensor a: damaged pickle: expected a storage's type, key and size");
+            "file.pt: tensor a: expected printable names of at most 256 bytes, found \"" +
+                std::string(80, 'k') + "...\"");
+}
+
+TEST(Pickle, KeepsTheStridesOfATensorThatIsNotContiguous) {
+  const PickledDict dict =
+      Parse(kBegin + Unicode("t") + Tensor("IntStorage", "0", 12, 0, {3, 4}, {1, 3}) +
+            Unicode("c") + Tensor("IntStorage", "0", 12, 0, {3, 1, 4}, {4, 99, 1}) + Unicode("e") +
+            Tensor("IntStorage", "0", 12, 12, {0, 4}, {1, 3}) + "u.");
+  EXPECT_THAT(dict.tensors[0].strides, ElementsAre(1, 3));
+  EXPECT_THAT(dict.tensors[1].strides, ElementsAre());
+  EXPECT_THAT(dict.tensors[2].strides, ElementsAre());
+}
+
+// Names go into messages and listings: none may steer a terminal.
+TEST(Pickle, RefusesNamesThatAreNotPrintable) {
+  const std::string tensor = Tensor("IntStorage", "0", 1, 0, {1}, {1});
+  EXPECT_EQ(Problem(kBegin + Unicode("a\x1b[2J\n") + tensor + "u."),
+            "file.pt: expected printable names of at most 256 bytes, found \"a\\x1b[2J\\x0a\"");
+  EXPECT_EQ(Problem(kBegin + Unicode("a\x1b") + "K\x01u."),
+            "file.pt: expected printable names of at most 256 bytes, found \"a\\x1b\"");
+  EXPECT_EQ(Problem(kBegin + Unicode("a") + Tensor("IntStorage", "\n", 1, 0, {1}, {1}) + "u."),
+            "file.pt: tensor a: expected printable names of at most 256 bytes, found \"\\x0a\"");
+}
+
+TEST(Pickle, RefusesAStorageInsideAnother) {
+  std::string tensor = Tensor("IntStorage", "0", 4, 0, {4}, {1});
+  const size_t end = tensor.find("tQ");
+  EXPECT_EQ(Problem(kBegin + Unicode("a") + std::string(tensor).insert(end, "N") + "u."), "");
+  EXPECT_EQ(Problem(kBegin + Unicode("a") + tensor.insert(end, Tuple({1, 2, 3})) + "u."),
+            "file.pt: tensor a: a storage inside another is not supported");
+}
+
+TEST(Pickle, ReadsParametersAndTensorsOfOldVersions) {
+  const std::string tensor = Tensor("IntStorage", "0", 4, 0, {4}, {1});
+  const std::string parameter =
+      "ctorch._utils\n_rebuild_parameter_with_state\n(" + tensor + "\x88NNtR";
+  std::string old = tensor;
+  old.replace(old.find("_v2"), 3, "");
+  const PickledDict dict = Parse(kBegin + Unicode("p") + parameter + Unicode("o") + old + "u.");
+  EXPECT_THAT(dict.tensors[0].shape, ElementsAre(4));
+  EXPECT_THAT(dict.tensors[1].shape, ElementsAre(4));
 }
 
 // Bytes by Python's pickle of {"a": x} where x.__reduce__() gives (os.system, ("touch pwned",)).
@@ -182,7 +221,9 @@ TEST(Pickle, CallsNothing) {
       "\200\002}q\000X\001\000\000\000aq\001cposix\012system\012q\002X\013\000\000\000touch"
       " pwnedq\003\205q\004Rq\005s.",
       55);
-  EXPECT_EQ(Problem(system), "file.pt: a: expected a tensor or an integer, found something else");
+  EXPECT_EQ(
+      Problem(system),
+      "file.pt: asks to call \"posix.system\", which no tensor needs: no code of a file is run");
 }
 
 // What torch.save makes of Module.state_dict() with a parameter and storages that are shared. By
@@ -209,36 +250,6 @@ TEST(Pickle, ReadsWhatPythonsPickleWrites) {
   EXPECT_EQ(dict.tensors[2].storage_offset, 4);
   EXPECT_EQ(dict.storages.at("1").elements, 8);
   EXPECT_EQ(dict.integers.at("sparse_threshold.q"), 300);
-}
-
-TEST(Pickle, RefusesOperationsThatDoNotFitTogether) {
-  const struct {
-    const char *operations, *problem;
-  } cases[] = {
-      {"", "nothing on the stack"},
-      {"R", "nothing on the stack"},
-      {"b", "nothing on the stack"},
-      {"}s", "nothing on the stack"},
-      {"u", "no mark on the stack"},
-      {"t", "no mark on the stack"},
-      {"(u", "nothing on the stack"},
-      {"}(K\x01u", "a key without a value"},
-      {"}(s", "nothing on the stack"},
-      {"}(K\x01K\x02\x87", "nothing on the stack"},
-      {"](u", "items for something that takes none"},
-      {"}(e", "items for something that takes none"},
-      {"}}R", "arguments that are no tuple"},
-      {"(K\x01tQ", "a reference to something that is no storage"},
-      {"}Q", "a reference to something that is no storage"},
-      {"h\x05", "refers to a value that is not there"},
-      {"ctorch\n", "ends too early"},
-      {"}}", "values left over"},
-  };
-  for (const auto& c : cases) {
-    const std::string problem = Problem(std::string("\x80\x02") + c.operations + ".");
-    EXPECT_THAT(problem, HasSubstr("file.pt: damaged pickle: ")) << c.operations;
-    EXPECT_THAT(problem, HasSubstr(c.problem)) << c.operations;
-  }
 }
 
 TEST(Pickle, ReadsNamesAndLengths) {

@@ -121,7 +121,7 @@ TEST(Safetensors, OrdersTensorsByTheirDataAtAnyAlignment) {
   EXPECT_EQ(read.tensors[1].name, "c");
   EXPECT_EQ(read.tensors[2].name, "a");
   EXPECT_EQ(read.tensors[2].offset % 2, 0);
-  EXPECT_THAT(ReadF32(read.tensors[2]), ElementsAre(2.5f));
+  EXPECT_THAT(ReadFloats(read.tensors[2]), ElementsAre(2.5f));
 }
 
 TEST(Safetensors, RefusesAFileCutAnywhere) {
@@ -198,9 +198,9 @@ TEST(Safetensors, NamesTheTensorWhoseEntryIsDamaged) {
   EXPECT_EQ(RefusalOf(R"("a":{"dtype":3,"shape":[1],"data_offsets":[0,4]})", 4),
             "m.safetensors: tensor a: expected a name as dtype");
   EXPECT_EQ(RefusalOf(Entry("a", "F8_E4M3", "[4]", "[0,4]"), 4),
-            "m.safetensors: tensor a: unknown type F8_E4M3");
+            "m.safetensors: tensor a: unknown type \"F8_E4M3\"");
   EXPECT_EQ(RefusalOf(Entry("a", "f32", "[1]", "[0,4]"), 4),
-            "m.safetensors: tensor a: unknown type f32");
+            "m.safetensors: tensor a: unknown type \"f32\"");
   EXPECT_EQ(RefusalOf(Entry("a", "F32", "1", "[0,4]"), 4),
             "m.safetensors: tensor a: expected a list as shape");
   EXPECT_EQ(RefusalOf(Entry("a", "F32", "{\"0\":1}", "[0,4]"), 4),
@@ -284,7 +284,7 @@ TEST(Safetensors, RefusesMetadataThatIsNoText) {
   EXPECT_EQ(RefusalOf(R"("__metadata__":[])", 0),
             "m.safetensors: expected an object as __metadata__");
   EXPECT_EQ(RefusalOf(R"("__metadata__":{"format":1})", 0),
-            "m.safetensors: expected text as __metadata__ format");
+            "m.safetensors: expected text as __metadata__ \"format\"");
 }
 
 TEST(Safetensors, NamesAFileThatCannotBeOpened) {

@@ -10,6 +10,7 @@
 #include "tests/support/error_message.h"
 #include "tests/support/safetensors_bytes.h"
 #include "tests/support/scratch.h"
+#include "tests/support/zip_bytes.h"
 
 namespace sq {
 namespace {
@@ -54,6 +55,55 @@ TEST_F(TensorStoreTest, OpensAFolderOfOneFile) {
   EXPECT_EQ(MessageOf([&] { store.Get("c"); }), folder_ + ": tensor c is missing");
 }
 
+// A state dict of one byte 'x' a tensor.
+std::string TorchBytes(const std::vector<std::string>& tensors, const std::string& more = "") {
+  using namespace test::pickle;  // NOLINT: the operations that it is written in
+  std::string items = more;
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    items += Text(tensors[i]) +
+             Tensor(Storage("ByteStorage", "0", 9), static_cast<int64_t>(i), Int(1), Int(1));
+  }
+  return test::ZipBytes(
+      {{"archive/data.pkl", Pickle(Dict(items))}, {"archive/data/0", std::string(9, 'x')}});
+}
+
+TEST_F(TensorStoreTest, OpensPyTorchsFiles) {
+  using test::pickle::Int;
+  using test::pickle::Text;
+  WriteFile(folder_ + "/pytorch_model.bin", TorchBytes({"b", "a"}, Text("n") + Int(5)));
+  for (const std::string& path : {folder_, folder_ + "/pytorch_model.bin"}) {
+    const TensorStore store = TensorStore::Open(path);
+    EXPECT_THAT(store.Names(), ElementsAre("a", "b"));
+    EXPECT_EQ(*store.Get("b").data(), 'x');
+    EXPECT_THAT(store.integers(), ElementsAre(Pair("n", 5)));
+  }
+}
+
+TEST_F(TensorStoreTest, OpensPyTorchsShards) {
+  WriteFile(folder_ + "/pytorch_model-00001-of-00002.bin", TorchBytes({"a", "b"}));
+  WriteFile(folder_ + "/pytorch_model-00002-of-00002.bin", TorchBytes({"c"}));
+  const std::string index = folder_ + "/pytorch_model.bin.index.json";
+  WriteFile(index, R"({"weight_map":{"a":"pytorch_model-00001-of-00002.bin",
+      "b":"pytorch_model-00001-of-00002.bin","c":"pytorch_model-00002-of-00002.bin"}})");
+  const TensorStore store = TensorStore::Open(folder_);
+  EXPECT_THAT(store.Names(), ElementsAre("a", "b", "c"));
+  EXPECT_EQ(store.Get("c").file->path(), folder_ + "/pytorch_model-00002-of-00002.bin");
+  WriteFile(index, R"({"weight_map":{"c":"pytorch_model-00001-of-00002.bin"}})");
+  EXPECT_THAT(OpenMessage(), HasSubstr("tensor c is missing; " + index + " expects it there"));
+}
+
+// transformers' order.
+TEST_F(TensorStoreTest, PrefersSafetensors) {
+  WriteFile(folder_ + "/pytorch_model.bin", TorchBytes({"torch"}));
+  WriteFile(folder_ + "/pytorch_model.bin.index.json", "{}");
+  EXPECT_THAT(TensorStore::Open(folder_).Names(), ElementsAre("torch"));
+  WriteShard("one.safetensors", {"shard"});
+  WriteIndex(R"({"shard":"one.safetensors"})");
+  EXPECT_THAT(TensorStore::Open(folder_).Names(), ElementsAre("shard"));
+  WriteShard("model.safetensors", {"single"});
+  EXPECT_THAT(TensorStore::Open(folder_).Names(), ElementsAre("single"));
+}
+
 TEST_F(TensorStoreTest, OpensAFileByItsName) {
   WriteShard("other.safetensors", {"a"});
   EXPECT_THAT(TensorStore::Open(folder_ + "/other.safetensors").Names(), ElementsAre("a"));
@@ -79,8 +129,9 @@ TEST_F(TensorStoreTest, HoldsItsFilesOpen) {
 }
 
 TEST_F(TensorStoreTest, NamesAFolderWithoutWeights) {
-  EXPECT_EQ(OpenMessage(),
-            folder_ + ": no weights: expected model.safetensors or model.safetensors.index.json");
+  EXPECT_EQ(OpenMessage(), folder_ +
+                               ": no weights: expected model.safetensors or pytorch_model.bin, or "
+                               "the .index.json of either");
   EXPECT_EQ(MessageOf([&] { TensorStore::Open(folder_ + "/none"); }),
             folder_ + "/none: no such folder");
 }
@@ -104,7 +155,7 @@ TEST_F(TensorStoreTest, RefusesShardsOutsideTheFolder) {
   for (const std::string name :
        {"../secret.safetensors", "sub/secret.safetensors", "/etc/passwd", "..", ".", ""}) {
     WriteIndex("{\"a\":\"" + name + "\"}");
-    EXPECT_EQ(OpenMessage(), index_ + ": bad file name in weight_map: " + name);
+    EXPECT_EQ(OpenMessage(), index_ + ": bad file name in weight_map: \"" + name + "\"");
   }
 }
 

@@ -86,16 +86,18 @@ TEST(Tensor, ChecksNameFileTensorExpectedAndFound) {
             where + ": expected shape [1, 3], found [3]");
   EXPECT_EQ(MessageOf([&] { CheckDType(tensor, DType::kI32); }),
             where + ": expected type I32, found F32");
-  EXPECT_EQ(MessageOf([&] { ReadI32(tensor); }), where + ": expected type I32, found F32");
+  EXPECT_EQ(MessageOf([&] { ReadIntegers(tensor); }),
+            where + ": expected type I32 or I64, found F32");
 }
 
 TEST(Tensor, ReadsValuesOfTheirVeryTypeAtAnyAlignment) {
   for (const int64_t offset : {0, 1, 2, 3, 7}) {
-    EXPECT_THAT(ReadF32(TensorOf<float>(DType::kF32, {1.5f, -2}, offset)), ElementsAre(1.5f, -2));
-    EXPECT_THAT(ReadI32(TensorOf<int32_t>(DType::kI32, {-5, 1 << 30}, offset)),
+    EXPECT_THAT(ReadFloats(TensorOf<float>(DType::kF32, {1.5f, -2}, offset)),
+                ElementsAre(1.5f, -2));
+    EXPECT_THAT(ReadIntegers(TensorOf<int32_t>(DType::kI32, {-5, 1 << 30}, offset)),
                 ElementsAre(-5, 1 << 30));
   }
-  EXPECT_THAT(ReadF32(TensorOf<float>(DType::kF32, {})), IsEmpty());
+  EXPECT_THAT(ReadFloats(TensorOf<float>(DType::kF32, {})), IsEmpty());
 }
 
 TEST(Tensor, ReadFloatsConvertsARangeOfEachFloatType) {
@@ -133,9 +135,9 @@ TEST(Tensor, IsReadAgainAfterRelease) {
   std::vector<float> values(100'000);
   for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i);
   const FileTensor tensor = TensorOf(DType::kF32, values, 5);
-  EXPECT_EQ(ReadF32(tensor), values);
+  EXPECT_EQ(ReadFloats(tensor), values);
   tensor.Release();
-  EXPECT_EQ(ReadF32(tensor), values);
+  EXPECT_EQ(ReadFloats(tensor), values);
 }
 
 }  // namespace

@@ -143,9 +143,9 @@ def _pickle(value):
     return file.getvalue()
 
 
-def write_torch_file(path, tensors, integers, legacy=False):
-    """A state dict as torch.save writes it, an OrderedDict with attributes, without torch: modules of its names stand
-    in while the pickle is made. `legacy`: the stream of before torch 1.6."""
+def pickle_state(tensors, integers, legacy):
+    """The pickle of a state dict as torch.save writes it, an OrderedDict with attributes, without torch: modules of its
+    names stand in while it is made. Storages are numbered in the order of the tensors {name: (dtype, shape, ...)}."""
     def stand_in(module, name):
         # A class, which is pickled by its name alone.
         sys.modules.setdefault(module, types.ModuleType(module))
@@ -161,33 +161,46 @@ def write_torch_file(path, tensors, integers, legacy=False):
     try:
         rebuild = stand_in("torch._utils", "_rebuild_tensor_v2")
         kinds = {dtype: stand_in("torch", name) for dtype, name in STORAGES.items()}
-        state, blobs = StateDict(), []
-        for name, (dtype, shape, data) in tensors.items():
-            elements = math.prod(shape)
+        state = StateDict()
+        for key, (name, (dtype, shape, *_)) in enumerate(tensors.items()):
             strides = tuple(math.prod(shape[i + 1:]) for i in range(len(shape)))
-            storage = _Storage(kinds[dtype], str(len(blobs)), elements)
+            storage = _Storage(kinds[dtype], str(key), math.prod(shape))
             if legacy:
                 storage.id += (None,)
             state[name] = _Rebuilt(rebuild, storage, 0, tuple(shape), strides, False, StateDict())
-            blobs.append((elements, data))
         state.update(integers)
         state._metadata = StateDict({"": {"version": 1}})
-        pickled = _pickle(state)
+        return _pickle(state)
     finally:
         collections.OrderedDict = ordered
         for name in set(sys.modules) - set(modules):
             del sys.modules[name]
+
+
+def write_torch_file(path, tensors, integers, legacy=False):
+    """A state dict {name: (dtype, shape, bytes)} and numbers. `legacy`: the stream of before torch 1.6."""
+    pickled = pickle_state(tensors, integers, legacy)
     if legacy:
         sizes = {"protocol_version": 1001, "little_endian": True, "type_sizes": {"short": 2, "int": 4, "long": 4}}
         head = [_pickle(0x1950A86A20F9469CFC6C), _pickle(1001), _pickle(sizes), pickled,
-                _pickle([str(key) for key in range(len(blobs))])]
-        Path(path).write_bytes(b"".join(head) + b"".join(struct.pack("<q", n) + data for n, data in blobs))
+                _pickle([str(key) for key in range(len(tensors))])]
+        Path(path).write_bytes(b"".join(head) + b"".join(struct.pack("<q", math.prod(shape)) + data
+                                                         for _, shape, data in tensors.values()))
         return
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/data.pkl", pickled)
-        for key, (_, data) in enumerate(blobs):
+        for key, (_, _, data) in enumerate(tensors.values()):
             archive.writestr(f"archive/data/{key}", data)
         archive.writestr("archive/version", "3\n")
+
+
+def python_with_torch():
+    for candidate in (os.environ.get("SQ_TORCH_PYTHON"), sys.executable, "python3", "/usr/bin/python3"):
+        if candidate and shutil.which(candidate):
+            found = subprocess.run([candidate, "-c", "import torch"], check=False, capture_output=True)
+            if found.returncode == 0:
+                return candidate
+    return None
 
 
 def digests(folder, without=("report.json",)):

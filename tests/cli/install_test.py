@@ -72,7 +72,7 @@ class Install(CliTest):
         # Moved, to see that nothing points back to where it was installed.
         prefix.rename(self.folder / "moved")
         prefix = self.folder / "moved"
-        self.assertFalse(list(prefix.rglob("torch_file.h")))
+        self.assertFalse(list(prefix.rglob("torch_writer.h")))
         for file in prefix.rglob("*.cmake"):
             self.assertNotIn(str(BUILD), file.read_text())
 

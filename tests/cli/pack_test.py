@@ -1,15 +1,13 @@
 """The forms of a quantized checkpoint: the original's .pt and back, fp16, and what inspect and verify say of them."""
 
 import json
-import os
 import shutil
 import struct
 import subprocess
-import sys
 import unittest
 
-from cli_support import (SOURCE, CliTest, make_model, read_json, read_safetensors, token_lists, write_json,
-                         write_safetensors, write_torch_file)
+from cli_support import (SOURCE, CliTest, make_model, python_with_torch, read_json, read_safetensors, token_lists,
+                         write_json, write_safetensors, write_torch_file)
 
 # name: flags of the tiny model, bits, sparsity
 VARIANTS = {
@@ -20,15 +18,6 @@ VARIANTS = {
     "w2-s0": (("--shards", 2), 2, 0),
 }
 TORCH_NAMES = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "I32": "int32"}
-
-
-def python_with_torch():
-    for candidate in (os.environ.get("SQ_TORCH_PYTHON"), sys.executable, "python3", "/usr/bin/python3"):
-        if candidate and shutil.which(candidate):
-            found = subprocess.run([candidate, "-c", "import torch"], check=False, capture_output=True)
-            if found.returncode == 0:
-                return candidate
-    return None
 
 
 class Pack(CliTest):

@@ -178,7 +178,7 @@ TEST_F(OutputFolderTest, AssemblesSensitivitiesAndLeavesThemToTheRun) {
                           "model-00003-of-00003.safetensors", "model.safetensors.index.json"));
   const TensorStore store = TensorStore::Open(path_);
   EXPECT_EQ(store.Names().size(), 6u);
-  EXPECT_EQ(ReadF32(store.Get("layers.2.q.weight")), values);
+  EXPECT_EQ(ReadFloats(store.Get("layers.2.q.weight")), values);
   EXPECT_EQ(store.TotalBytes(), 48);
   for (int64_t layer = 0; layer < 3; ++layer) EXPECT_TRUE(run.HasSensitivity(layer));
 }

@@ -34,20 +34,6 @@ class PackModelTest : public ::testing::Test {
   const std::string quantized_ = folder_ + "/quantized";
 };
 
-TEST_F(PackModelTest, APtFileAndBackGivesTheSameTensors) {
-  ExportTorchFile(quantized_, folder_ + "/model.pt", /*balanced=*/false);
-  ImportTorchFile(folder_ + "/model.pt", source_, folder_ + "/back");
-  const TensorStore before = TensorStore::Open(quantized_),
-                    after = TensorStore::Open(folder_ + "/back");
-  ASSERT_EQ(after.Names(), before.Names());
-  for (const std::string& name : before.Names()) {
-    const FileTensor &a = before.Get(name), &b = after.Get(name);
-    EXPECT_EQ(b.dtype, a.dtype) << name;
-    ASSERT_EQ(b.shape, a.shape) << name;
-    EXPECT_EQ(std::memcmp(a.data(), b.data(), static_cast<size_t>(a.bytes)), 0) << name;
-  }
-}
-
 TEST_F(PackModelTest, DequantizedWeightsAreThePackedOnesInFp16) {
   DequantizeFolder(quantized_, folder_ + "/plain");
   const Model packed = OpenModel(quantized_), plain = OpenModel(folder_ + "/plain");

@@ -118,7 +118,7 @@ TEST_F(RunFolderTest, KeepsLayersWithTheirStatistics) {
   EXPECT_TRUE(run.HasLayer(12));
   EXPECT_FALSE(run.HasLayer(11));
   EXPECT_EQ(run.LayerPath(12), path_ + "/layer-00012.safetensors");
-  EXPECT_THAT(ReadF32(OpenSafetensors(run.LayerPath(12)).tensors.at(0)), ElementsAre(1, -2));
+  EXPECT_THAT(ReadFloats(OpenSafetensors(run.LayerPath(12)).tensors.at(0)), ElementsAre(1, -2));
   EXPECT_EQ(nlohmann::json(run.LayerStatistics(12)), nlohmann::json(statistics));
   EXPECT_EQ(run.LayerStatistics(12)[0]["distortion"].get<double>(), 0.1);
 }
@@ -138,7 +138,7 @@ TEST_F(RunFolderTest, KeepsSensitivities) {
   run.WriteSensitivity(3, {kTensor});
   EXPECT_TRUE(run.HasSensitivity(3));
   EXPECT_EQ(run.SensitivityPath(3), path_ + "/sensitivity-00003.safetensors");
-  EXPECT_THAT(ReadF32(OpenSafetensors(run.SensitivityPath(3)).tensors.at(0)), ElementsAre(1, -2));
+  EXPECT_THAT(ReadFloats(OpenSafetensors(run.SensitivityPath(3)).tensors.at(0)), ElementsAre(1, -2));
 }
 
 TEST_F(RunFolderTest, KeepsSamples) {
@@ -156,7 +156,7 @@ TEST_F(RunFolderTest, KeepsTheLastGradientAndTheLoss) {
   run.WriteGradient(6, 0.1, kTensor);
   EXPECT_EQ(run.ReadGradient()->layer, 6);
   EXPECT_EQ(run.ReadGradient()->loss, 0.1);
-  EXPECT_THAT(ReadF32(run.ReadGradient()->tensor), ElementsAre(1, -2));
+  EXPECT_THAT(ReadFloats(run.ReadGradient()->tensor), ElementsAre(1, -2));
 }
 
 TEST_F(RunFolderTest, NamesADamagedGradient) {

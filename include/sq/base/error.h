@@ -34,6 +34,9 @@ std::string StrCat(const Args&... args) {
 // not UTF-8 as \xNN) and cut off after some 80 bytes.
 std::string Quoted(std::string_view text);
 
+// Whether `text` is UTF-8 without control characters: fit to be printed as it is.
+bool IsPrintable(std::string_view text);
+
 // Product and sum of sizes that come from files: throws sq::Error, naming `what`, when an operand
 // is negative or the result does not fit int64.
 int64_t CheckedMultiply(int64_t a, int64_t b, const std::string& what);

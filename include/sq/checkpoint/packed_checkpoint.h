@@ -5,12 +5,20 @@
 //   L.qweight       int32   [in/32*bits, out]   packed indices, see packed/bit_pack.h
 //   L.lookup_table  float32 [out, 2^bits]
 //   L.rows, L.cols, L.vals  int32 [out+1], int32 [nnz], float32 [nnz]: the outliers, when there are
-//   any L.bias          float   [out], where the layer has one
+//   any
+//   L.bias          float   [out], where the layer has one
+//
+// Read besides, and never written: integers of 64 bits, 16-bit floats, columns in any order, and
+//   L.full_rows, L.full_row_indices  float32 [in, count], int32 [count]: outliers of whole output
+//   channels, y[full_row_indices[j]] += sum of full_rows[i, j] * x[i], of the original's hybrid
+//   kernel. Its loader makes zeros of them. Values other than 0 join the outliers, bit for bit;
+//   where both have one for the same weight, as their sum in fp32.
 #pragma once
 
 #include <string>
 #include <vector>
 
+#include "sq/base/problems.h"
 #include "sq/checkpoint/model_config.h"
 #include "sq/checkpoint/tensor_store.h"
 #include "sq/packed/packed_layer.h"
@@ -28,10 +36,24 @@ PackedLayer ReadPackedLayer(const TensorStore& store, const std::string& name, i
 // The layer's tensors as views into `layer`, which must outlive them.
 std::vector<TensorView> PackedTensors(const PackedLayer& layer, const std::string& name);
 
-// Names of a packed layer's tensors: needed ones, then those of its sparse part and hints that
-// other writers may have added.
+// Names of a packed layer's tensors but its bias: needed ones, then those of its sparse part and
+// hints that other writers may have added.
 std::vector<std::string> PackedTensorNames(const std::string& name);
 std::vector<std::string> OptionalPackedTensorNames(const std::string& name);
+// Those that the original's files alone may have.
+std::vector<std::string> FullRowNames(const std::string& name);
+
+// Checks the names, types and shapes of a layer's tensors, and that what belongs together is there
+// together; values are for ReadPackedLayer. Returns the width that the table's shape tells, or 0.
+int CheckPackedTensors(const TensorStore& store, const std::string& name, int64_t out_features,
+                       int64_t in_features, Problems* problems);
+
+// "sparse_threshold.L", the original's name for the number of L's outliers, a plain number beside
+// the tensors of a .pt file.
+std::string SparseCountName(const std::string& name);
+
+// Checks that every number beside the tensors is the count of a layer's outliers.
+void CheckSparseCounts(const TensorStore& store, Problems* problems);
 
 // L.startrows, int32 [threads]: the row in which each thread of the original's balanced sparse
 // kernel begins when every thread takes the same number of outliers, about ten; -1 for threads left

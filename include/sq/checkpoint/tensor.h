@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace sq {
@@ -24,6 +26,29 @@ std::string ShapeText(const Shape& shape);
 // Product of the sizes; throws sq::Error, naming `what`, on a negative size or overflow.
 int64_t ElementCount(const Shape& shape, const std::string& what);
 
+// Throws sq::Error, naming `path`, unless `name` is short and printable: a file's names go into
+// messages and listings as they are.
+void CheckTensorName(std::string_view name, const std::string& path);
+
+// Elements that lie in a file in another order than row by row, such as a transposed matrix: copied
+// when first asked for, and kept.
+class StridedCopy {
+ public:
+  // Element [i, j, ...] lies (strides[0] * i + strides[1] * j + ...) elements of `element_bytes`
+  // after `offset`; the caller has checked that all do lie in the file.
+  StridedCopy(std::shared_ptr<const MappedFile> file, int64_t offset, int64_t element_bytes,
+              Shape shape, std::vector<int64_t> strides);
+  const uint8_t* data() const;  // row by row
+
+ private:
+  std::shared_ptr<const MappedFile> file_;
+  int64_t offset_, element_bytes_;
+  Shape shape_;
+  std::vector<int64_t> strides_;
+  mutable std::once_flag once_;
+  mutable std::vector<uint8_t> copy_;
+};
+
 // A tensor inside a mapped file, which it keeps alive. Row-major, contiguous, any alignment.
 struct FileTensor {
   std::string name;
@@ -32,6 +57,7 @@ struct FileTensor {
   std::shared_ptr<const MappedFile> file;
   int64_t offset = 0;  // of the data in the file
   int64_t bytes = 0;
+  std::shared_ptr<const StridedCopy> copy = nullptr;  // set unless the file itself has that order
 
   const uint8_t* data() const;
   // "model.safetensors: tensor lm_head.weight", to begin an error message with.
@@ -61,8 +87,9 @@ void ReadFloats(const FileTensor& tensor, int64_t first, int64_t count, float* o
 // other types have none.
 void CheckFinite(const FileTensor& tensor);
 
-// All elements of a tensor of that very type, copied.
-std::vector<float> ReadF32(const FileTensor& tensor);
-std::vector<int32_t> ReadI32(const FileTensor& tensor);
+// All elements: of an F32, F16 or BF16 tensor as fp32; of an I32 or I64 tensor as int32. Throws
+// sq::Error for other types and for integers that do not fit.
+std::vector<float> ReadFloats(const FileTensor& tensor);
+std::vector<int32_t> ReadIntegers(const FileTensor& tensor);
 
 }  // namespace sq

@@ -27,6 +27,9 @@ struct Model {
 // not know: every one is named.
 Model OpenModel(const std::string& folder);
 
+// The folder's weights by the architecture's names, which of them are there not checked.
+TensorStore OpenWeights(const std::string& folder, const ModelConfig& config);
+
 // A layer norm, or an RMS norm where `bias` is undefined.
 struct Norm {
   at::Tensor weight, bias;  // fp32 [features]

@@ -7,8 +7,8 @@
 
 namespace sq {
 
-// Row r holds entries row_ptr[r] .. row_ptr[r+1]-1; cols ascend inside a row. An empty row_ptr
-// means no sparse part at all, which differs from one without entries only on disk.
+// Row r holds entries row_ptr[r] .. row_ptr[r+1]-1; cols ascend inside a row, none twice. An empty
+// row_ptr means no sparse part at all, which differs from one without entries only on disk.
 struct Csr {
   std::vector<int32_t> row_ptr;  // [out_features + 1]
   std::vector<int32_t> cols;     // [nonzeros], each in [0, in_features)
@@ -23,5 +23,16 @@ struct Csr {
 // the original's files do not promise one. Cost: one pass.
 void ValidateCsr(const Csr& csr, int64_t out_features, int64_t in_features,
                  const std::string& what);
+
+// Adds `entries` to a valid matrix of out_features rows, and puts the columns of each row into
+// order. Entries of one place become one with their sum, rounded to fp32 once; an entry alone in
+// its place keeps its bits. Throws sq::Error, naming `what`, when they are too many for int32 row
+// pointers. Cost: one pass over a matrix that is in order already.
+struct CsrEntry {
+  int32_t row, col;
+  float val;
+};
+void AddEntries(const std::vector<CsrEntry>& entries, int64_t out_features, const std::string& what,
+                Csr* csr);
 
 }  // namespace sq

@@ -11,6 +11,9 @@ namespace sq {
 
 struct EvaluateModelOptions {
   std::string model;                  // folder
+  std::string torch_file;             // the original's .pt with its layers; see torch_model.h
+  int bits = 0;                       // of that file; 0: any
+  bool include_sparse = false;        // that file has outliers
   std::vector<std::string> datasets;  // names that FindDataSet knows, or paths
   std::string data_dir;               // where named data sets are looked for
   int64_t sequence_length = 2048;
