@@ -67,7 +67,7 @@ def main():
         with_letters = transformers.PreTrainedTokenizerFast(tokenizer_file=file.name)
     golden["answer_tokens"] = [with_letters(f"Answer: {letter}").input_ids[-1] for letter in "ABCD"]
     with open(OUT / "golden.json", "w", encoding="utf-8") as file:
-        json.dump(golden, file, indent=1, ensure_ascii=False)
+        json.dump(golden, file, ensure_ascii=False)
         file.write("\n")
 
 

@@ -10,9 +10,9 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <exception>
 
-#include "sq/base/stopwatch.h"
 #include "sq/eval/mmlu.h"
 #include "sq/eval/next_token.h"
 #include "sq/model/runtime.h"
@@ -35,12 +35,13 @@ void Run(const std::string& folder, const std::string& mmlu, size_t count,
       apart.push_back({prompt});
       tokens += prompt.size();
     }
-    const Stopwatch shared_watch;
+    const std::clock_t begin = std::clock();
     const at::Tensor shared = NextTokenLogits(model, {prompts}, candidates, {})[0];
-    const double shared_seconds = shared_watch.Seconds();
-    const Stopwatch apart_watch;
+    const std::clock_t middle = std::clock();
     const at::Tensor full = at::cat(NextTokenLogits(model, apart, candidates, {}));
-    const double full_seconds = apart_watch.Seconds();
+    const std::clock_t end = std::clock();
+    const double shared_seconds = static_cast<double>(middle - begin) / CLOCKS_PER_SEC;
+    const double full_seconds = static_cast<double>(end - middle) / CLOCKS_PER_SEC;
     std::printf(
         "%s: %zu questions, %zu tokens: shared %.2f s, full prompts %.2f s, %.1f times; "
         "largest difference of a logit %.1e\n",
