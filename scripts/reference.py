@@ -7,6 +7,7 @@ Data is looked up in --data-dir, else $SQ_DATA_DIR, else ../shared/data beside t
 """
 
 import argparse
+import csv
 import glob
 import json
 import math
@@ -116,6 +117,71 @@ def fisher(arguments):
     print(f"samples {len(samples)} of {samples.shape[1]}  mean loss {sum(losses) / len(losses):.6f}  "
           f"sum of Fisher {sum(float(value.sum()) for value in sums.values()):.6e}  "
           f"seconds {seconds:.1f}")
+
+
+# MMLU
+
+def read_questions(folder, split, subject):
+    path = os.path.join(folder, split, f"{subject}_{split}.csv")
+    with open(path, encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.reader(file) if row]
+    for number, row in enumerate(rows, 1):
+        if len(row) != 6 or row[5] not in list("ABCD"):
+            raise ValueError(f"{path}: row {number} is no question with four choices and an answer")
+    return rows
+
+
+def mmlu_prompt(subject, examples, question):
+    """As the original's evaluate.py: the subject's words come with a space before each, so two are
+    before the first."""
+    def block(row, answer):
+        choices = "".join(f"\n{letter}. {text}" for letter, text in zip("ABCD", row[1:5]))
+        return f"{row[0]}{choices}\nAnswer:" + (f" {row[5]}\n\n" if answer else "")
+    words = "".join(" " + word for word in subject.split("_"))
+    head = f"The following are multiple choice questions (with answers) about {words}.\n\n"
+    return head + "".join(block(row, True) for row in examples) + block(question, False)
+
+
+def mmlu(arguments):
+    """One full prompt a question, the largest logit among those of " A" to " D" after it."""
+    started = time.time()
+    model, tokenizer = load_model(arguments.model)
+    context = model.config.max_position_embeddings
+    letters = [tokenizer(f"Answer: {letter}").input_ids[-1] for letter in "ABCD"]
+    names = sorted(name[:-len("_test.csv")] for name in os.listdir(os.path.join(arguments.folder, "test"))
+                   if name.endswith("_test.csv"))
+    report = {"subjects": []}
+    for subject in arguments.subjects.split(",") if arguments.subjects else names:
+        examples = read_questions(arguments.folder, "dev", subject)[:arguments.shots]
+        questions = read_questions(arguments.folder, "test", subject)[:arguments.questions]
+        answers, logits = "", []
+        for question in questions:
+            shots = len(examples)
+            while True:
+                ids = tokenizer(mmlu_prompt(subject, examples[:shots], question)).input_ids
+                if len(ids) <= context:
+                    break
+                shots -= 1
+            with torch.no_grad():
+                scores = model(torch.tensor([ids]), use_cache=False, logits_to_keep=1).logits[0, -1, letters]
+            answers += "ABCD"[int(scores.argmax())]
+            logits.append(scores.tolist())
+        correct = sum(answer == row[5] for answer, row in zip(answers, questions))
+        report["subjects"].append({"subject": subject, "questions": len(questions), "correct": correct,
+                                   "answers": answers, "logits": logits})
+        print(f"{subject}: {correct} of {len(questions)}", flush=True)
+    total = sum(entry["questions"] for entry in report["subjects"])
+    correct = sum(entry["correct"] for entry in report["subjects"])
+    print(f"accuracy {correct / total:.4f}  {correct} of {total}  seconds {time.time() - started:.1f}")
+    if arguments.json:
+        with open(arguments.json, "w", encoding="utf-8") as file:
+            json.dump(report, file)
+    if arguments.compare:
+        theirs = {entry["subject"]: entry["answers"]
+                  for entry in json.loads(read_text(arguments.compare))["mmlu"]["subjects"]}
+        equal = sum(a == b for entry in report["subjects"]
+                    for a, b in zip(entry["answers"], theirs[entry["subject"]]))
+        print(f"the same answer as {arguments.compare}: {equal} of {total}")
 
 
 # Quantization
@@ -335,6 +401,16 @@ def parse_arguments():
     command.add_argument("--sequence-length", type=positive, default=512, metavar="N",
                          help="tokens a sample (default: %(default)s)")
     command.add_argument("--output", required=True, metavar="FILE", help=".safetensors file to write")
+
+    command = commands.add_parser("mmlu", parents=[shared], help="multiple-choice questions")
+    command.set_defaults(run=mmlu)
+    command.add_argument("folder", metavar="DIR", help="of the original release: dev/ and test/")
+    command.add_argument("--shots", type=int, default=5, metavar="N", help="(default: %(default)s)")
+    command.add_argument("--subjects", metavar="A,B", help="(default: all in the folder)")
+    command.add_argument("--questions", type=positive, metavar="N",
+                         help="only the first N of each subject (default: all)")
+    command.add_argument("--json", metavar="FILE", help="answers and logits of each question")
+    command.add_argument("--compare", metavar="FILE", help="count equal answers in this report of sq-eval")
 
     command = commands.add_parser("quantize", parents=[shared], help="writes the dequantized model")
     command.set_defaults(run=quantize)

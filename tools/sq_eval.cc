@@ -2,6 +2,8 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "sq/base/error.h"
+#include "sq/base/log.h"
 #include "sq/base/output_file.h"
 #include "sq/pipeline/evaluate_model.h"
 #include "tools/cli.h"
@@ -15,7 +17,25 @@ Examples:
   sq-eval llama-2-7b-w4 --dataset wikitext2 --baseline w4.json --max-increase-percent 1    exit 3 if worse
   sq-eval llama-2-7b-w4 --generate "The capital of France is" --max-new-tokens 10
   sq-eval models/llama-7b --load sq-llama-7b-w3-s5.pt --wbits 3 --include-sparse --dataset c4
-  sq-eval llama-2-7b-w4 --tokens ids.json --logits logits.safetensors)";
+  sq-eval llama-2-7b-w4 --tokens ids.json --logits logits.safetensors
+  sq-eval llama-2-7b-w4 --mmlu mmlu/data --subjects anatomy,astronomy
+  sq-eval llama-2-7b-w4 --benchmark 128 --check
+The original's llama.py arguments work too: MODEL DATASET --eval, --benchmark N --check, ...)";
+
+// What llama.py of the original takes and has no effect here.
+void AddUnusedOfTheOriginal(CLI::App& app) {
+  for (const char* name : {"--nsamples", "--seed", "--num_dense_channels"}) {
+    app.add_option_function<int64_t>(
+           name,
+           [name](int64_t) {
+             sq::LogInfo(sq::StrCat(name, " of the original has no effect here"));
+           })
+        ->group("");
+  }
+  app.add_flag_callback("--torch_profile",
+                        [] { sq::LogInfo("--torch_profile of the original has no effect here"); })
+      ->group("");
+}
 
 }  // namespace
 
@@ -24,15 +44,21 @@ int main(int argc, char** argv) {
   app.footer(kExamples);
   sq::EvaluateModelOptions options;
   sq::CommonFlags flags;
-  std::string device = "auto", prompt, baseline, tokenize;
+  std::string dataset, device = "auto", prompt, baseline, tokenize;
+  bool evaluate = false;
   double max_increase_percent = 1;
 
   app.add_option("model", options.model, "Folder of the model")->required();
   auto* load = app.add_option("--load", options.torch_file,
                               "The original's .pt file with the model's quantized layers");
   app.add_option("--wbits", options.bits, "Its bits, to be checked")->needs(load);
-  app.add_flag("--include-sparse", options.include_sparse, "Check that it has outliers")
+  app.add_flag("--include-sparse,--include_sparse", options.include_sparse,
+               "Check that it has outliers")
       ->needs(load);
+  app.add_option("data set", dataset, "The same as --dataset; with --benchmark, its data set")
+      ->group("");
+  app.add_flag("--eval", evaluate, "Perplexity on the positional data set also with --benchmark")
+      ->group("");
   app.add_option(
          "--dataset", options.datasets,
          "Perplexity on wikitext2, c4, c4-new, ptb, ptb-new, or a path: .txt, .jsonl, .jsonl.gz or "
@@ -53,6 +79,28 @@ int main(int argc, char** argv) {
       app.add_option("--tokens", options.tokens, "JSON list of token-id lists: each a window");
   app.add_option("--logits", options.logits, "Write their logits to this .safetensors file")
       ->needs(tokens);
+  auto* mmlu = app.add_option("--mmlu", options.mmlu.folder,
+                              "MMLU: folder of the original release, with dev/ and test/");
+  app.add_option("--shots", options.mmlu.shots, "Answered examples before each question")
+      ->needs(mmlu)
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--subjects", options.mmlu.subjects, "Only these, such as anatomy,astronomy")
+      ->needs(mmlu)
+      ->delimiter(',');
+  app.add_option("--mmlu-logits", options.mmlu.logits,
+                 "Write each question's logits of A to D to this .safetensors file")
+      ->needs(mmlu);
+  auto* benchmark =
+      app.add_option("--benchmark", options.benchmark.tokens,
+                     "Time the decoding of so many tokens, one by one; of --tokens, or of the "
+                     "first --dataset, else wikitext2")
+          ->check(CLI::PositiveNumber);
+  app.add_option("--batch", options.benchmark.batch, "Sequences decoded together")
+      ->needs(benchmark)
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_flag("--check", options.benchmark.check, "Also their perplexity")->needs(benchmark);
   auto* generate = app.add_option("--generate", prompt, "Continue this prompt greedily");
   app.add_option("--max-new-tokens", options.max_new_tokens, "Tokens to generate at most")
       ->check(CLI::PositiveNumber)
@@ -75,12 +123,21 @@ int main(int argc, char** argv) {
   sq::AddSizeOption(app, "--max-memory", &options.max_memory,
                     "For activations; more go to a file (default: half of what is free)");
   app.add_option("--json", flags.json, "Write the report here");
+  AddUnusedOfTheOriginal(app);
   sq::AddCommonFlags(app, &flags);
 
   return sq::RunTool(app, argc, argv, flags, [&] {
     if (!tokenize.empty()) {
       std::printf("%s\n", nlohmann::json(sq::TokenizeFile(options.model, tokenize)).dump().c_str());
       return sq::kExitDone;
+    }
+    if (!dataset.empty()) {
+      options.benchmark.dataset = dataset;
+      if (evaluate || benchmark->count() == 0) {
+        options.datasets.insert(options.datasets.begin(), dataset);
+      }
+    } else if (!options.datasets.empty()) {
+      options.benchmark.dataset = options.datasets.front();
     }
     if (generate->count() > 0) options.generate = prompt;
     const nlohmann::ordered_json report = sq::EvaluateModel(options);

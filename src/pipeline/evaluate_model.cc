@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
+#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "sq/base/error.h"
@@ -73,8 +74,7 @@ Json Result(const Model& model, const std::string& dataset, const TokenLists& wi
           {"seconds", watch.Seconds()}};
 }
 
-Json TokensResult(const Model& model, const EvaluateModelOptions& options) {
-  TokenLists windows = ReadTokenLists(options.tokens);
+Json TokensResult(const Model& model, TokenLists windows, const EvaluateModelOptions& options) {
   if (options.windows > 0 && static_cast<int64_t>(windows.size()) > options.windows) {
     windows.resize(static_cast<size_t>(options.windows));
   }
@@ -111,11 +111,23 @@ Json Generated(const Model& model, const EvaluateModelOptions& options) {
           {"seconds", watch.Seconds()}};
 }
 
+<<<<<<< HEAD
 Model OpenEvaluated(const EvaluateModelOptions& options) {
   if (options.torch_file.empty()) return OpenModel(options.model);
   Model model = OpenTorchModel(options.model, options.torch_file);
   CheckTorchModel(model, options.torch_file, options.bits, options.include_sparse);
   return model;
+=======
+TokenSamples DataSetWindows(const std::string& dataset, const Tokenizer& tokenizer,
+                            const EvaluateModelOptions& options, int64_t length, int64_t windows) {
+  EvaluationOptions wanted;
+  wanted.data_dir = options.data_dir;
+  wanted.sequence_length = length;
+  wanted.max_windows = windows;
+  TokenSamples samples = EvaluationWindows(dataset, tokenizer, wanted);
+  LogDebug(StrCat(dataset, ": ", samples.samples.size(), " windows of ", samples.source));
+  return samples;
+>>>>>>> mmlu
 }
 
 // The results of a report by what they were measured on.
@@ -133,17 +145,27 @@ const Json* FindResult(const Json& report, const Json& like) {
 }  // namespace
 
 Json EvaluateModel(const EvaluateModelOptions& options) {
+<<<<<<< HEAD
   SQ_CHECK(!options.datasets.empty() || !options.tokens.empty() || options.generate,
            "nothing to evaluate: give --dataset, --tokens or --generate");
   SQ_CHECK(options.save_tokens.empty() || options.datasets.size() == 1,
            "the tokens of one --dataset can be saved, not of ", options.datasets.size());
   const Model model = OpenEvaluated(options);
+=======
+  const bool has_tokens = !options.tokens.empty(), has_mmlu = !options.mmlu.folder.empty();
+  const BenchmarkOptions& benchmark = options.benchmark;
+  SQ_CHECK(!options.datasets.empty() || has_tokens || options.generate || has_mmlu ||
+               benchmark.tokens > 0,
+           "nothing to evaluate: give --dataset, --tokens, --generate, --mmlu or --benchmark");
+  const Model model = OpenModel(options.model);
+>>>>>>> mmlu
   const MatmulPrecision precision(WantsBfloat16(options.dtype));
   Json report = {
       {"model", options.model},
       {"bits", model.config.quantized_bits > 0 ? Json(model.config.quantized_bits) : Json(nullptr)},
       {"sparsity", SparsityPercent(model)},
       {"results", Json::array()}};
+<<<<<<< HEAD
   if (!options.tokens.empty()) report["results"].push_back(TokensResult(model, options));
   if (!options.datasets.empty()) {
     const auto tokenizer = LoadTokenizer(model.folder);
@@ -158,7 +180,34 @@ Json EvaluateModel(const EvaluateModelOptions& options) {
         WriteFile(options.save_tokens, Json(windows.samples).dump() + "\n");
       }
       report["results"].push_back(Result(model, dataset, windows.samples, options));
+=======
+  TokenLists tokens;
+  if (has_tokens) {
+    tokens = ReadTokenLists(options.tokens);
+    report["results"].push_back(TokensResult(model, tokens, options));
+  }
+  std::unique_ptr<Tokenizer> tokenizer;
+  const bool benchmarks_text = benchmark.tokens > 0 && !has_tokens;
+  if (!options.datasets.empty() || has_mmlu || benchmarks_text) {
+    tokenizer = LoadTokenizer(model.folder);
+  }
+  for (const std::string& dataset : options.datasets) {
+    const TokenSamples windows =
+        DataSetWindows(dataset, *tokenizer, options, options.sequence_length, options.windows);
+    report["results"].push_back(Result(model, dataset, windows.samples, options));
+  }
+  if (has_mmlu) {
+    report["mmlu"] = EvaluateMmlu(model, *tokenizer, options.mmlu, options.max_memory);
+  }
+  if (benchmark.tokens > 0) {
+    if (benchmarks_text) {
+      tokens =
+          DataSetWindows(benchmark.dataset, *tokenizer, options, benchmark.tokens, benchmark.batch)
+              .samples;
+>>>>>>> mmlu
     }
+    report["benchmark"] =
+        Benchmark(model, tokens, has_tokens ? options.tokens : benchmark.dataset, benchmark);
   }
   if (options.generate) report["generated"] = Generated(model, options);
   report["threads"] = ThreadCount();
@@ -190,6 +239,8 @@ std::string ReportText(const Json& report) {
                    result["sequence_length"].get<int64_t>(), " tokens, ",
                    SecondsText(result["seconds"].get<double>()), "\n");
   }
+  if (report.contains("mmlu")) text += MmluText(report["mmlu"]);
+  if (report.contains("benchmark")) text += BenchmarkText(report["benchmark"]);
   if (report.contains("generated")) {
     const Json& generated = report["generated"];
     text += generated["prompt"].get<std::string>() + generated["text"].get<std::string>() + "\n";

@@ -1,4 +1,4 @@
-// Perplexity, logits and text of a model, dense or quantized: what sq-eval does.
+// Perplexity, logits, text, MMLU and speed of a model, dense or quantized: what sq-eval does.
 #pragma once
 
 #include <cstdint>
@@ -6,6 +6,9 @@
 #include <optional>
 #include <string>
 #include <vector>
+
+#include "sq/pipeline/benchmark.h"
+#include "sq/pipeline/evaluate_mmlu.h"
 
 namespace sq {
 
@@ -25,6 +28,9 @@ struct EvaluateModelOptions {
 
   std::optional<std::string> generate;  // prompt
   int64_t max_new_tokens = 32;
+
+  MmluOptions mmlu;
+  BenchmarkOptions benchmark;
 
   std::string dtype = "float32";  // of dense matrix products: auto, float32, bfloat16
   int64_t max_memory = 0;  // bytes for activations, more go to a file; 0: half of what is free

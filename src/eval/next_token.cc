@@ -1,0 +1,227 @@
+#include "sq/eval/next_token.h"
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/stack.h>
+#include <ATen/ops/tensor.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "sq/base/error.h"
+#include "sq/base/parallel.h"
+
+namespace sq {
+namespace {
+
+// Tokens of one forward, padding included: enough for a quantized layer to decode each tile of
+// weights once for many of them, and few enough for intermediate values of a wide model.
+constexpr int64_t kBatchTokens = 1024;
+
+// Prompts of one group that go through the layers together.
+struct Batch {
+  size_t group;
+  std::vector<size_t> prompts;
+  int64_t tokens;  // of the longest, without what the group shares
+};
+
+int64_t Size(const std::vector<int32_t>& ids) { return static_cast<int64_t>(ids.size()); }
+
+// How many tokens all prompts begin with; at least the last token of each is its own.
+int64_t SharedTokens(const Prompts& prompts) {
+  const auto& first = prompts.front();
+  int64_t shared = Size(first) - 1;
+  for (const auto& prompt : prompts) {
+    const auto end = std::mismatch(first.begin(), first.end(), prompt.begin(), prompt.end()).first;
+    shared = std::min({shared, Size(prompt) - 1, static_cast<int64_t>(end - first.begin())});
+  }
+  return shared;
+}
+
+// Prompts of about the same length go together, so that little is padding.
+std::vector<Batch> MakeBatches(const std::vector<Prompts>& groups,
+                               const std::vector<int64_t>& shared) {
+  std::vector<Batch> batches;
+  for (size_t g = 0; g < groups.size(); ++g) {
+    std::vector<size_t> order(groups[g].size());
+    std::iota(order.begin(), order.end(), size_t{0});
+    std::stable_sort(order.begin(), order.end(),
+                     [&](size_t a, size_t b) { return groups[g][a].size() < groups[g][b].size(); });
+    for (const size_t prompt : order) {
+      const int64_t tokens = Size(groups[g][prompt]) - shared[g];
+      const bool fits =
+          !batches.empty() && batches.back().group == g &&
+          static_cast<int64_t>(batches.back().prompts.size() + 1) * tokens <= kBatchTokens;
+      if (!fits) batches.push_back({g, {}, 0});
+      batches.back().prompts.push_back(prompt);
+      batches.back().tokens = tokens;
+    }
+  }
+  return batches;
+}
+
+// The batches [begin, end) of a run through all layers, and the groups that they are of.
+struct Pass {
+  size_t begin, end;
+  size_t first_group, groups;
+};
+
+// As many batches to a pass as their activations, and those of what their groups share, allow.
+std::vector<Pass> MakePasses(const ModelConfig& config, const std::vector<Batch>& batches,
+                             const std::vector<int64_t>& shared, int64_t max_bytes) {
+  const int64_t key_values = 2 * config.num_kv_heads * config.head_dim;
+  std::vector<Pass> passes;
+  int64_t used = 0;
+  for (size_t b = 0; b < batches.size(); ++b) {
+    const Batch& batch = batches[b];
+    const int64_t own =
+        4 * static_cast<int64_t>(batch.prompts.size()) * batch.tokens * config.hidden_size;
+    const int64_t group = 4 * shared[batch.group] * (config.hidden_size + key_values);
+    const bool same_group = b > 0 && batches[b - 1].group == batch.group;
+    const int64_t more = own + (same_group ? 0 : group);
+    if (passes.empty() || (max_bytes > 0 && used + more > max_bytes)) {
+      passes.push_back({b, b, batch.group, 0});
+      used = own + group;
+    } else {
+      used += more;
+    }
+    passes.back().end = b + 1;
+    passes.back().groups = batch.group + 1 - passes.back().first_group;
+  }
+  return passes;
+}
+
+LayerCache Room(const ModelConfig& config, int64_t batch, int64_t tokens) {
+  const std::vector<int64_t> shape = {batch, config.num_kv_heads, tokens, config.head_dim};
+  return {at::empty(shape, at::kFloat), at::empty(shape, at::kFloat), 0};
+}
+
+// What a batch's prompts have of their own: [prompts, tokens, hidden]. Padding repeats the last
+// token; nothing that counts comes after it, so nothing attends to it.
+at::Tensor EmbedOwn(const Model& model, const Prompts& prompts, const Batch& batch,
+                    int64_t shared) {
+  std::vector<at::Tensor> rows;
+  for (const size_t prompt : batch.prompts) {
+    std::vector<int32_t> own(prompts[prompt].begin() + shared, prompts[prompt].end());
+    own.resize(static_cast<size_t>(batch.tokens), own.back());
+    rows.push_back(EmbedTokens(model, own, shared));
+  }
+  return at::stack(rows);
+}
+
+// One layer over a batch whose prompts go on from `prefix`.
+at::Tensor ForwardBatch(const ModelConfig& config, const DecoderLayer& layer,
+                        const at::Tensor& hidden, const RopeTable& rope, const LayerCache& prefix) {
+  const int64_t shared = prefix.length, tokens = hidden.size(1);
+  LayerCache cache = Room(config, hidden.size(0), shared + tokens);
+  cache.keys.narrow(2, 0, shared).copy_(prefix.keys);
+  cache.values.narrow(2, 0, shared).copy_(prefix.values);
+  cache.length = shared;
+  return DecoderForward(config, layer, hidden, rope.Rows(shared, tokens), &cache);
+}
+
+// What all passes work on.
+struct Work {
+  const Model& model;
+  const std::vector<Prompts>& groups;
+  std::vector<int64_t> shared;  // tokens, of each group
+  std::vector<Batch> batches;
+  RopeTable rope;
+};
+
+// Takes the pass's batches through all layers: their hidden values, [prompts, tokens, hidden] each.
+std::vector<at::Tensor> RunPass(const Work& work, const Pass& pass,
+                                const std::function<void()>& layer_done) {
+  const ModelConfig& config = work.model.config;
+  std::vector<at::Tensor> prefixes(pass.groups), hidden(pass.end - pass.begin);
+  // Calls body(group, its index in the pass), or the same with a batch.
+  const auto for_groups = [&](const auto& body) {
+    ParallelFor(static_cast<int64_t>(pass.groups), [&](int64_t i) {
+      const c10::NoGradGuard no_grad;
+      body(pass.first_group + static_cast<size_t>(i), static_cast<size_t>(i));
+    });
+  };
+  const auto for_batches = [&](const auto& body) {
+    ParallelFor(static_cast<int64_t>(hidden.size()), [&](int64_t i) {
+      const c10::NoGradGuard no_grad;
+      body(work.batches[pass.begin + static_cast<size_t>(i)], static_cast<size_t>(i));
+    });
+  };
+  for_groups([&](size_t g, size_t i) {
+    const auto& prompt = work.groups[g].front();
+    prefixes[i] = EmbedTokens(work.model, {prompt.begin(), prompt.begin() + work.shared[g]});
+    prefixes[i] = prefixes[i].unsqueeze(0);
+  });
+  for_batches([&](const Batch& batch, size_t i) {
+    hidden[i] = EmbedOwn(work.model, work.groups[batch.group], batch, work.shared[batch.group]);
+  });
+  for (int64_t layer = 0; layer < config.num_layers; ++layer) {
+    const DecoderLayer weights = LoadDecoderLayer(work.model, layer);
+    std::vector<LayerCache> caches(pass.groups);
+    for_groups([&](size_t g, size_t i) {
+      const int64_t tokens = work.shared[g];
+      caches[i] = Room(config, 1, tokens);
+      if (tokens == 0) return;
+      prefixes[i] =
+          DecoderForward(config, weights, prefixes[i], work.rope.Rows(0, tokens), &caches[i]);
+    });
+    for_batches([&](const Batch& batch, size_t i) {
+      hidden[i] = ForwardBatch(config, weights, hidden[i], work.rope,
+                               caches[batch.group - pass.first_group]);
+    });
+    layer_done();
+  }
+  return hidden;
+}
+
+}  // namespace
+
+std::vector<at::Tensor> NextTokenLogits(const Model& model, const std::vector<Prompts>& groups,
+                                        const std::vector<int32_t>& candidates,
+                                        const NextTokenOptions& options) {
+  const ModelConfig& config = model.config;
+  const c10::NoGradGuard no_grad;
+  Work work{model, groups, {}, {}, {}};
+  std::vector<at::Tensor> last;  // hidden values of each prompt's last token
+  int64_t longest = 0;
+  for (const Prompts& group : groups) {
+    SQ_DCHECK(!group.empty());
+    for (const auto& prompt : group) longest = std::max(longest, Size(prompt));
+    work.shared.push_back(SharedTokens(group));
+    last.push_back(at::empty({static_cast<int64_t>(group.size()), config.hidden_size}, at::kFloat));
+  }
+  work.batches = MakeBatches(groups, work.shared);
+  work.rope = MakeRopeTable(config, 0, longest);
+  const std::vector<Pass> passes = MakePasses(config, work.batches, work.shared, options.max_bytes);
+  const int64_t layers = static_cast<int64_t>(passes.size()) * config.num_layers;
+  int64_t layers_done = 0;
+  if (options.progress) options.progress(0, layers);
+  for (const Pass& pass : passes) {
+    const std::vector<at::Tensor> hidden = RunPass(work, pass, [&] {
+      if (options.progress) options.progress(++layers_done, layers);
+    });
+    for (size_t i = 0; i < hidden.size(); ++i) {
+      const Batch& batch = work.batches[pass.begin + i];
+      for (size_t row = 0; row < batch.prompts.size(); ++row) {
+        const size_t prompt = batch.prompts[row];
+        const int64_t own = Size(groups[batch.group][prompt]) - work.shared[batch.group];
+        last[batch.group][static_cast<int64_t>(prompt)].copy_(
+            hidden[i][static_cast<int64_t>(row)][own - 1]);
+      }
+    }
+  }
+  Head head = LoadHead(model);
+  for (const int32_t id : candidates) {
+    SQ_CHECK(id >= 0 && id < config.vocab_size, model.folder, ": token id ", id,
+             " outside the vocabulary of ", config.vocab_size);
+  }
+  const std::vector<int64_t> ids(candidates.begin(), candidates.end());
+  head.linear.weight = head.linear.weight.index_select(0, at::tensor(ids));
+  std::vector<at::Tensor> logits;
+  for (const at::Tensor& rows : last) {
+    logits.push_back(Logits(head, FinalNorm(config, head, rows)));
+  }
+  return logits;
+}
+
+}  // namespace sq
