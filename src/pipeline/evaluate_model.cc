@@ -111,13 +111,13 @@ Json Generated(const Model& model, const EvaluateModelOptions& options) {
           {"seconds", watch.Seconds()}};
 }
 
-<<<<<<< HEAD
 Model OpenEvaluated(const EvaluateModelOptions& options) {
   if (options.torch_file.empty()) return OpenModel(options.model);
   Model model = OpenTorchModel(options.model, options.torch_file);
   CheckTorchModel(model, options.torch_file, options.bits, options.include_sparse);
   return model;
-=======
+}
+
 TokenSamples DataSetWindows(const std::string& dataset, const Tokenizer& tokenizer,
                             const EvaluateModelOptions& options, int64_t length, int64_t windows) {
   EvaluationOptions wanted;
@@ -127,7 +127,6 @@ TokenSamples DataSetWindows(const std::string& dataset, const Tokenizer& tokeniz
   TokenSamples samples = EvaluationWindows(dataset, tokenizer, wanted);
   LogDebug(StrCat(dataset, ": ", samples.samples.size(), " windows of ", samples.source));
   return samples;
->>>>>>> mmlu
 }
 
 // The results of a report by what they were measured on.
@@ -145,42 +144,20 @@ const Json* FindResult(const Json& report, const Json& like) {
 }  // namespace
 
 Json EvaluateModel(const EvaluateModelOptions& options) {
-<<<<<<< HEAD
-  SQ_CHECK(!options.datasets.empty() || !options.tokens.empty() || options.generate,
-           "nothing to evaluate: give --dataset, --tokens or --generate");
-  SQ_CHECK(options.save_tokens.empty() || options.datasets.size() == 1,
-           "the tokens of one --dataset can be saved, not of ", options.datasets.size());
-  const Model model = OpenEvaluated(options);
-=======
   const bool has_tokens = !options.tokens.empty(), has_mmlu = !options.mmlu.folder.empty();
   const BenchmarkOptions& benchmark = options.benchmark;
   SQ_CHECK(!options.datasets.empty() || has_tokens || options.generate || has_mmlu ||
                benchmark.tokens > 0,
            "nothing to evaluate: give --dataset, --tokens, --generate, --mmlu or --benchmark");
-  const Model model = OpenModel(options.model);
->>>>>>> mmlu
+  SQ_CHECK(options.save_tokens.empty() || options.datasets.size() == 1,
+           "the tokens of one --dataset can be saved, not of ", options.datasets.size());
+  const Model model = OpenEvaluated(options);
   const MatmulPrecision precision(WantsBfloat16(options.dtype));
   Json report = {
       {"model", options.model},
       {"bits", model.config.quantized_bits > 0 ? Json(model.config.quantized_bits) : Json(nullptr)},
       {"sparsity", SparsityPercent(model)},
       {"results", Json::array()}};
-<<<<<<< HEAD
-  if (!options.tokens.empty()) report["results"].push_back(TokensResult(model, options));
-  if (!options.datasets.empty()) {
-    const auto tokenizer = LoadTokenizer(model.folder);
-    EvaluationOptions wanted;
-    wanted.data_dir = options.data_dir;
-    wanted.sequence_length = options.sequence_length;
-    wanted.max_windows = options.windows;
-    for (const std::string& dataset : options.datasets) {
-      const TokenSamples windows = EvaluationWindows(dataset, *tokenizer, wanted);
-      LogDebug(StrCat(dataset, ": ", windows.samples.size(), " windows of ", windows.source));
-      if (!options.save_tokens.empty()) {
-        WriteFile(options.save_tokens, Json(windows.samples).dump() + "\n");
-      }
-      report["results"].push_back(Result(model, dataset, windows.samples, options));
-=======
   TokenLists tokens;
   if (has_tokens) {
     tokens = ReadTokenLists(options.tokens);
@@ -194,6 +171,9 @@ Json EvaluateModel(const EvaluateModelOptions& options) {
   for (const std::string& dataset : options.datasets) {
     const TokenSamples windows =
         DataSetWindows(dataset, *tokenizer, options, options.sequence_length, options.windows);
+    if (!options.save_tokens.empty()) {
+      WriteFile(options.save_tokens, Json(windows.samples).dump() + "\n");
+    }
     report["results"].push_back(Result(model, dataset, windows.samples, options));
   }
   if (has_mmlu) {
@@ -204,7 +184,6 @@ Json EvaluateModel(const EvaluateModelOptions& options) {
       tokens =
           DataSetWindows(benchmark.dataset, *tokenizer, options, benchmark.tokens, benchmark.batch)
               .samples;
->>>>>>> mmlu
     }
     report["benchmark"] =
         Benchmark(model, tokens, has_tokens ? options.tokens : benchmark.dataset, benchmark);

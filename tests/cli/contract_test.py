@@ -16,16 +16,10 @@ FLAGS = {
         --calibration --data-dir --samples --sequence-length --seed --sensitivity --save-sensitivity
         --uniform-sensitivity --device --threads --dtype --max-memory --work-dir --resume --json --quiet
         --version""",
-<<<<<<< HEAD
-    "sq-eval": """--dataset --data-dir --sequence-length --windows --generate --max-new-tokens --tokenize --tokens
+    "sq-eval": """--load --wbits --include-sparse --dataset --data-dir --sequence-length --windows --mmlu --shots
+        --subjects --mmlu-logits --benchmark --check --batch --generate --max-new-tokens --tokenize --tokens
         --logits --save-tokens --json --baseline --max-increase-percent --device --threads --dtype --max-memory
         --quiet --version""",
-=======
-    "sq-eval": """--dataset --data-dir --sequence-length --windows --mmlu --shots --subjects --mmlu-logits --benchmark
-        --check --batch --generate --max-new-tokens --tokenize --tokens
-        --logits --json --baseline --max-increase-percent --device --threads --dtype --max-memory --quiet
-        --version""",
->>>>>>> mmlu
     "sq-pack": "export import dequantize inspect verify --threads --quiet --version",
 }
 SAMPLES = ("--samples", 2, "--sequence-length", 16)
