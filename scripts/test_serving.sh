@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Tests tools/serving for real, on this machine's CPU: installs vLLM, transformers and lm-eval (1.5 GB to download, 6 GB
+# Tests tools/serving for real, on this machine's CPU: installs vLLM, transformers and lm-eval (3.3 GB to download, 7 GB
 # in build/serving), builds the operator, quantizes SmolLM2-135M-Instruct and serves it. Not part of scripts/test.sh.
 # usage: scripts/test_serving.sh [TEST...]      TEST: op vllm_layer transformers lm_eval vllm (default: all, in this order)
 set -euo pipefail
