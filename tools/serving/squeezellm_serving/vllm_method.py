@@ -54,7 +54,7 @@ class SqueezeLLMConfig(QuantizationConfig):
     def get_quant_method(self, layer, prefix):
         if not isinstance(layer, LinearBase):
             return None
-        if any(f".{prefix}.".find(f".{name}.") >= 0 for name in self.modules_to_not_convert):
+        if any(f".{name}." in f".{prefix}." for name in self.modules_to_not_convert):
             return UnquantizedLinearMethod()
         if not current_platform.is_cpu():
             raise ValueError("squeezellm: the operator runs on CPUs alone, and this vLLM on "
@@ -75,7 +75,7 @@ class SqueezeLLMLinearMethod(LinearMethodBase):
                              f"for {layer.tp_size} ranks; choose another tensor_parallel_size")
         self.inputs, self.parts = input_size_per_partition, list(output_partition_sizes)
         outputs = sum(self.parts)
-        self.stash = {}  # (name, part) of what was loaded -> a CSR's tensor, whole; None for the others
+        self.stash = {}  # (name, part) of what was loaded -> a CSR's tensor, uncut; None for the others
         tensors = {"qweight": torch.empty(self.inputs // 32 * self.bits, outputs, dtype=torch.int32),
                    "lookup_table": torch.empty(outputs, 2**self.bits)}
         tensors.update(zip(SPARSE, outliers.empty(), strict=True))
