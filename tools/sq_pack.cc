@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "sq/pipeline/export_vllm.h"
 #include "sq/pipeline/pack_model.h"
 #include "tools/cli.h"
 
@@ -10,6 +11,7 @@ namespace {
 constexpr char kExamples[] = R"(
 Examples:
   sq-pack export llama-2-7b-w4 --output sq-llama-2-7b-w4-s0.pt
+  sq-pack export llama-2-7b-w4 --format vllm --output llama-2-7b-w4-vllm
   sq-pack import sq-llama-7b-w3-s5.pt --config models/llama-7b --output llama-7b-w3
   sq-pack dequantize llama-2-7b-w4 --output llama-2-7b-w4-fp16
   sq-pack inspect sq-llama-7b-w3-s5.pt --json
@@ -43,14 +45,25 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   app.fallthrough();
   sq::CommonFlags flags;
-  std::string path, output, config;
+  std::string path, output, config, format = "pt";
   bool balanced = false, json = false;
 
   auto* export_command =
-      app.add_subcommand("export", "Quantized folder -> .pt file of the original");
+      app.add_subcommand("export", "Quantized folder -> .pt file of the original, or for vLLM");
   export_command->add_option("folder", path, "Quantized folder")->required();
-  export_command->add_option("--output,-o", output, "File to be written")->required();
-  export_command->add_flag("--balanced", balanced, "With the work split of the balanced kernel");
+  export_command->add_option("--output,-o", output, "File, or folder for vLLM, to be made")
+      ->required();
+  export_command
+      ->add_option("--format", format,
+                   "pt: a state dict; vllm: the folder that vLLM's loaders want")
+      ->check(CLI::IsMember({"pt", "vllm"}))
+      ->capture_default_str();
+  export_command->add_flag("--balanced", balanced,
+                           "pt: with the work split of the balanced kernel");
+  export_command->final_callback([&] {
+    if (balanced && format != "pt")
+      throw CLI::ValidationError("--balanced", "goes with --format pt");
+  });
   auto* import_command =
       app.add_subcommand("import", ".pt file of the original -> quantized folder");
   import_command->add_option("file", path, ".pt file")->required();
@@ -69,7 +82,9 @@ int main(int argc, char** argv) {
   sq::AddCommonFlags(app, &flags);
 
   return sq::RunTool(app, argc, argv, flags, [&] {
-    if (export_command->parsed()) {
+    if (export_command->parsed() && format == "vllm") {
+      sq::ExportVllm(path, output);
+    } else if (export_command->parsed()) {
       sq::ExportTorchFile(path, output, balanced);
     } else if (import_command->parsed()) {
       sq::ImportTorchFile(path, config, output);

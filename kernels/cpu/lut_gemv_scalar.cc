@@ -7,7 +7,7 @@ namespace sq {
 namespace {
 
 template <int bits>
-void Gemv(const PackedLayer& layer, const float* x, int64_t begin, int64_t end, float* y) {
+void Gemv(const PackedView& layer, const float* x, int64_t begin, int64_t end, float* y) {
   const MatrixView<const uint32_t> words = layer.Words();
   for (int64_t o = begin; o < end; ++o) y[o] = 0;
   // Groups outside, outputs inside: the words of neighbouring outputs lie beside each other, and
@@ -17,7 +17,7 @@ void Gemv(const PackedLayer& layer, const float* x, int64_t begin, int64_t end, 
     for (int64_t o = begin; o < end; ++o) {
       uint8_t indices[kPackGroup];
       UnpackGroup<bits>(words.Row(group * bits) + o, words.stride, indices);
-      const float* table = layer.lookup_table.data() + (o << bits);
+      const float* table = layer.lookup_table + (o << bits);
       float sums[4] = {};  // four chains, or the additions wait for each other
       for (int i = 0; i < kPackGroup; i += 4) {
         for (int lane = 0; lane < 4; ++lane) sums[lane] += table[indices[i + lane]] * in[i + lane];
@@ -29,7 +29,7 @@ void Gemv(const PackedLayer& layer, const float* x, int64_t begin, int64_t end, 
 
 }  // namespace
 
-void LutGemv(const PackedLayer& layer, const float* x, int64_t begin, int64_t end, float* y) {
+void LutGemv(const PackedView& layer, const float* x, int64_t begin, int64_t end, float* y) {
   if (layer.bits == 2) return Gemv<2>(layer, x, begin, end, y);
   if (layer.bits == 3) return Gemv<3>(layer, x, begin, end, y);
   Gemv<4>(layer, x, begin, end, y);

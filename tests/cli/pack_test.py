@@ -147,6 +147,23 @@ class Pack(CliTest):
         self.assertEqual(read_safetensors(quantized / "model.safetensors"),
                          read_safetensors(imported / "model.safetensors"))
 
+    def test_export_for_vllm(self):
+        for name, said in (("w4-s5-tied", "outliers; the loader of vLLM"), ("w2-s0", "has 2 bits; the loader of vLLM")):
+            _, quantized = self.make(name)
+            folder = self.folder / f"{name}-vllm"
+            self.assertIn(said, self.run_tool("sq-pack", "export", quantized, "--format", "vllm", "--output",
+                                              folder).stderr)
+            self.assertEqual(read_safetensors(quantized / "model.safetensors"),
+                             read_safetensors(folder / "model.safetensors"))
+            bits = VARIANTS[name][1]
+            self.assertEqual(read_json(folder / "quant_config.json"), {"wbits": bits})
+            config = read_json(folder / "config.json")["quantization_config"]
+            self.assertEqual((config["bits"], config["wbits"]), (bits, bits))
+            self.assertEqual((folder / "tokenizer.json").read_bytes(), (quantized / "tokenizer.json").read_bytes())
+        for flags in (("--format", "vllm", "--balanced"), ("--format", "onnx")):
+            self.run_tool("sq-pack", "export", quantized, "--output", self.folder / "none", *flags, code=2)
+        self.assertFalse((self.folder / "none").exists())
+
     def test_dequantized_is_plain_fp16_and_as_good(self):
         for name in VARIANTS:
             with self.subTest(name):

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cmath>
+#include <functional>
 #include <random>
 #include <tuple>
 
@@ -189,6 +190,28 @@ TEST(PackedMatmul, CallsTheGemmFromEnoughTokensOnOnly) {
     gemm_calls = 0;
     PackedMatmul(layer, {x.data(), tokens, 32}, {y.data(), tokens, 5}, PlainGemm);
     EXPECT_EQ(gemm_calls > 0, tokens >= kGemmTokens) << tokens;
+  }
+}
+
+std::atomic<int64_t> loop_items{0};
+
+void BackwardLoop(int64_t count, const std::function<void(int64_t)>& body) {
+  loop_items += count;
+  for (int64_t i = count - 1; i >= 0; --i) body(i);
+}
+
+TEST(PackedMatmul, RunsOnTheCallersLoopAndInAnyOrder) {
+  const PackedLayer layer = MakeLayer(3, 500, 1056, Sparse::kMany, 19);
+  for (const int64_t tokens : {int64_t{2}, kGemmTokens}) {
+    std::vector<float> x(static_cast<size_t>(tokens * 1056));
+    Fill({x.data(), tokens, 1056}, 8);
+    std::vector<float> ours(static_cast<size_t>(tokens * 500)), theirs(ours.size(), NAN);
+    PackedMatmul(layer, {x.data(), tokens, 1056}, {ours.data(), tokens, 500}, PlainGemm);
+    loop_items = 0;
+    PackedMatmul(layer, {x.data(), tokens, 1056}, {theirs.data(), tokens, 500}, PlainGemm,
+                 BackwardLoop);
+    EXPECT_GT(loop_items, 1) << tokens;
+    EXPECT_EQ(theirs, ours) << tokens;
   }
 }
 

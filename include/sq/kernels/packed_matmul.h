@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 
 #include "sq/base/matrix_view.h"
+#include "sq/base/parallel.h"
 #include "sq/packed/packed_layer.h"
 
 namespace sq {
@@ -11,6 +13,10 @@ namespace sq {
 // A dense product of the caller's library of choice: y [tokens][rows] = x [tokens][in] * w^T with
 // w [rows][in]. Called from several threads at a time, on each for other columns of y.
 using Gemm = void (*)(MatrixView<const float> x, MatrixView<const float> w, MatrixView<float> y);
+
+// The caller's threads, by ParallelFor's contract (base/parallel.h): ParallelFor itself, or a host
+// program's own pool, so that one process does not keep two.
+using Loop = void (*)(int64_t count, const std::function<void(int64_t)>& body);
 
 // From this many tokens on, decoding tiles of the weight for a dense product beats the LUT-GEMV.
 constexpr int64_t kGemmTokens = 8;
@@ -23,7 +29,7 @@ constexpr int64_t kGemmTokens = 8;
 // Else tiles of rows are decoded to fp32, outliers added, and handed to `gemm`. Sums are fp32, in
 // an order that depends on the sizes alone, so results are the same for any thread count if gemm's
 // are.
-void PackedMatmul(const PackedLayer& layer, MatrixView<const float> x, MatrixView<float> y,
-                  Gemm gemm);
+void PackedMatmul(const PackedView& layer, MatrixView<const float> x, MatrixView<float> y,
+                  Gemm gemm, Loop loop = ParallelFor);
 
 }  // namespace sq

@@ -18,6 +18,22 @@ struct Csr {
   bool Empty() const { return vals.empty(); }
 };
 
+// A Csr that somebody else owns; null pointers where there is no sparse part.
+struct CsrView {
+  const int32_t* row_ptr = nullptr;
+  const int32_t* cols = nullptr;
+  const float* vals = nullptr;
+  int64_t nonzeros = 0;
+
+  CsrView() = default;
+  CsrView(const int32_t* row_ptr, const int32_t* cols, const float* vals, int64_t nonzeros)
+      : row_ptr(row_ptr), cols(cols), vals(vals), nonzeros(nonzeros) {}
+  CsrView(const Csr& csr)
+      : CsrView(csr.row_ptr.data(), csr.cols.data(), csr.vals.data(), csr.NonZeros()) {}
+
+  bool Empty() const { return nonzeros == 0; }
+};
+
 // Throws sq::Error, naming `what`, unless row_ptr starts at 0, never falls, ends at the number of
 // cols and vals, and every column lies in [0, in_features). Columns of a row may come in any order:
 // the original's files do not promise one. Cost: one pass.

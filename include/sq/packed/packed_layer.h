@@ -33,6 +33,32 @@ struct PackedLayer {
   }
 };
 
+// A PackedLayer that somebody else owns, in the layout of its tensors on disk: what kernels run, be
+// it a PackedLayer's or another program's memory. `bias` is null where there is none.
+struct PackedView {
+  int bits = 0;
+  int64_t out_features = 0;
+  int64_t in_features = 0;
+  const uint32_t* qweight = nullptr;
+  const float* lookup_table = nullptr;
+  CsrView outliers;
+  const float* bias = nullptr;
+
+  PackedView() = default;
+  PackedView(const PackedLayer& layer)
+      : bits(layer.bits),
+        out_features(layer.out_features),
+        in_features(layer.in_features),
+        qweight(layer.qweight.data()),
+        lookup_table(layer.lookup_table.data()),
+        outliers(layer.outliers),
+        bias(layer.bias.empty() ? nullptr : layer.bias.data()) {}
+
+  MatrixView<const uint32_t> Words() const {
+    return {qweight, in_features / 32 * bits, out_features};
+  }
+};
+
 // Throws sq::Error, naming `what`, unless all sizes agree and every table entry, outlier and bias
 // is finite.
 void ValidatePackedLayer(const PackedLayer& layer, const std::string& what);
