@@ -8,7 +8,9 @@ are used: a method whose package is missing raises ImportError, the others work.
 
 import collections
 import ctypes
+import functools
 import os
+import sys
 import time
 
 import numpy as np
@@ -74,7 +76,8 @@ def gptq(model, bits, group=None):
     """GPTQ (Frantar et al. 2022) as llmcompressor does it: asymmetric, columns in the order of activation
     ("static", which stores no order), each layer calibrated on the outputs of the quantized ones before it.
     The bits are those of GPTQ's own packing; scales rounded to fp16 as that stores them."""
-    os.environ.setdefault("LLM_COMPRESSOR_LOG_DISABLED", "true")
+    os.environ.setdefault("LLM_COMPRESSOR_LOG_LEVEL", "ERROR")
+    os.environ.setdefault("TQDM_DISABLE", "1")
     import torch
     from llmcompressor import oneshot
     from llmcompressor.modifiers.gptq import GPTQModifier
@@ -185,8 +188,7 @@ def importance(model):
 def prepare_llama_cpp(model):
     """What all kinds share, kept in model.work: the model as GGUF, and its importance matrix. Returns the
     seconds that this takes."""
-    import gguf  # noqa: F401
-    import llama_cpp as _  # noqa: F401  (before the long pass, not after it)
+    llama_library()  # missing packages are to be missed before the long pass
     source, matrix = (os.path.join(model.work, name) for name in ("model-f16.gguf", "imatrix.npz"))
     if not os.path.exists(matrix):
         started = time.time()
@@ -197,12 +199,27 @@ def prepare_llama_cpp(model):
     return float(np.load(matrix)["seconds"])
 
 
+@functools.cache
+def llama_library():
+    """llama-cpp-python, which says on stderr only what fails."""
+    import llama_cpp as library
+    error = 4  # ggml_log_level
+
+    @library.llama_log_callback
+    def log(level, text, _):
+        if level == error:
+            print(text.decode(errors="replace"), end="", file=sys.stderr)
+
+    library.llama_log_set(log, None)
+    return library, log  # which must live as long
+
+
 def llama_cpp(model, kind):
     """One of llama.cpp's mixes of types, with an importance matrix. Rows that a type's blocks of 256 do not
     divide get llama.cpp's own replacement, as a user's would; the bits are those of the file's tensors.
     prepare_llama_cpp comes first."""
     import gguf
-    import llama_cpp as library
+    library, _ = llama_library()
     values = dict(np.load(os.path.join(model.work, "imatrix.npz")))
     del values["seconds"]
     pointer = ctypes.POINTER(ctypes.c_float)

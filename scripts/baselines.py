@@ -179,6 +179,8 @@ def measure_all(arguments):
         model = None
         for row in rows():
             if order == "file" and not row.grouped:
+                continue  # the same figure again
+            if arguments.only not in row.title:
                 continue
             path = os.path.join(arguments.work, order, row.title.replace(" ", "_") + ".json")
             if not os.path.exists(path):
@@ -235,6 +237,7 @@ def main():
     parser.add_argument("--work", default="build/baselines", help="(default: build/baselines)")
     parser.add_argument("--json", help="results to write")
     parser.add_argument("--plot", help="SVG file to write")
+    parser.add_argument("--only", default="", metavar="TEXT", help="measure only rows with this in their title")
     parser.add_argument("--again", action="store_true", help="measure rows again")
     arguments = parser.parse_args()
     try:
