@@ -187,14 +187,14 @@ def importance(model):
 
 def prepare_llama_cpp(model):
     """What all kinds share, kept in model.work: the model as GGUF, and its importance matrix. Returns the
-    seconds that this takes."""
+    CPU seconds that this takes."""
     llama_library()  # missing packages are to be missed before the long pass
     source, matrix = (os.path.join(model.work, name) for name in ("model-f16.gguf", "imatrix.npz"))
     if not os.path.exists(matrix):
-        started = time.time()
+        started = time.process_time()
         write_gguf(model, source)
         values = importance(model)
-        np.savez(matrix + ".tmp.npz", seconds=time.time() - started, **values)
+        np.savez(matrix + ".tmp.npz", seconds=time.process_time() - started, **values)
         os.rename(matrix + ".tmp.npz", matrix)
     return float(np.load(matrix)["seconds"])
 

@@ -19,7 +19,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 
 try:
     import numpy as np
@@ -31,7 +30,7 @@ import baseline_methods as methods
 import baselines_plot
 import shuffle_channels
 
-# run: Model -> (layers, bits stored), after prepare: Model -> seconds, for what rows share; or options: of
+# run: Model -> (layers, bits stored), after prepare: Model -> CPU seconds, for what rows share; or options: of
 # sq-quantize. grouped: whether the order of the channels matters.
 Row = collections.namedtuple("Row", "title family run prepare options grouped",
                              defaults=(None, None, None, True))
@@ -106,28 +105,45 @@ def calibration_tokens(arguments, path):
     write_json(path, np.reshape(tokens[:wanted], (arguments.samples, -1)).tolist())
 
 
+def cpu_seconds():
+    """Of this process and of the tools that it ran: unlike wall time, it hardly depends on what else runs."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def sensitivity(arguments, model):
+    """The Fisher pass, once for all rows. Returns (folder, CPU seconds, those of one quantization included)."""
+    folder, report = (os.path.join(model.work, name) for name in ("fisher", "fisher.json"))
+    if not os.path.exists(report):
+        output = os.path.join(model.work, "calibrated")
+        for path in (folder, output, output + ".work"):
+            shutil.rmtree(path, ignore_errors=True)
+        started = cpu_seconds()
+        run_tool(arguments, "sq-quantize", model.folder, "--output", output, "--calibration", arguments.tokens,
+                 "--samples", arguments.samples, "--sequence-length", arguments.sequence_length,
+                 "--save-sensitivity", folder)
+        shutil.rmtree(output)
+        write_json(report, {"cpu_seconds": cpu_seconds() - started})
+    return folder, read_json(report)["cpu_seconds"]
+
+
 def quantize_ours(arguments, row, model, output):
-    """Returns (bytes stored, seconds, seconds of the Fisher pass, which the first run keeps for the others)."""
-    sensitivity, first = (os.path.join(model.work, name) for name in ("fisher", "fisher.json"))
-    kept = os.path.isdir(sensitivity) and os.path.exists(first)
-    how = ("--sensitivity", sensitivity)
-    if not kept:
-        shutil.rmtree(sensitivity, ignore_errors=True)
-        how = ("--calibration", arguments.tokens, "--samples", arguments.samples, "--sequence-length",
-               arguments.sequence_length, "--save-sensitivity", sensitivity, "--json", first)
+    """Returns (bytes stored, CPU seconds, CPU seconds of what rows share)."""
+    folder, shared = sensitivity(arguments, model)
     shutil.rmtree(output + ".work", ignore_errors=True)
-    run_tool(arguments, "sq-quantize", model.folder, "--output", output, *row.options, *how)
+    started = cpu_seconds()
+    run_tool(arguments, "sq-quantize", model.folder, "--output", output, *row.options,
+             "--sensitivity", folder)
     report = read_json(os.path.join(output, "report.json"))
-    shared = read_json(first)["seconds"]["fisher"]
-    seconds = report["seconds"]["total"] - (0 if kept else shared)
-    return sum(layer["bytes"] for layer in report["layers"]), seconds, shared
+    return sum(layer["bytes"] for layer in report["layers"]), cpu_seconds() - started, shared
 
 
 def quantize_other(row, model, output):
+    """The same for a method of baseline_methods."""
     shared = row.prepare(model) if row.prepare else 0
-    started = time.time()
+    started = cpu_seconds()
     layers, bits = row.run(model)
-    elapsed = time.time() - started
+    elapsed = cpu_seconds() - started
     if layers.keys() != methods.linear_weights(model).keys():
         raise ValueError(f"{row.title}: not the model's linear layers")
     weights = {name: layers.get(name, weight).astype(np.float16)
@@ -156,7 +172,7 @@ def measure(arguments, row, model):
     shutil.rmtree(output, ignore_errors=True)
     return {"title": row.title, "family": row.family, "bits_per_weight": 8 * stored / count,
             "bytes": stored, "perplexity": read_json(report)["results"][0]["perplexity"],
-            "seconds": seconds, "shared_seconds": shared}
+            "cpu_seconds": seconds, "shared_cpu_seconds": shared}
 
 
 def load_model(arguments, order):
@@ -198,12 +214,12 @@ def measure_all(arguments):
 def print_table(results):
     """By perplexity, so that each row is beaten by those above it."""
     table = [("", "bits per weight", "linear layers", "perplexity", "in the file's order",
-              "seconds to quantize")]
+              "CPU seconds to quantize")]
     for row in sorted(results["shuffled"].values(), key=lambda row: row["perplexity"]):
         again = results["file"].get(row["title"])
-        seconds = f"{row['seconds']:.0f}" if row["family"] != "FP16" else ""
-        if row["shared_seconds"]:
-            seconds += f" + {row['shared_seconds']:.0f}"
+        seconds = f"{row['cpu_seconds']:.0f}" if row["family"] != "FP16" else ""
+        if row["shared_cpu_seconds"]:
+            seconds += f" + {row['shared_cpu_seconds']:.0f}"
         table.append((row["title"], f"{row['bits_per_weight']:.2f}", f"{row['bytes'] / 1e6:.1f} MB",
                       f"{row['perplexity']:.2f}", f"{again['perplexity']:.2f}" if again else "", seconds))
     widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
@@ -211,14 +227,25 @@ def print_table(results):
         print("  ".join(cell.rjust(width) for cell, width in zip(line, widths)))
 
 
+def digest(*paths):
+    result = hashlib.sha256()
+    for path in paths:
+        with open(path, "rb") as file:
+            for block in iter(lambda: file.read(1 << 20), b""):
+                result.update(block)
+    return result.hexdigest()
+
+
 def check_settings(arguments):
     """Rows measured on another model or text are no rows of this table."""
-    with open(arguments.tokens, "rb") as tokens, open(arguments.text, "rb") as text:
-        settings = {"model": os.path.realpath(arguments.model), "windows": arguments.windows,
-                    "tokens": hashlib.sha256(tokens.read()).hexdigest(),
-                    "text": hashlib.sha256(text.read()).hexdigest()}
+    settings = {"model": digest(*sorted(glob.glob(os.path.join(arguments.model, "*.safetensors")))),
+                "tokens": digest(arguments.tokens), "text": digest(arguments.text),
+                "windows": arguments.windows}
     path = os.path.join(arguments.work, "settings.json")
-    if os.path.exists(path) and read_json(path) != settings:
+    if arguments.again:
+        for order in ("shuffled", "file"):
+            shutil.rmtree(os.path.join(arguments.work, order), ignore_errors=True)
+    elif os.path.exists(path) and read_json(path) != settings:
         raise ValueError(f"{arguments.work} holds rows of another model, text or calibration; --again "
                          "measures anew")
     write_json(path, settings)
@@ -241,10 +268,6 @@ def main():
     parser.add_argument("--again", action="store_true", help="measure rows again")
     arguments = parser.parse_args()
     try:
-        if arguments.again:
-            for part in ("shuffled", "file", "settings.json", "tokens.json"):
-                path = os.path.join(arguments.work, part)
-                shutil.rmtree(path) if os.path.isdir(path) else os.path.exists(path) and os.remove(path)
         os.makedirs(arguments.work, exist_ok=True)
         arguments.tokens = os.path.join(arguments.work, "tokens.json")
         calibration_tokens(arguments, arguments.tokens)
