@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Other methods beside ours on the demo's model. Installs their packages into build/baselines/venv (about 3 GB to
-# download, and llama.cpp to compile, ten minutes on two cores), runs scripts/baselines.py, and leaves the results
+# download, and llama.cpp to compile), runs scripts/baselines.py, and leaves the results
 # in build/baselines/results.json and scripts/baselines.svg. Run again it measures what is not there yet.
 # usage: scripts/baselines.sh [--calibration PATH] [OPTION of scripts/baselines.py...]
 #   without C4 under SQ_DATA_DIR, --calibration names the text: .txt, .jsonl or a folder of .jsonl
@@ -20,7 +20,7 @@ scripts/demo.sh >/dev/null # the model, the text and our tools
 "$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' ||
   fail "$python is not Python 3.11, which scripts/requirements/baselines.txt has the wheels of"
 if ! cmp -s scripts/requirements/baselines.txt "$work/venv/installed"; then
-  say "the other methods' packages (about 3 GB to download, ten minutes to compile)"
+  say "the other methods' packages (about 3 GB to download, and llama.cpp to compile)"
   install_packages python3-venv python3-dev g++ cmake
   rm -rf "$work/venv"
   mkdir -p "$work"
