@@ -26,6 +26,9 @@ try:
 except ImportError as error:
     sys.exit(f"baselines: {error}; scripts/baselines.sh installs it")
 
+# Threads that wait would count as CPU seconds, and on a busy machine for most of them.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 import baseline_methods as methods
 import baselines_plot
 import shuffle_channels
