@@ -223,7 +223,8 @@ def print_table(results):
         seconds = f"{row['cpu_seconds']:.0f}" if row["family"] != "FP16" else ""
         if row["shared_cpu_seconds"]:
             seconds += f" + {row['shared_cpu_seconds']:.0f}"
-        table.append((row["title"], f"{row['bits_per_weight']:.2f}", f"{row['bytes'] / 1e6:.1f} MB",
+        title = row["title"] if row["title"].startswith(row["family"]) else f"{row['family']} {row['title']}"
+        table.append((title, f"{row['bits_per_weight']:.2f}", f"{row['bytes'] / 1e6:.1f} MB",
                       f"{row['perplexity']:.2f}", f"{again['perplexity']:.2f}" if again else "", seconds))
     widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
     for line in table:
