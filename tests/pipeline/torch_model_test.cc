@@ -2,9 +2,11 @@
 
 #include <gmock/gmock.h>
 
+#include <cstring>
 #include <filesystem>
-#include <functional>
 #include <map>
+#include <nlohmann/json.hpp>
+#include <vector>
 
 #include "sq/checkpoint/mapped_file.h"
 #include "sq/checkpoint/packed_checkpoint.h"
