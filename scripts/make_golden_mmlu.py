@@ -56,11 +56,13 @@ def main():
             shots = max(n for n, each in enumerate(ids) if len(each) <= CONTEXT)
             golden["prompts"].append({"subject": subject, "by_shots": prompts})
             golden["ids"].append({"shots": shots, "ids": ids[shots]})
-    # Trained on little text, it has no tokens for " A" and so on; mmlu_test.cc adds the same.
+    # Trained on little text, it has no tokens for " A" and so on; they take the place of its last four,
+    # as they do in mmlu_test.cc.
     tokenizer = json.loads((GOLDEN / "text/gpt2/tokenizer.json").read_text(encoding="utf-8"))
-    for letter in "ABCD":
-        tokenizer["model"]["vocab"]["Ġ" + letter] = 1000 + ord(letter)
-        tokenizer["model"]["merges"].append(f"Ġ {letter}")
+    vocab, merges = tokenizer["model"]["vocab"], tokenizer["model"]["merges"]
+    for place, letter in enumerate("ABCD", len(merges) - 4):
+        vocab["Ġ" + letter] = vocab.pop(merges[place].replace(" ", ""))
+        merges[place] = f"Ġ {letter}"
     with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
         json.dump(tokenizer, file)
         file.flush()

@@ -4,9 +4,9 @@
 
 namespace sq {
 
-// Bytes per second that all threads of ParallelFor together read from a buffer several times as
-// large as the last-level cache: the best of a few passes. Takes about a second. Throws sq::Error
-// when there is no room for the buffer (256 MiB at least).
+// Bytes per second that all threads of ParallelFor together read from a buffer of twice the
+// last-level cache (256 MiB at least, 1 GiB at most): the best of three passes. Takes about a
+// second. Throws sq::Error when there is no room for the buffer.
 double ReadBandwidth();
 
 }  // namespace sq
