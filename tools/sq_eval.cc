@@ -51,7 +51,7 @@ int main(int argc, char** argv) {
   app.add_option("model", options.model, "Folder of the model")->required();
   auto* load = app.add_option("--load", options.torch_file,
                               "The original's .pt file with the model's quantized layers");
-  app.add_option("--wbits", options.bits, "Its bits, to be checked")->needs(load);
+  app.add_option("--wbits", options.bits, "Bits of the model, to be checked; 16: not quantized");
   app.add_flag("--include-sparse,--include_sparse", options.include_sparse,
                "Check that it has outliers")
       ->needs(load);

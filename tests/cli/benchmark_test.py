@@ -84,6 +84,19 @@ class Benchmark(CliTest):
         self.assertEqual(len(report["results"]), 1)
         self.assertIn("benchmark", report)
 
+    def test_the_originals_command_line_with_its_file(self):
+        file = self.folder / "sq-tiny-w4-s45.pt"
+        self.run_tool("sq-pack", "export", self.quantized, "--output", file)
+        given = ("--wbits", 4, "--load", file, "--include_sparse", "--sequence-length", 64, "--windows", 1)
+        report, _ = self.report(self.model, self.text, *given, "--eval")
+        same, _ = self.report(self.quantized, self.text, "--sequence-length", 64, "--windows", 1)
+        self.assertEqual(report["results"][0]["perplexity"], same["results"][0]["perplexity"])
+        report, _ = self.report(self.model, self.text, *given, "--benchmark", 8, "--check")
+        self.assertEqual(report["bits"], 4)
+        self.assertIn("perplexity", report["benchmark"])
+        report, _ = self.report(self.model, self.text, "--wbits", 16, "--eval", "--sequence-length", 64, "--windows", 1)
+        self.assertEqual(report["bits"], None)
+
 
 class Mmlu(CliTest):
     def tree(self, questions):

@@ -89,7 +89,10 @@ class Install(CliTest):
         (project / "CMakeLists.txt").write_text(PROJECT)
         (project / "main.cc").write_text(PROGRAM)
         generator = ("-G", "Ninja") if shutil.which("ninja") else ()
-        run("cmake", "-S", project, "-B", build, *generator, f"-DCMAKE_PREFIX_PATH={prefix}")
+        # A library built with sanitizers needs them in the program too.
+        sanitize = os.environ.get("SQ_SANITIZE")
+        flags = [f"-DCMAKE_CXX_FLAGS=-fsanitize={sanitize}"] if sanitize else []
+        run("cmake", "-S", project, "-B", build, *generator, f"-DCMAKE_PREFIX_PATH={prefix}", *flags)
         run("cmake", "--build", build)
         done = run(build / "outside", self.folder / "layer.safetensors")
         self.assertEqual(done.stdout, "0: 1 5 9 20\n32 64\n2 tensors\nnowhere: cannot open: No such file or directory\n")

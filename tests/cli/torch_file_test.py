@@ -229,7 +229,8 @@ class TorchFile(CliTest):
         write_torch_file(file, tensors, {})
         self.fails("sq-eval", model, "--tokens", self.tokens, "--load", file,
                    names=(file, "0.mlp.up_proj.qweight is missing; ", "1.mlp.up_proj.lookup_table is missing"))
-        self.run_tool("sq-eval", model, "--tokens", self.tokens, "--wbits", 3, code=2)
+        self.run_tool("sq-eval", model, "--tokens", self.tokens, "--wbits", 16)
+        self.fails("sq-eval", model, "--tokens", self.tokens, "--wbits", 3, names=(model, "found 16"))
 
     def peak_memory(self, *arguments):
         """What a tool prints, and the most memory that it had, in bytes."""

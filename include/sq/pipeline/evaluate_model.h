@@ -15,7 +15,7 @@ namespace sq {
 struct EvaluateModelOptions {
   std::string model;                  // folder
   std::string torch_file;             // the original's .pt with its layers; see torch_model.h
-  int bits = 0;                       // of that file; 0: any
+  int bits = 0;                       // of that file or folder, 16 unquantized; 0: any
   bool include_sparse = false;        // that file has outliers
   std::vector<std::string> datasets;  // names that FindDataSet knows, or paths
   std::string data_dir;               // where named data sets are looked for
