@@ -170,8 +170,8 @@ def measure(arguments, row, model):
     else:
         folder = model.folder
     report = os.path.join(model.work, "eval.json")
-    run_tool(arguments, "sq-eval", folder, "--dataset", arguments.text, "--windows", arguments.windows,
-             "--json", report)
+    run_tool(arguments, "sq-eval", folder, "--dataset", arguments.dataset, "--data-dir", arguments.data_dir,
+             "--windows", arguments.windows, "--json", report)
     shutil.rmtree(output, ignore_errors=True)
     return {"title": row.title, "family": row.family, "bits_per_weight": 8 * stored / count,
             "bytes": stored, "perplexity": read_json(report)["results"][0]["perplexity"],
@@ -243,8 +243,8 @@ def digest(*paths):
 def check_settings(arguments):
     """Rows measured on another model or text are no rows of this table."""
     settings = {"model": digest(*sorted(glob.glob(os.path.join(arguments.model, "*.safetensors")))),
-                "tokens": digest(arguments.tokens), "text": digest(arguments.text),
-                "windows": arguments.windows}
+                "tokens": digest(arguments.tokens), "windows": arguments.windows,
+                "dataset": digest(arguments.dataset) if os.path.exists(arguments.dataset) else arguments.dataset}
     path = os.path.join(arguments.work, "settings.json")
     if arguments.again:
         for order in ("shuffled", "file"):
@@ -259,7 +259,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", metavar="MODEL", help="HF folder in fp16, LLaMA architecture")
-    parser.add_argument("--text", required=True, help=".txt file to measure perplexity on")
+    parser.add_argument("--dataset", default="wikitext2",
+                        help="what to measure perplexity on, as sq-eval takes it (default: wikitext2)")
+    parser.add_argument("--data-dir", default=os.environ.get("SQ_DATA_DIR", ""), help="where it lies")
     parser.add_argument("--windows", type=int, default=8, help="of 2048 tokens (default: 8)")
     parser.add_argument("--calibration", required=True, help=".txt, .jsonl or a folder of .jsonl")
     parser.add_argument("--samples", type=int, default=23, help="(default: 23)")

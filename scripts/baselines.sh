@@ -16,7 +16,7 @@ case " $* " in *" --calibration"*) ;; *)
   calibration=(--calibration "$SQ_DATA_DIR/c4") ;;
 esac
 
-scripts/demo.sh >/dev/null # the model, the text and our tools
+scripts/demo.sh >/dev/null # the model, a text and our tools
 "$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' ||
   fail "$python is not Python 3.11, which scripts/requirements/baselines.txt has the wheels of"
 if ! cmp -s scripts/requirements/baselines.txt "$work/venv/installed"; then
@@ -32,6 +32,7 @@ if ! cmp -s scripts/requirements/baselines.txt "$work/venv/installed"; then
     "${pip[@]}" --no-build-isolation -r scripts/requirements/baselines.txt
   cp scripts/requirements/baselines.txt "$work/venv/installed"
 fi
-text=$(ls build/demo/text/*.txt)
-"$work/venv/bin/python" scripts/baselines.py build/demo/smollm2-135m-instruct --text "$text" "${calibration[@]}" \
+export PATH=$PWD/build/bin:$PATH
+choose_text build/demo build/demo/smollm2-135m-instruct
+"$work/venv/bin/python" scripts/baselines.py build/demo/smollm2-135m-instruct --dataset "$text" --data-dir "$data" "${calibration[@]}" \
   --work "$work" --json "$work/results.json" --plot scripts/baselines.svg "$@"

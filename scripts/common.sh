@@ -55,3 +55,20 @@ find_data() {
     export SQ_DATA_DIR
   fi
 }
+
+# choose_text WORK MODEL: sets data and text to --data-dir and --dataset for sq-eval: WikiText-2 where it is at hand or
+# can be downloaded, else what every machine has.
+choose_text() {
+  local work=$1 model=$2
+  finds_wikitext() { # DATA_FOLDER
+    sq-eval "$model" --dataset wikitext2 --data-dir "$1" --sequence-length 2 --windows 1 --quiet >/dev/null 2>&1
+  }
+  data=${SQ_DATA_DIR:-$work/data}
+  if ! finds_wikitext "$data"; then
+    data=$work/data
+    compgen -G "$data/*" >/dev/null || python3 scripts/demo_text.py "$data"
+  fi
+  text=wikitext2
+  [ -e "$data/python-documentation.txt" ] && text=$data/python-documentation.txt
+  return 0
+}

@@ -20,17 +20,7 @@ mkdir -p "$work"
 model=$work/smollm2-135m-instruct
 fetch_model "$work" "$model"
 
-# Text to measure on, and to calibrate with: the real data sets where they are, else what every machine has.
-finds_wikitext() { # DATA_FOLDER
-  sq-eval "$model" --dataset wikitext2 --data-dir "$1" --sequence-length 2 --windows 1 --quiet >/dev/null 2>&1
-}
-data=${SQ_DATA_DIR:-$work/data}
-if ! finds_wikitext "$data"; then
-  data=$work/data
-  compgen -G "$data/*" >/dev/null || python3 scripts/demo_text.py "$data"
-fi
-text=wikitext2
-[ -e "$data/python-documentation.txt" ] && text=$data/python-documentation.txt
+choose_text "$work" "$model"
 calibration=self
 [ -n "${SQ_DATA_DIR:-}" ] && [ -d "$SQ_DATA_DIR/c4" ] && calibration=$SQ_DATA_DIR/c4
 
