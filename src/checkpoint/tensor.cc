@@ -120,13 +120,15 @@ void CheckDType(const FileTensor& tensor, DType expected) {
 void ReadFloats(const FileTensor& tensor, int64_t first, int64_t count, float* out) {
   const int64_t size = DTypeBytes(tensor.dtype);
   SQ_DCHECK(first >= 0 && count >= 0 && (first + count) * size <= tensor.bytes);
+  SQ_CHECK(tensor.dtype == DType::kF32 || tensor.dtype == DType::kF16 ||
+               tensor.dtype == DType::kBF16,
+           tensor.Where(), ": expected type F32, F16 or BF16, found ", DTypeName(tensor.dtype));
+  if (count == 0) return;  // `out` may be null then
   const uint8_t* from = tensor.data() + first * size;
   if (tensor.dtype == DType::kF32) {
     std::memcpy(out, from, static_cast<size_t>(count * size));
     return;
   }
-  SQ_CHECK(tensor.dtype == DType::kF16 || tensor.dtype == DType::kBF16, tensor.Where(),
-           ": expected type F32, F16 or BF16, found ", DTypeName(tensor.dtype));
   // Through a buffer: a tensor in a file may lie at an odd address.
   uint16_t buffer[4096];
   for (int64_t done = 0; done < count;) {
