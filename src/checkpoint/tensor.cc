@@ -120,9 +120,9 @@ void CheckDType(const FileTensor& tensor, DType expected) {
 void ReadFloats(const FileTensor& tensor, int64_t first, int64_t count, float* out) {
   const int64_t size = DTypeBytes(tensor.dtype);
   SQ_DCHECK(first >= 0 && count >= 0 && (first + count) * size <= tensor.bytes);
-  SQ_CHECK(tensor.dtype == DType::kF32 || tensor.dtype == DType::kF16 ||
-               tensor.dtype == DType::kBF16,
-           tensor.Where(), ": expected type F32, F16 or BF16, found ", DTypeName(tensor.dtype));
+  SQ_CHECK(
+      tensor.dtype == DType::kF32 || tensor.dtype == DType::kF16 || tensor.dtype == DType::kBF16,
+      tensor.Where(), ": expected type F32, F16 or BF16, found ", DTypeName(tensor.dtype));
   if (count == 0) return;  // `out` may be null then
   const uint8_t* from = tensor.data() + first * size;
   if (tensor.dtype == DType::kF32) {
