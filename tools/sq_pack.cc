@@ -75,7 +75,8 @@ int main(int argc, char** argv) {
   dequantize_command->add_option("folder", path, "Quantized folder")->required();
   dequantize_command->add_option("--output,-o", output, "Folder to be made")->required();
   auto* inspect_command = app.add_subcommand("inspect", "Names, types and shapes of all tensors");
-  inspect_command->add_option("path", path, "Folder, or .safetensors, .pt or .bin file")->required();
+  inspect_command->add_option("path", path, "Folder, or .safetensors, .pt or .bin file")
+      ->required();
   inspect_command->add_flag("--json", json, "As JSON");
   auto* verify_command = app.add_subcommand("verify", "Check every tensor");
   verify_command->add_option("path", path, "Quantized folder or .pt file")->required();

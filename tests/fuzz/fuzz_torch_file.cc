@@ -1,5 +1,5 @@
-// A hostile .pt file, archive or stream: nothing but sq::Error may come of it, and every tensor can be
-// read.
+// A hostile .pt file, archive or stream: nothing but sq::Error may come of it, and every tensor can
+// be read.
 #include <sys/mman.h>
 #include <unistd.h>
 

@@ -138,7 +138,8 @@ TEST_F(RunFolderTest, KeepsSensitivities) {
   run.WriteSensitivity(3, {kTensor});
   EXPECT_TRUE(run.HasSensitivity(3));
   EXPECT_EQ(run.SensitivityPath(3), path_ + "/sensitivity-00003.safetensors");
-  EXPECT_THAT(ReadFloats(OpenSafetensors(run.SensitivityPath(3)).tensors.at(0)), ElementsAre(1, -2));
+  EXPECT_THAT(ReadFloats(OpenSafetensors(run.SensitivityPath(3)).tensors.at(0)),
+              ElementsAre(1, -2));
 }
 
 TEST_F(RunFolderTest, KeepsSamples) {
