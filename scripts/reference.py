@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The method in Python, on its own: perplexity, Fisher diagonals and quantization, by transformers in
 fp32, plain autograd and an exact k-means. It shares no code with the tools; their figures are compared
-with the ones it prints.
+with the ones it prints. Long because it is the whole method, and reads best as one.
 
 Data is looked up in --data-dir, else $SQ_DATA_DIR, else ../shared/data beside the checkout.
 """
