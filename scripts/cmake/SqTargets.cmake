@@ -1,13 +1,17 @@
 # Targets and functions that every layer's CMakeLists.txt uses.
 
 add_library(sq_options INTERFACE)
-target_compile_options(sq_options INTERFACE -Wall -Wextra -Wno-unknown-pragmas)
+set(host_warnings -Wall -Wextra -Wno-unknown-pragmas)
+set(device_warnings -Xcompiler=-Wall,-Wextra,-Wno-unknown-pragmas --expt-relaxed-constexpr)
 if(SQ_WERROR)
-  target_compile_options(sq_options INTERFACE -Werror)
+  list(APPEND host_warnings -Werror)
+  list(APPEND device_warnings -Xcompiler=-Werror -Werror=all-warnings)
 endif()
+target_compile_options(sq_options INTERFACE
+  "$<$<COMPILE_LANGUAGE:CXX>:${host_warnings}>" "$<$<COMPILE_LANGUAGE:CUDA>:${device_warnings}>")
 if(SQ_SANITIZE)
-  target_compile_options(sq_options INTERFACE -fsanitize=${SQ_SANITIZE} -fno-omit-frame-pointer
-                                              -fno-sanitize-recover=all -g)
+  set(flags -fsanitize=${SQ_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all -g)
+  target_compile_options(sq_options INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${flags}>")
   target_link_options(sq_options INTERFACE -fsanitize=${SQ_SANITIZE})
 endif()
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include "sq/base/error.h"
 
@@ -19,7 +20,9 @@ struct MatrixView {
   MatrixView(T* data, int64_t rows, int64_t cols, int64_t stride)
       : data(data), rows(rows), cols(cols), stride(stride) {}
   // A view that may write can be read.
-  operator MatrixView<const T>() const { return {data, rows, cols, stride}; }
+  template <typename Writable, typename = std::enable_if_t<std::is_same_v<const Writable, T>>>
+  MatrixView(const MatrixView<Writable>& other)
+      : MatrixView(other.data, other.rows, other.cols, other.stride) {}
 
   T* Row(int64_t row) const {
     SQ_DCHECK(row >= 0 && row < rows);

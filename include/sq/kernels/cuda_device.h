@@ -1,0 +1,32 @@
+// Which CUDA devices there are. The same functions in every build: without CUDA (-DSQ_CUDA=OFF), or
+// without a driver, there are none, and the reason says so.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace sq {
+
+struct CudaDevice {
+  int index = 0;
+  std::string name;
+  int major = 0, minor = 0;  // compute capability
+  int multiprocessors = 0;
+  int64_t total_bytes = 0, free_bytes = 0;
+  // Its memory is the host's: tests run the kernels on the host (tests/cuda_shim).
+  bool emulated = false;
+};
+
+// Devices that can run our kernels (compute capability 8.0 or more), by index. When there is none,
+// *reason says why in a few words, such as "no CUDA driver".
+std::vector<CudaDevice> CudaDevices(std::string* reason);
+
+// The device, made current for the calling thread. Throws sq::Error, with the reason, when there is
+// no such one.
+CudaDevice UseCudaDevice(int index);
+
+// Waits for all that the device has been told to do. Throws sq::Error when it failed.
+void SynchronizeCudaDevice();
+
+}  // namespace sq

@@ -1,0 +1,96 @@
+// y = W x on a CUDA device, for a packed layer and any number of tokens: what packed_matmul.h is on
+// the CPU. No CUDA header is needed to include this one; all pointers called device memory are.
+//
+// Numbers: the lookup table is rounded to fp16 with a power-of-two scale a row, x to fp16 with one
+// for all (2^-6, so that activations up to 4e6 fit); products are exact, sums fp32 in an order that
+// depends on the sizes, the device and the number of tokens alone: runs repeat bit for bit.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "sq/packed/packed_layer.h"
+
+namespace sq {
+
+enum class CudaType { kFloat16, kBFloat16, kFloat32 };
+
+// A row-major matrix in device memory that somebody else owns. Rows begin at multiples of 16 bytes.
+struct CudaMatrix {
+  void* data = nullptr;
+  CudaType type = CudaType::kFloat32;
+  int64_t rows = 0;
+  int64_t cols = 0;
+  int64_t stride = 0;  // elements from one row to the next, >= cols
+
+  CudaMatrix() = default;
+  CudaMatrix(void* data, CudaType type, int64_t rows, int64_t cols)
+      : CudaMatrix(data, type, rows, cols, cols) {}
+  CudaMatrix(void* data, CudaType type, int64_t rows, int64_t cols, int64_t stride)
+      : data(data), type(type), rows(rows), cols(cols), stride(stride) {}
+};
+
+// A stream (a cudaStream_t; null: the default one) and the memory that kernels on it need besides
+// their arguments. Not for use from two threads at once. Grows when a larger call comes, but never
+// during a capture: call Reserve before one.
+class CudaContext {
+ public:
+  // On the current device. The stream is the caller's and must outlive the context.
+  explicit CudaContext(void* stream);
+  ~CudaContext();
+  CudaContext(const CudaContext&) = delete;
+  CudaContext& operator=(const CudaContext&) = delete;
+
+  struct State;
+  State& state() const { return *state_; }
+  void* stream() const;
+
+ private:
+  std::unique_ptr<State> state_;
+};
+
+// Layers of one bit width and one number of inputs, such as query, key and value, in device memory
+// in the kernels' own order: one matrix, rows one below the other. Takes about as many bytes as in
+// a file.
+class CudaLayer {
+ public:
+  // Copies to the current device. The layers must be valid (ValidatePackedLayer), and have all a
+  // bias or none. Throws sq::Error when the device's memory will not do.
+  explicit CudaLayer(const std::vector<PackedView>& layers);
+  ~CudaLayer();
+  CudaLayer(const CudaLayer&) = delete;
+  CudaLayer& operator=(const CudaLayer&) = delete;
+
+  int bits() const;
+  int64_t out_features() const;
+  int64_t in_features() const;
+  int64_t DeviceBytes() const;
+
+  struct State;
+  const State& state() const { return *state_; }
+
+ private:
+  std::unique_ptr<State> state_;
+};
+
+// y[t][o] = sum over i of weight[o][i] * x[t][i] + bias[o], outliers included; with `add`, +
+// add[t][o], which may be y itself. x: [tokens][in], y and add: [tokens][out], device memory.
+// Returns when the work is queued on the context's stream. Throws sq::Error on sizes that do not
+// agree.
+//
+// Up to 64 tokens the LUT-GEMV with the sparse part inside, in passes of 16; beyond, panels of the
+// weight are dequantized to fp16 and multiplied by cuBLASLt.
+void CudaPackedMatmul(const CudaContext& context, const CudaLayer& layer, const CudaMatrix& x,
+                      const CudaMatrix& y, const CudaMatrix* add = nullptr);
+
+// Makes room for CudaPackedMatmul of up to `tokens` tokens, so that it can be captured into a
+// graph.
+void ReserveCudaMatmul(const CudaContext& context, const CudaLayer& layer, int64_t tokens);
+
+// Writes rows [first_row, first_row + out.rows) of the weight, outliers added and rounded to out's
+// type: out [rows][in].
+void CudaDequantize(const CudaContext& context, const CudaLayer& layer, int64_t first_row,
+                    const CudaMatrix& out);
+
+}  // namespace sq

@@ -1,0 +1,32 @@
+// Elements of a CudaMatrix as fp32, whatever its type.
+#pragma once
+
+#include "kernels/cuda/ptx.cuh"
+#include "sq/kernels/cuda_matmul.h"
+
+namespace sq::cuda {
+
+__device__ inline float LoadElement(const CudaMatrix& matrix, int64_t row, int64_t column) {
+  const int64_t at = row * matrix.stride + column;
+  switch (matrix.type) {
+    case CudaType::kFloat16: return __half2float(static_cast<const __half*>(matrix.data)[at]);
+    case CudaType::kBFloat16:
+      return __bfloat162float(static_cast<const __nv_bfloat16*>(matrix.data)[at]);
+    case CudaType::kFloat32: return static_cast<const float*>(matrix.data)[at];
+  }
+  return 0;
+}
+
+__device__ inline void StoreElement(const CudaMatrix& matrix, int64_t row, int64_t column,
+                                    float value) {
+  const int64_t at = row * matrix.stride + column;
+  switch (matrix.type) {
+    case CudaType::kFloat16: static_cast<__half*>(matrix.data)[at] = __float2half_rn(value); break;
+    case CudaType::kBFloat16:
+      static_cast<__nv_bfloat16*>(matrix.data)[at] = __float2bfloat16_rn(value);
+      break;
+    case CudaType::kFloat32: static_cast<float*>(matrix.data)[at] = value; break;
+  }
+}
+
+}  // namespace sq::cuda

@@ -1,0 +1,49 @@
+// The kernels behind cuda_matmul.h, each queued on a stream.
+#pragma once
+
+#include "kernels/cuda/layout.h"
+#include "kernels/cuda/runtime.h"
+#include "sq/kernels/cuda_matmul.h"
+
+namespace sq::cuda {
+
+// Rows [first_row, first_row + out.rows), outliers added; divided by the row's scale unless
+// row_scaled.
+void Dequantize(const LayerView& layer, int64_t first_row, const CudaMatrix& out, bool row_scaled,
+                cudaStream_t stream);
+
+// fp16(x * kInputScale), padded with zeros to `stride` columns: [x.rows][stride].
+void ConvertInput(const CudaMatrix& x, uint16_t* out, int64_t stride, cudaStream_t stream);
+
+// y[t][first + r] = panel[t][r] * row_scale / kInputScale + bias + add for r < rows; panel: fp32
+// [tokens][rows].
+void FinishPanel(const float* panel, const LayerView& layer, int64_t first, int64_t rows,
+                 const CudaMatrix& y, const CudaMatrix* add, cudaStream_t stream);
+
+// Dense products by a library, fp32 sums. One object a stream.
+class Gemm {
+ public:
+  Gemm();
+  ~Gemm();
+  Gemm(const Gemm&) = delete;
+  Gemm& operator=(const Gemm&) = delete;
+
+  // y [tokens][rows] = x [tokens][inputs] * w^T, w [rows][inputs]; fp16, or bf16 where that is
+  // said, to fp32. Strides in elements, of x and w multiples of 8.
+  struct Operands {
+    CudaType type = CudaType::kFloat16;  // of x and w
+    const void* x = nullptr;
+    int64_t tokens = 0, x_stride = 0;
+    const void* w = nullptr;
+    int64_t rows = 0, inputs = 0, w_stride = 0;
+    float* y = nullptr;
+    int64_t y_stride = 0;
+  };
+  void Multiply(const Operands& operands, cudaStream_t stream);
+
+ private:
+  struct State;
+  State* state_;
+};
+
+}  // namespace sq::cuda

@@ -1,0 +1,149 @@
+// cuda_matmul.h: checks, memory, and which kernels run.
+#include <algorithm>
+
+#include "kernels/cuda/kernels.h"
+#include "kernels/cuda/repack.h"
+#include "kernels/cuda/runtime.h"
+#include "sq/kernels/cuda_matmul.h"
+
+namespace sq {
+
+using cuda::Buffer;
+using cuda::LayerView;
+
+struct CudaContext::State {
+  cudaStream_t stream = nullptr;
+  cuda::Gemm gemm;
+  Buffer<uint16_t> input;  // rounded x
+  Buffer<uint16_t> panel;  // rows of the weight
+  Buffer<float> product;
+};
+
+CudaContext::CudaContext(void* stream) : state_(std::make_unique<State>()) {
+  state_->stream = static_cast<cudaStream_t>(stream);
+}
+CudaContext::~CudaContext() = default;
+void* CudaContext::stream() const { return state_->stream; }
+
+struct CudaLayer::State {
+  int bits = 0;
+  LayerView view = {};
+  Buffer<uint32_t> codes, sparse;
+  Buffer<uint16_t> table;
+  Buffer<float> row_scale, bias;
+  Buffer<int32_t> sparse_begin;
+};
+
+CudaLayer::CudaLayer(const std::vector<PackedView>& layers) : state_(std::make_unique<State>()) {
+  const cuda::RepackedLayer host = cuda::Repack(layers);
+  State& state = *state_;
+  state.bits = layers.front().bits;
+  state.codes = Buffer<uint32_t>(host.codes, "codes of a layer");
+  state.table = Buffer<uint16_t>(host.table, "lookup tables of a layer");
+  state.row_scale = Buffer<float>(host.row_scale, "scales of a layer");
+  LayerView& view = state.view;
+  view.code_bits = host.code_bits;
+  view.rows = static_cast<int32_t>(host.rows);
+  view.inputs = static_cast<int32_t>(host.inputs);
+  view.padded_rows = static_cast<int32_t>(host.padded_rows);
+  view.padded_inputs = static_cast<int32_t>(host.padded_inputs);
+  view.codes = state.codes.data();
+  view.table = state.table.data();
+  view.row_scale = state.row_scale.data();
+  if (!host.sparse_begin.empty()) {
+    state.sparse_begin = Buffer<int32_t>(host.sparse_begin, "outliers of a layer");
+    state.sparse = Buffer<uint32_t>(host.sparse, "outliers of a layer");
+    view.sparse_begin = state.sparse_begin.data();
+    view.sparse = state.sparse.data();
+  }
+  if (!host.bias.empty()) {
+    state.bias = Buffer<float>(host.bias, "biases of a layer");
+    view.bias = state.bias.data();
+  }
+}
+CudaLayer::~CudaLayer() = default;
+int CudaLayer::bits() const { return state_->bits; }
+int64_t CudaLayer::out_features() const { return state_->view.rows; }
+int64_t CudaLayer::in_features() const { return state_->view.inputs; }
+int64_t CudaLayer::DeviceBytes() const {
+  return state_->codes.bytes() + state_->table.bytes() + state_->row_scale.bytes() +
+         state_->sparse.bytes() + state_->sparse_begin.bytes() + state_->bias.bytes();
+}
+
+namespace {
+
+constexpr int64_t kPanelBytes = 16 << 20;  // stays in the second-level cache
+
+int64_t PanelRows(const LayerView& view) {
+  const int64_t rows = kPanelBytes / (2 * static_cast<int64_t>(view.padded_inputs)) / 64 * 64;
+  return std::min<int64_t>(std::max<int64_t>(rows, 64), view.rows);
+}
+
+template <typename T>
+void Grow(Buffer<T>* buffer, int64_t count, const char* what) {
+  if (buffer->count() >= count) return;
+  *buffer = Buffer<T>();
+  *buffer = Buffer<T>(count, what);
+}
+
+void CheckSizes(const LayerView& view, const CudaMatrix& x, const CudaMatrix& y,
+                const CudaMatrix* add) {
+  SQ_CHECK(x.cols == view.inputs && y.cols == view.rows && x.rows == y.rows, "packed layer of [",
+           view.rows, ", ", view.inputs, "]: x is [", x.rows, ", ", x.cols, "], y is [", y.rows,
+           ", ", y.cols, "]");
+  SQ_CHECK(add == nullptr || (add->rows == y.rows && add->cols == y.cols), "packed layer of [",
+           view.rows, ", ", view.inputs, "]: y is [", y.rows, ", ", y.cols,
+           "], what is added to it is another size");
+}
+
+}  // namespace
+
+void ReserveCudaMatmul(const CudaContext& context, const CudaLayer& layer, int64_t tokens) {
+  CudaContext::State& state = context.state();
+  const LayerView& view = layer.state().view;
+  const int64_t rows = PanelRows(view);
+  Grow(&state.input, tokens * view.padded_inputs, "rounded activations");
+  Grow(&state.panel, rows * view.padded_inputs, "a panel of weights");
+  Grow(&state.product, tokens * rows, "a panel of results");
+}
+
+void CudaPackedMatmul(const CudaContext& context, const CudaLayer& layer, const CudaMatrix& x,
+                      const CudaMatrix& y, const CudaMatrix* add) {
+  CudaContext::State& state = context.state();
+  const LayerView& view = layer.state().view;
+  CheckSizes(view, x, y, add);
+  if (x.rows == 0) return;
+  ReserveCudaMatmul(context, layer, x.rows);
+  const int64_t stride = view.padded_inputs;
+  cuda::ConvertInput(x, state.input.data(), stride, state.stream);
+  const int64_t step = PanelRows(view);
+  for (int64_t first = 0; first < view.rows; first += step) {
+    const int64_t rows = std::min<int64_t>(step, view.rows - first);
+    const CudaMatrix panel(state.panel.data(), CudaType::kFloat16, rows, view.inputs, stride);
+    cuda::Dequantize(view, first, panel, false, state.stream);
+    cuda::Gemm::Operands operands;
+    operands.x = state.input.data();
+    operands.tokens = x.rows;
+    operands.x_stride = stride;
+    operands.w = state.panel.data();
+    operands.rows = rows;
+    operands.inputs = view.inputs;
+    operands.w_stride = stride;
+    operands.y = state.product.data();
+    operands.y_stride = rows;
+    state.gemm.Multiply(operands, state.stream);
+    cuda::FinishPanel(state.product.data(), view, first, rows, y, add, state.stream);
+  }
+}
+
+void CudaDequantize(const CudaContext& context, const CudaLayer& layer, int64_t first_row,
+                    const CudaMatrix& out) {
+  const LayerView& view = layer.state().view;
+  SQ_CHECK(out.cols == view.inputs && first_row >= 0 && out.rows >= 0 &&
+               first_row + out.rows <= view.rows,
+           "packed layer of [", view.rows, ", ", view.inputs, "]: rows ", first_row, " to ",
+           first_row + out.rows, " of ", out.cols, " wanted");
+  cuda::Dequantize(view, first_row, out, true, context.state().stream);
+}
+
+}  // namespace sq

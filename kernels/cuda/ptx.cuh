@@ -1,0 +1,87 @@
+// Instructions that CUDA C++ has no function for, or whose exact form matters to the kernels. On
+// the host tests/cuda_shim/ptx.h has the same functions.
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+#ifdef __CUDACC__
+
+namespace sq::cuda {
+
+// The block's dynamic shared memory.
+__device__ __forceinline__ unsigned char* DynamicShared() {
+  extern __shared__ __align__(1024) unsigned char dynamic_shared[];
+  return dynamic_shared;
+}
+
+// Address of shared memory in its own 32-bit window, and reads from there.
+__device__ __forceinline__ uint32_t SharedAddress(const void* shared) {
+  return static_cast<uint32_t>(__cvta_generic_to_shared(shared));
+}
+template <int offset>
+__device__ __forceinline__ uint32_t LoadShared(uint32_t address) {
+  uint32_t value;
+  asm("ld.shared.u32 %0, [%1+%2];" : "=r"(value) : "r"(address), "n"(offset) : "memory");
+  return value;
+}
+
+// PRMT: each of the four bytes of the result is byte (selector nibble & 7) of {b, a}, or its sign
+// where the nibble's high bit is set. Nibble 0 selects the lowest byte.
+__device__ __forceinline__ uint32_t Permute(uint32_t a, uint32_t b, uint32_t selector) {
+  uint32_t result;
+  asm("prmt.b32 %0, %1, %2, %3;" : "=r"(result) : "r"(a), "r"(b), "r"(selector));
+  return result;
+}
+
+// Any function of three bits, by bits: bit (4 a + 2 b + c) of `table`.
+template <int table>
+__device__ __forceinline__ uint32_t Logic3(uint32_t a, uint32_t b, uint32_t c) {
+  uint32_t result;
+  asm("lop3.b32 %0, %1, %2, %3, %4;" : "=r"(result) : "r"(a), "r"(b), "r"(c), "n"(table));
+  return result;
+}
+
+// 128 bits that this kernel reads once: kept out of the first-level cache.
+__device__ __forceinline__ uint4 LoadOnce(const uint4* global) {
+  uint4 value;
+  asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(value.x), "=r"(value.y), "=r"(value.z), "=r"(value.w)
+               : "l"(global));
+  return value;
+}
+
+// D += A B of a warp, m16n8k16, fp16 to fp32. Lane l = 4 g + q holds
+//   a[0]: row g,     k 2q, 2q+1      b[0]: k 2q, 2q+1, column g      d[0], d[1]: row g,     columns
+//   2q, 2q+1 a[1]: row g + 8, k 2q, 2q+1      b[1]: k 2q+8, 2q+9, column g    d[2], d[3]: row g +
+//   8, columns 2q, 2q+1 a[2]: row g,     k 2q+8, 2q+9 a[3]: row g + 8, k 2q+8, 2q+9    the lower k
+//   in the lower half of a word
+__device__ __forceinline__ void MultiplyAdd(float (&d)[4], const uint32_t (&a)[4],
+                                            const uint32_t (&b)[2]) {
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
+      "{%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+// Programmatic dependent launch: waits for the results of the kernel before this one on the stream,
+// and lets the next one start. Nothing where the kernel was launched without LaunchShape::overlap.
+__device__ __forceinline__ void WaitForPrevious() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+__device__ __forceinline__ void LetNextStart() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;");
+#endif
+}
+
+}  // namespace sq::cuda
+
+#else
+#include "cuda_shim/ptx.h"
+#endif

@@ -1,0 +1,102 @@
+// What all CUDA sources share on the host: checked calls, owned memory, launches. Compiled against
+// the CUDA toolkit, or against tests/cuda_shim, which has headers of the same names.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "sq/base/error.h"
+
+namespace sq::cuda {
+
+// Whether these are the headers of tests/cuda_shim: device memory is the host's.
+#ifdef __CUDA_RUNTIME_H__
+constexpr bool kEmulated = false;
+#else
+constexpr bool kEmulated = true;
+#endif
+
+// Throws sq::Error "CUDA: <what>: <the error's text>" unless it is cudaSuccess.
+void Check(cudaError_t error, const char* what);
+
+// Device memory of `count` values of T. Throws sq::Error, saying how much was wanted, how much is
+// free and what needs less, when there is no room.
+void* AllocateBytes(int64_t bytes, const char* what);
+void FreeBytes(void* pointer);
+
+template <typename T>
+class Buffer {
+ public:
+  Buffer() = default;
+  Buffer(int64_t count, const char* what)
+      : data_(static_cast<T*>(
+            AllocateBytes(CheckedMultiply(count, static_cast<int64_t>(sizeof(T)), what), what))),
+        count_(count) {}
+  // A copy of host memory.
+  Buffer(const std::vector<T>& host, const char* what)
+      : Buffer(static_cast<int64_t>(host.size()), what) {
+    Check(cudaMemcpy(data_, host.data(), host.size() * sizeof(T), cudaMemcpyHostToDevice), what);
+  }
+  Buffer(Buffer&& other) noexcept { *this = std::move(other); }
+  Buffer& operator=(Buffer&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(count_, other.count_);
+    return *this;
+  }
+  ~Buffer() { FreeBytes(data_); }
+
+  T* data() const { return data_; }
+  int64_t count() const { return count_; }
+  int64_t bytes() const { return count_ * static_cast<int64_t>(sizeof(T)); }
+  std::vector<T> ToHost() const {
+    std::vector<T> host(static_cast<size_t>(count_));
+    Check(cudaMemcpy(host.data(), data_, host.size() * sizeof(T), cudaMemcpyDeviceToHost), "copy");
+    return host;
+  }
+
+ private:
+  T* data_ = nullptr;
+  int64_t count_ = 0;
+};
+
+struct LaunchShape {
+  dim3 grid, block;
+  int64_t shared_bytes = 0;  // dynamic shared memory
+  // May start while the kernel before it on the stream still runs (programmatic dependent launch,
+  // compute capability 9.0 on): the kernel then calls WaitForPrevious before it reads what that one
+  // writes.
+  bool overlap = false;
+};
+
+// Launches `kernel` with arguments of its parameters' types. Throws sq::Error, naming `what`.
+template <typename... Parameters, typename... Arguments>
+void Launch(const char* what, const LaunchShape& shape, cudaStream_t stream,
+            void (*kernel)(Parameters...), Arguments... arguments) {
+  constexpr int64_t kWithoutAsking = 48 * 1024;
+  if (shape.shared_bytes > kWithoutAsking) {
+    Check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                               static_cast<int>(shape.shared_bytes)),
+          what);
+  }
+  cudaLaunchAttribute overlap = {};
+  overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  overlap.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config = {};
+  config.gridDim = shape.grid;
+  config.blockDim = shape.block;
+  config.dynamicSmemBytes = static_cast<size_t>(shape.shared_bytes);
+  config.stream = stream;
+  config.attrs = &overlap;
+  config.numAttrs = shape.overlap ? 1 : 0;
+  Check(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...), what);
+}
+
+// ceil(a / b) and a rounded up to a multiple of b, for positive b.
+constexpr int64_t CeilDivide(int64_t a, int64_t b) { return (a + b - 1) / b; }
+constexpr int64_t RoundUp(int64_t a, int64_t b) { return CeilDivide(a, b) * b; }
+
+}  // namespace sq::cuda

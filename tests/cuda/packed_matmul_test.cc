@@ -1,0 +1,222 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+#include <tuple>
+
+#include "sq/kernels/cuda_matmul.h"
+#include "tests/support/cuda_memory.h"
+#include "tests/support/error_message.h"
+#include "tests/support/matmul_reference.h"
+#include "tests/support/random_layer.h"
+
+namespace sq {
+namespace {
+
+using test::DeviceMatrix;
+using test::MessageOf;
+
+enum class Sparse { kNone, kNoEntries, kOnePerRow, kMany, kOneFullRow };
+constexpr Sparse kSparse[] = {Sparse::kNone, Sparse::kNoEntries, Sparse::kOnePerRow, Sparse::kMany,
+                              Sparse::kOneFullRow};
+
+// Whole numbers of a few bits: every product and sum is exact in fp16 and fp32, in any order, so
+// that results are right to the last bit or wrong.
+void MakeWhole(std::vector<float>* values) {
+  for (float& value : *values) value = std::round(2 * value);
+}
+
+PackedLayer MakeLayer(int bits, int64_t out, int64_t in, Sparse sparse, uint32_t seed) {
+  const int64_t per_row = sparse == Sparse::kOnePerRow ? 1 : sparse == Sparse::kMany ? in / 8 : 0;
+  PackedLayer layer = test::MakeRandomLayer(bits, out, in, per_row, seed).layer;
+  if (sparse == Sparse::kNoEntries) layer.outliers.row_ptr.assign(static_cast<size_t>(out + 1), 0);
+  if (sparse == Sparse::kOneFullRow) {
+    layer.outliers.row_ptr.assign(static_cast<size_t>(out + 1), 0);
+    for (int64_t o = out / 2; o < out; ++o) layer.outliers.row_ptr[o + 1] = static_cast<int>(in);
+    for (int64_t i = 0; i < in; ++i) {
+      layer.outliers.cols.push_back(static_cast<int32_t>(i));
+      layer.outliers.vals.push_back(static_cast<float>(i % 5) - 2);
+    }
+  }
+  MakeWhole(&layer.lookup_table);
+  MakeWhole(&layer.outliers.vals);
+  if (sparse == Sparse::kMany) {
+    layer.bias.assign(layer.lookup_table.begin(), layer.lookup_table.begin() + out);
+  }
+  ValidatePackedLayer(layer, "test layer");
+  return layer;
+}
+
+std::vector<float> RandomValues(int64_t count, uint32_t seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> values(static_cast<size_t>(count));
+  for (float& value : values) value = normal(random);
+  return values;
+}
+
+void ExpectEqual(const std::vector<float>& found, const std::vector<double>& expected, size_t first,
+                 const std::string& what) {
+  for (size_t i = 0; i < found.size(); ++i) {
+    ASSERT_EQ(found[i], expected[first + i]) << what << ": element " << i;
+  }
+}
+
+using Size = std::tuple<int, int64_t, int64_t>;  // bits, out, in
+class CudaMatmulSizes : public ::testing::TestWithParam<Size> {};
+INSTANTIATE_TEST_SUITE_P(CudaMatmul, CudaMatmulSizes,
+                         ::testing::Combine(::testing::Values(2, 3, 4),
+                                            ::testing::Values(1, 63, 130),
+                                            ::testing::Values(32, 256, 1056)),
+                         [](const auto& info) {
+                           return std::to_string(std::get<0>(info.param)) + "bit_" +
+                                  std::to_string(std::get<1>(info.param)) + "x" +
+                                  std::to_string(std::get<2>(info.param));
+                         });
+
+TEST_P(CudaMatmulSizes, IsExactOnWholeNumbers) {
+  const auto [bits, out, in] = GetParam();
+  constexpr int64_t kMostTokens = 70;
+  std::vector<float> x = RandomValues(kMostTokens * in, 1);
+  MakeWhole(&x);
+  const CudaContext context(nullptr);
+  for (const Sparse sparse : kSparse) {
+    const PackedLayer layer = MakeLayer(bits, out, in, sparse, 11);
+    const test::MatmulReference reference =
+        test::ReferenceMatmul(layer, {x.data(), kMostTokens, in});
+    const CudaLayer on_device({layer});
+    for (const int64_t tokens : {1, 2, 3, 5, 8, 9, 16, 17, 33, 70}) {
+      const DeviceMatrix given(CudaType::kFloat16, {x.data(), tokens, in});
+      const DeviceMatrix y(CudaType::kFloat32, tokens, out);
+      CudaPackedMatmul(context, on_device, given.View(), y.View());
+      const std::string what = StrCat("outliers ", static_cast<int>(sparse), ", tokens ", tokens);
+      ExpectEqual(y.Values(), reference.y, 0, what);
+      EXPECT_TRUE(y.Untouched()) << what;
+    }
+  }
+}
+
+TEST_P(CudaMatmulSizes, DequantizesToTheWeight) {
+  const auto [bits, out, in] = GetParam();
+  const CudaContext context(nullptr);
+  for (const Sparse sparse : kSparse) {
+    const PackedLayer layer = MakeLayer(bits, out, in, sparse, 5);
+    const CudaLayer on_device({layer});
+    const int64_t first = out / 3;
+    std::vector<float> expected(static_cast<size_t>((out - first) * in));
+    Dequantize(layer, first, {expected.data(), out - first, in});
+    for (const CudaType type : {CudaType::kFloat16, CudaType::kBFloat16, CudaType::kFloat32}) {
+      const DeviceMatrix weight(type, out - first, in);
+      CudaDequantize(context, on_device, first, weight.View());
+      EXPECT_EQ(weight.Values(), expected);
+      EXPECT_TRUE(weight.Untouched());
+    }
+  }
+}
+
+// Values as models have them. Tolerance: the table and outliers are rounded to fp16, 2^-12 of the
+// row's scale, and a weight that has an outlier once more where panels are dequantized; x to fp16,
+// 2^-12; the sum as in matmul_reference.h.
+TEST(CudaMatmul, AgreesWithDoublePrecisionOnRealNumbers) {
+  constexpr int64_t kOut = 100, kIn = 800, kTokens = 20;
+  const std::vector<float> x = RandomValues(kTokens * kIn, 3);
+  const CudaContext context(nullptr);
+  for (const int bits : {3, 4}) {
+    PackedLayer layer = test::MakeRandomLayer(bits, kOut, kIn, 40, 9).layer;
+    for (float& value : layer.lookup_table) value *= 0.02f;
+    for (float& value : layer.outliers.vals) value *= 0.1f;
+    const test::MatmulReference reference = test::ReferenceMatmul(layer, {x.data(), kTokens, kIn});
+    const CudaLayer on_device({layer});
+    for (const CudaType type : {CudaType::kFloat16, CudaType::kFloat32}) {
+      for (const int64_t tokens : {1, 4, 20}) {
+        const DeviceMatrix given(type, {x.data(), tokens, kIn}),
+            y(CudaType::kFloat32, tokens, kOut);
+        CudaPackedMatmul(context, on_device, given.View(), y.View());
+        const std::vector<float> values = y.Values();
+        double error = 0, norm = 0;
+        for (size_t i = 0; i < values.size(); ++i) {
+          error += std::pow(values[i] - reference.y[i], 2);
+          norm += std::pow(reference.y[i], 2);
+        }
+        EXPECT_LT(std::sqrt(error / norm), 4e-4) << bits << " bits, " << tokens << " tokens";
+        EXPECT_GT(error, 0);
+      }
+    }
+  }
+}
+
+TEST(CudaMatmul, TakesAndGivesAnyType) {
+  constexpr int64_t kOut = 70, kIn = 288, kTokens = 3;
+  std::vector<float> x = RandomValues(kTokens * kIn, 1), add = RandomValues(kTokens * kOut, 2);
+  MakeWhole(&x);
+  MakeWhole(&add);
+  PackedLayer layer = MakeLayer(4, kOut, kIn, Sparse::kMany, 7);
+  for (float& value : layer.lookup_table)
+    value = std::fmod(value, 2.0f);  // sums that bfloat16 holds
+  const test::MatmulReference reference = test::ReferenceMatmul(layer, {x.data(), kTokens, kIn});
+  const CudaContext context(nullptr);
+  const CudaLayer on_device({layer});
+  for (const CudaType in : {CudaType::kFloat16, CudaType::kBFloat16, CudaType::kFloat32}) {
+    for (const CudaType out : {CudaType::kFloat16, CudaType::kBFloat16, CudaType::kFloat32}) {
+      const DeviceMatrix given(in, {x.data(), kTokens, kIn}), y(out, {add.data(), kTokens, kOut});
+      const CudaMatrix sum = y.View();
+      CudaPackedMatmul(context, on_device, given.View(), sum, &sum);
+      const std::vector<float> values = y.Values();
+      for (size_t i = 0; i < values.size(); ++i) {
+        const float exact = static_cast<float>(reference.y[i]) + add[i];
+        const float expected = out == CudaType::kFloat16    ? Fp16ToFloat(FloatToFp16(exact))
+                               : out == CudaType::kBFloat16 ? Bf16ToFloat(FloatToBf16(exact))
+                                                            : exact;
+        ASSERT_EQ(values[i], expected) << "element " << i;
+      }
+    }
+  }
+}
+
+TEST(CudaMatmul, LayersOneBelowTheOtherAreOneMatrix) {
+  constexpr int64_t kIn = 320, kTokens = 2;
+  std::vector<float> x = RandomValues(kTokens * kIn, 1);
+  MakeWhole(&x);
+  const PackedLayer first = MakeLayer(3, 33, kIn, Sparse::kOnePerRow, 1),
+                    second = MakeLayer(3, 90, kIn, Sparse::kNone, 2);
+  const test::MatmulReference a = test::ReferenceMatmul(first, {x.data(), kTokens, kIn});
+  const test::MatmulReference b = test::ReferenceMatmul(second, {x.data(), kTokens, kIn});
+  const CudaContext context(nullptr);
+  const CudaLayer both({first, second});
+  ASSERT_EQ(both.out_features(), 123);
+  const DeviceMatrix given(CudaType::kFloat16, {x.data(), kTokens, kIn}),
+      y(CudaType::kFloat32, kTokens, 123);
+  CudaPackedMatmul(context, both, given.View(), y.View());
+  const std::vector<float> values = y.Values();
+  for (int64_t t = 0; t < kTokens; ++t) {
+    for (int64_t o = 0; o < 123; ++o) {
+      EXPECT_EQ(values[t * 123 + o], o < 33 ? a.y[t * 33 + o] : b.y[t * 90 + o - 33]);
+    }
+  }
+  const PackedLayer other_bits = MakeLayer(4, 5, kIn, Sparse::kNone, 2);
+  EXPECT_EQ(MessageOf([&] {
+              CudaLayer({first, other_bits});
+            }),
+            "layers that do not fit together: 4 bits and 320 inputs beside 3 bits and 320 inputs");
+}
+
+TEST(CudaMatmul, ChecksSizes) {
+  const PackedLayer layer = MakeLayer(4, 70, 96, Sparse::kNone, 1);
+  const CudaContext context(nullptr);
+  const CudaLayer on_device({layer});
+  const DeviceMatrix x(CudaType::kFloat32, 2, 64), y(CudaType::kFloat32, 2, 70);
+  EXPECT_EQ(MessageOf([&] { CudaPackedMatmul(context, on_device, x.View(), y.View()); }),
+            "packed layer of [70, 96]: x is [2, 64], y is [2, 70]");
+}
+
+TEST(CudaMatmul, SaysHowMuchMemoryIsWanted) {
+  const PackedLayer layer = MakeLayer(4, 64, 256, Sparse::kNone, 1);
+  shim::SetDeviceMemory(shim::DeviceMemoryUsed() + 1000);
+  const std::string message = MessageOf([&] { CudaLayer{{layer}}; });
+  shim::SetDeviceMemory(size_t{8} << 30);
+  EXPECT_EQ(message, "CUDA: out of memory: codes of a layer wants 8192 bytes, 1000 of " +
+                         std::to_string(shim::DeviceMemoryUsed() + 1000) + " are free");
+}
+
+}  // namespace
+}  // namespace sq

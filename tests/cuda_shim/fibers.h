@@ -1,0 +1,49 @@
+// Runs a grid of CUDA threads on the calling thread: blocks one after another, the threads of a
+// block as fibers that take turns at barriers and warp operations. What a test wants to know of a
+// kernel without a GPU is here: indices, tails, barriers. Not here: timing, caches, true
+// concurrency.
+//
+// Fibers of a block run in an order that changes from turn to turn (SetScheduleSeed), so a result
+// that lacks a barrier differs between seeds. A barrier that not all threads reach, and a warp
+// operation that not all of its lanes reach, are errors.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+
+namespace sq::shim {
+
+struct Dim3 {
+  unsigned x, y, z;
+};
+
+struct ThreadPlace {
+  Dim3 thread, block, block_dim, grid_dim;
+  unsigned lane, warp;  // of the flat thread index
+};
+
+// Of the fiber that runs; has a meaning only inside a kernel.
+extern ThreadPlace running;
+
+// The block's dynamic shared memory, aligned to 1024 bytes, and its size.
+unsigned char* DynamicShared();
+size_t DynamicSharedBytes();
+
+// __syncthreads.
+void BlockBarrier();
+
+// The lanes of `mask` meet; each gives `bytes` (at most kMaxExchange) and then sees what every one
+// of them gave: the result points at 32 slots of kMaxExchange bytes, valid until the lane's next
+// meeting.
+constexpr size_t kMaxExchange = 64;
+const unsigned char* WarpExchange(uint32_t mask, const void* given, size_t bytes);
+
+// Runs `kernel` once for every thread. Throws std::runtime_error on a barrier that is not reached
+// by all. Shared memory holds garbage at the start of a block.
+void RunGrid(Dim3 grid, Dim3 block, size_t shared_bytes, const std::function<void()>& kernel);
+
+// Of the order in which fibers take turns. 0: by thread index.
+void SetScheduleSeed(uint64_t seed);
+
+}  // namespace sq::shim

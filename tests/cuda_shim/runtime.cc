@@ -1,0 +1,219 @@
+// The runtime half of cuda_runtime.h.
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <map>
+#include <mutex>
+#include <vector>
+
+#include "cuda_shim/cuda_runtime.h"
+
+struct CUstream_st {
+  bool capturing = false;
+  std::vector<std::function<void()>> captured;
+};
+struct CUevent_st {
+  std::chrono::steady_clock::time_point time;
+};
+struct CUgraph_st {
+  std::vector<std::function<void()>> work;
+};
+struct CUgraphExec_st {
+  std::vector<std::function<void()>> work;
+};
+
+namespace sq::shim {
+namespace {
+
+constexpr size_t kAlignment = 16;  // so that memory ends at most 15 bytes before the forbidden page
+// Kernels of several host threads take turns.
+std::recursive_mutex turn;
+std::mutex allocations_mutex;
+struct Allocation {
+  void* mapped;
+  size_t mapped_bytes, bytes;
+};
+std::map<void*, Allocation> allocations;
+size_t device_bytes = size_t{8} << 30, used = 0;
+
+size_t RoundUp(size_t size, size_t unit) { return (size + unit - 1) / unit * unit; }
+
+}  // namespace
+
+void SetDeviceMemory(size_t bytes) { device_bytes = bytes; }
+size_t DeviceMemoryUsed() { return used; }
+
+cudaError_t Submit(cudaStream_t stream, std::function<void()> work) {
+  if (stream != nullptr && stream->capturing) {
+    stream->captured.push_back(std::move(work));
+    return cudaSuccess;
+  }
+  const std::lock_guard<std::recursive_mutex> lock(turn);
+  work();
+  return cudaSuccess;
+}
+
+}  // namespace sq::shim
+
+using sq::shim::Submit;
+
+const char* cudaGetErrorName(cudaError_t error) {
+  switch (error) {
+    case cudaSuccess: return "cudaSuccess";
+    case cudaErrorInvalidValue: return "cudaErrorInvalidValue";
+    case cudaErrorMemoryAllocation: return "cudaErrorMemoryAllocation";
+    case cudaErrorNoDevice: return "cudaErrorNoDevice";
+    case cudaErrorInvalidDevice: return "cudaErrorInvalidDevice";
+  }
+  return "unknown";
+}
+const char* cudaGetErrorString(cudaError_t error) {
+  return error == cudaErrorMemoryAllocation ? "out of memory" : cudaGetErrorName(error);
+}
+
+cudaError_t cudaGetDeviceCount(int* count) {
+  *count = 1;
+  return cudaSuccess;
+}
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
+  if (device != 0) return cudaErrorInvalidDevice;
+  *properties = {};
+  std::snprintf(properties->name, sizeof properties->name, "the host, as a CUDA device for tests");
+  properties->major = 9;
+  properties->multiProcessorCount = 4;
+  properties->integrated = 1;
+  properties->l2CacheSize = 1 << 20;
+  properties->totalGlobalMem = sq::shim::device_bytes;
+  properties->sharedMemPerBlockOptin = sq::shim::kMaxDynamicShared;
+  return cudaSuccess;
+}
+cudaError_t cudaSetDevice(int device) { return device == 0 ? cudaSuccess : cudaErrorInvalidDevice; }
+cudaError_t cudaGetDevice(int* device) {
+  *device = 0;
+  return cudaSuccess;
+}
+cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
+  const std::lock_guard<std::mutex> lock(sq::shim::allocations_mutex);
+  *total_bytes = sq::shim::device_bytes;
+  *free_bytes = sq::shim::device_bytes - std::min(sq::shim::used, sq::shim::device_bytes);
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
+
+cudaError_t cudaMalloc(void** pointer, size_t bytes) {
+  using namespace sq::shim;
+  const std::lock_guard<std::mutex> lock(allocations_mutex);
+  *pointer = nullptr;
+  if (bytes == 0) return cudaSuccess;
+  if (bytes > device_bytes - std::min(used, device_bytes)) return cudaErrorMemoryAllocation;
+  const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  const size_t inside = RoundUp(bytes, page), all = inside + page;
+  void* mapped = mmap(nullptr, all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapped == MAP_FAILED) return cudaErrorMemoryAllocation;
+  auto* begin = static_cast<unsigned char*>(mapped);
+  mprotect(begin + inside, page, PROT_NONE);
+  *pointer = begin + inside - RoundUp(bytes, kAlignment);
+  std::memset(begin, 0xff, inside);
+  allocations[*pointer] = {mapped, all, bytes};
+  used += bytes;
+  return cudaSuccess;
+}
+cudaError_t cudaFree(void* pointer) {
+  using namespace sq::shim;
+  if (pointer == nullptr) return cudaSuccess;
+  const std::lock_guard<std::mutex> lock(allocations_mutex);
+  const auto found = allocations.find(pointer);
+  if (found == allocations.end()) return cudaErrorInvalidValue;
+  munmap(found->second.mapped, found->second.mapped_bytes);
+  used -= found->second.bytes;
+  allocations.erase(found);
+  return cudaSuccess;
+}
+cudaError_t cudaMallocHost(void** pointer, size_t bytes) {
+  *pointer = std::malloc(bytes);
+  return *pointer != nullptr ? cudaSuccess : cudaErrorMemoryAllocation;
+}
+cudaError_t cudaFreeHost(void* pointer) {
+  std::free(pointer);
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind) {
+  if (bytes > 0) std::memcpy(to, from, bytes);
+  return cudaSuccess;
+}
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind,
+                            cudaStream_t stream) {
+  return Submit(stream, [=] {
+    if (bytes > 0) std::memcpy(to, from, bytes);
+  });
+}
+cudaError_t cudaMemset(void* to, int value, size_t bytes) {
+  return cudaMemsetAsync(to, value, bytes, nullptr);
+}
+cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stream) {
+  return Submit(stream, [=] {
+    if (bytes > 0) std::memset(to, value, bytes);
+  });
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  *stream = new CUstream_st;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  delete stream;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
+cudaError_t cudaEventCreate(cudaEvent_t* event) { return cudaEventCreateWithFlags(event, 0); }
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  *event = new CUevent_st;
+  return cudaSuccess;
+}
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  delete event;
+  return cudaSuccess;
+}
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
+  event->time = std::chrono::steady_clock::now();
+  return cudaSuccess;
+}
+cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
+  *milliseconds = std::chrono::duration<float, std::milli>(end->time - begin->time).count();
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  if (stream == nullptr || stream->capturing) return cudaErrorInvalidValue;
+  stream->capturing = true;
+  stream->captured.clear();
+  return cudaSuccess;
+}
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  if (stream == nullptr || !stream->capturing) return cudaErrorInvalidValue;
+  stream->capturing = false;
+  *graph = new CUgraph_st{std::move(stream->captured)};
+  return cudaSuccess;
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
+                                 unsigned long long) {
+  *executable = new CUgraphExec_st{graph->work};
+  return cudaSuccess;
+}
+cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
+  for (const auto& work : executable->work) Submit(stream, work);
+  return cudaSuccess;
+}
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete graph;
+  return cudaSuccess;
+}
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
+  delete executable;
+  return cudaSuccess;
+}
