@@ -161,14 +161,17 @@ __global__ void __launch_bounds__(kGemvThreads, Codec::kBlocks) LutGemvKernel(Ge
       WaitForPrevious();
       waited = true;
     }
+    const int first_input = first_unit * kUnitInputs;
+    StagedX<kTokens, Codec::kChunk, Shared::kXStride> x;
+    // On its way while outliers are added up, where registers allow it.
+    constexpr bool kEarly = kTokens <= 2;
+    if (kEarly) x.Load(a, first_input);
     const bool sparse = a.layer.sparse_begin != nullptr && first_unit == 0;
     if (sparse) {
       SparseSums<kTokens>(a.layer, group, a.x, a.x_stride, a.tokens, sparse_sums,
                           reinterpret_cast<float*>(shared + Shared::kScratch));
     }
-    const int first_input = first_unit * kUnitInputs;
-    StagedX<kTokens, Codec::kChunk, Shared::kXStride> x;
-    x.Load(a, first_input);
+    if (!kEarly) x.Load(a, first_input);
     for (int chunk = 0, done = 0; done < tasks; ++chunk, done += kTasksPerChunk) {
       if (chunk > 0) __syncthreads();  // the chunk before has been read
       x.Store(shared + Shared::kX);
