@@ -140,7 +140,7 @@ TEST(LutGemv, TakesInputsByChunks) {
 }
 
 TEST(LutGemv, AnyOrderOfThreadsGivesTheSameBits) {
-  constexpr int64_t kOut = 130, kIn = 1280, kTokens = 5;
+  constexpr int64_t kOut = 130, kIn = 4608, kTokens = 5;
   std::mt19937 random(8);
   std::normal_distribution<float> normal;
   std::vector<float> x(static_cast<size_t>(kTokens * kIn));

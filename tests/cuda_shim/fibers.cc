@@ -121,11 +121,18 @@ void RunBlock(std::mt19937_64* random) {
   std::vector<size_t> order(block_state.fibers.size());
   std::iota(order.begin(), order.end(), size_t{0});
   while (true) {
-    if (schedule_seed != 0) std::shuffle(order.begin(), order.end(), *random);
-    bool ran = false, all_done = true;
+    // With a seed a turn leaves out about half of the warps, so that some run far ahead of others.
+    uint64_t left_out = 0;
+    if (schedule_seed != 0) {
+      std::shuffle(order.begin(), order.end(), *random);
+      left_out = (*random)();
+    }
+    bool ran = false, all_done = true, waiting = false;
     for (const size_t i : order) {
       Fiber& fiber = block_state.fibers[i];
-      if (fiber.state == State::kReady) {
+      if (fiber.state == State::kReady && (left_out >> (i / kLanes % 64) & 1) != 0) {
+        waiting = true;
+      } else if (fiber.state == State::kReady) {
         ran = true;
         block_state.fiber = &fiber;
         running = fiber.place;
@@ -135,7 +142,7 @@ void RunBlock(std::mt19937_64* random) {
       all_done = all_done && fiber.state == State::kDone;
     }
     if (all_done) return;
-    if (!ran && !ReleaseBarrier()) {
+    if (!ran && !waiting && !ReleaseBarrier()) {
       throw std::runtime_error(
           "CUDA shim: some threads wait at a barrier or a warp operation that others never reach");
     }
