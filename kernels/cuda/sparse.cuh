@@ -1,7 +1,6 @@
-// The outliers of 64 rows times up to kTokens tokens, by one thread block: part of the LUT-GEMV,
-// and a kernel of its own (csr_matmul.cu). 8 lanes a row, so that a block's 16 warps have all rows
-// at once; a row with very many is taken by all threads together. Sums are added up in an order
-// that depends on the row alone.
+// The outliers of 64 rows times up to kTokens tokens, by one thread block: the sparse part of the
+// LUT-GEMV. 8 lanes a row, so that a block's 16 warps have all rows at once; a row with very many
+// is taken by all threads together. Sums are added up in an order that depends on the row alone.
 #pragma once
 
 #include "kernels/cuda/elements.cuh"

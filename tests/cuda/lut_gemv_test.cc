@@ -153,11 +153,11 @@ TEST(LutGemv, AnyOrderOfThreadsGivesTheSameBits) {
       const std::vector<float> first =
           Multiply(on_device, given, cuda::CurrentDeviceInfo(), &arrived);
       for (const uint64_t seed : {1, 2, 3}) {
-        shim::SetScheduleSeed(seed);
+        test::SetScheduleSeed(seed);
         EXPECT_EQ(Multiply(on_device, given, cuda::CurrentDeviceInfo(), &arrived), first)
             << bits << " bits, seed " << seed;
       }
-      shim::SetScheduleSeed(0);
+      test::SetScheduleSeed(0);
     }
   }
 }

@@ -144,10 +144,12 @@ using std::max;
 using std::min;
 
 // ---------------------------------------------------------------- the runtime
+constexpr int CUDART_VERSION = 13000;
 enum cudaError_t {
   cudaSuccess = 0,
   cudaErrorInvalidValue = 1,
   cudaErrorMemoryAllocation = 2,
+  cudaErrorInsufficientDriver = 35,
   cudaErrorNoDevice = 100,
   cudaErrorInvalidDevice = 101,
 };
