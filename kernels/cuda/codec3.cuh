@@ -64,15 +64,9 @@ struct Codec3 {
         for (int i = 0; i < 4; ++i) sums[s][c][i] = 0;
       }
     }
-    const int64_t row = group * kRowGroup + tile * 16 + lane / 4;
+    const int row = group * kGroupRows + tile * 16 + lane / 4;
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const uint4 entries = reinterpret_cast<const uint4*>(layer.table)[row + 8 * half];
-      table[half].low[0] = Permute(entries.x, entries.y, 0x6420);
-      table[half].low[1] = Permute(entries.z, entries.w, 0x6420);
-      table[half].high[0] = Permute(entries.x, entries.y, 0x7531);
-      table[half].high[1] = Permute(entries.z, entries.w, 0x7531);
-    }
+    for (int half = 0; half < 2; ++half) table[half] = ReadTable(layer, row + 8 * half);
   }
 
   __device__ __forceinline__ Codes Load(int task) const {
@@ -81,6 +75,25 @@ struct Codec3 {
   }
 
   __device__ __forceinline__ void BuildTable(const LayerView&, int, unsigned char*) const {}
+
+  __device__ __forceinline__ static Table ReadTable(const LayerView& layer, int row) {
+    const uint4 entries = reinterpret_cast<const uint4*>(layer.table)[row];
+    return {{Permute(entries.x, entries.y, 0x6420), Permute(entries.z, entries.w, 0x6420)},
+            {Permute(entries.x, entries.y, 0x7531), Permute(entries.z, entries.w, 0x7531)}};
+  }
+
+  // A group's words of the three planes as four words of 8 selectors, row g's in the lower halves.
+  __device__ __forceinline__ static void Selectors(uint32_t w0, uint32_t w1, uint32_t w2,
+                                                   uint32_t (&selectors)[4]) {
+    constexpr uint32_t kCodes = 0x77777777, kBit = 0x11111111;
+    constexpr int kAndOr = 0xf8;  // a | (b & c)
+    selectors[0] = w0 & kCodes;
+    selectors[1] = w1 & kCodes;
+    selectors[2] = w2 & kCodes;
+    selectors[3] = (w0 >> 3) & kBit;
+    selectors[3] = Logic3<kAndOr>(selectors[3], w1 >> 2, 2 * kBit);
+    selectors[3] = Logic3<kAndOr>(selectors[3], w2 >> 1, 4 * kBit);
+  }
 
   // Four codes, nibbles 0..3 of `selector`, as two words of fp16.
   __device__ __forceinline__ static void Decode(const Table& table, uint32_t selector,
@@ -108,17 +121,14 @@ struct Codec3 {
   // first half.
   __device__ __forceinline__ void MultiplyGroup(uint32_t w0, uint32_t w1, uint32_t w2, uint32_t x,
                                                 uint32_t x_stride) {
-    constexpr uint32_t kCodes = 0x77777777, kBit = 0x11111111;
-    constexpr int kAndOr = 0xf8;  // a | (b & c)
-    uint32_t last = (w0 >> 3) & kBit;
-    last = Logic3<kAndOr>(last, w1 >> 2, 2 * kBit);
-    last = Logic3<kAndOr>(last, w2 >> 1, 4 * kBit);
+    uint32_t selectors[4];
+    Selectors(w0, w1, w2, selectors);
     LoadX(x, x_stride);
-    Multiply16<0>(w0 & kCodes);
-    Multiply16<1>(w1 & kCodes);
+    Multiply16<0>(selectors[0]);
+    Multiply16<1>(selectors[1]);
     LoadX(x + 64, x_stride);
-    Multiply16<0>(w2 & kCodes);
-    Multiply16<1>(last);
+    Multiply16<0>(selectors[2]);
+    Multiply16<1>(selectors[3]);
   }
 
   __device__ __forceinline__ void LoadX(uint32_t x, uint32_t x_stride) {
