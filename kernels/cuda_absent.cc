@@ -21,7 +21,7 @@ CudaDevice UseCudaDevice(int index) { throw Error(StrCat("device cuda:", index, 
 void SynchronizeCudaDevice() { Fail(); }
 
 struct CudaContext::State {};
-CudaContext::CudaContext(void*) { Fail(); }
+CudaContext::CudaContext(void*, bool) { Fail(); }
 CudaContext::~CudaContext() = default;
 void* CudaContext::stream() const { Fail(); }
 

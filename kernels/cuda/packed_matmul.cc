@@ -14,6 +14,7 @@ using cuda::LayerView;
 
 struct CudaContext::State {
   cudaStream_t stream = nullptr;
+  bool overlap = false;
   cuda::Gemm gemm;
   Buffer<uint16_t> input;  // rounded x
   Buffer<uint16_t> panel;  // rows of the weight
@@ -22,7 +23,9 @@ struct CudaContext::State {
   Buffer<unsigned> arrived;
 };
 
-CudaContext::CudaContext(void* stream) : state_(std::make_unique<State>()) {
+CudaContext::CudaContext(void* stream, bool overlap) : state_(std::make_unique<State>()) {
+  constexpr int kHasOverlap = 90;
+  state_->overlap = overlap && cuda::CurrentDeviceInfo().capability >= kHasOverlap;
   state_->stream = static_cast<cudaStream_t>(stream);
 }
 CudaContext::~CudaContext() = default;
@@ -130,7 +133,7 @@ void ByGemv(CudaContext::State& state, const LayerView& view, const CudaMatrix& 
     if (add != nullptr) arguments.add = rows(*add, first, count);
     arguments.partials = state.partials.data();
     arguments.arrived = state.arrived.data();
-    cuda::LutGemv(arguments, cuda::CurrentDeviceInfo(), false, state.stream);
+    cuda::LutGemv(arguments, cuda::CurrentDeviceInfo(), state.overlap, state.stream);
   }
 }
 

@@ -209,6 +209,12 @@ TEST(CudaMatmul, ChecksSizes) {
   const DeviceMatrix x(CudaType::kFloat32, 2, 64), y(CudaType::kFloat32, 2, 70);
   EXPECT_EQ(MessageOf([&] { CudaPackedMatmul(context, on_device, x.View(), y.View()); }),
             "packed layer of [70, 96]: x is [2, 64], y is [2, 70]");
+  const DeviceMatrix halves(CudaType::kFloat16, 3, 96);
+  CudaMatrix shifted = halves.View();
+  shifted.data = static_cast<uint16_t*>(shifted.data) + 1;
+  shifted.rows = 2;
+  EXPECT_EQ(MessageOf([&] { CudaPackedMatmul(context, on_device, shifted, y.View()); }),
+            "packed layer of [70, 96]: x does not lie at multiples of 16 bytes");
 }
 
 TEST(CudaMatmul, SaysHowMuchMemoryIsWanted) {

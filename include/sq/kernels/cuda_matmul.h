@@ -38,8 +38,12 @@ struct CudaMatrix {
 // during a capture: call Reserve before one.
 class CudaContext {
  public:
-  // On the current device. The stream is the caller's and must outlive the context.
-  explicit CudaContext(void* stream);
+  // On the current device. The stream is the caller's and must outlive the context. With `overlap`
+  // (where the device has programmatic dependent launch, compute capability 9.0 on) a product
+  // starts while the kernel before it on the stream still runs: its weights are on their way by
+  // then. It waits before it touches what others write, so this is safe whatever runs before and
+  // after; it helps where those are short.
+  explicit CudaContext(void* stream, bool overlap = false);
   ~CudaContext();
   CudaContext(const CudaContext&) = delete;
   CudaContext& operator=(const CudaContext&) = delete;
