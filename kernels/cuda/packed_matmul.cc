@@ -102,11 +102,12 @@ void CheckSizes(const LayerView& view, const CudaMatrix& x, const CudaMatrix& y,
   SQ_CHECK(add == nullptr || (add->rows == y.rows && add->cols == y.cols), "packed layer of [",
            view.rows, ", ", view.inputs, "]: y is [", y.rows, ", ", y.cols,
            "], what is added to it is another size");
+  constexpr int64_t kAlignment = 16;  // bytes
+  SQ_CHECK(x.type != CudaType::kFloat16 || (reinterpret_cast<uintptr_t>(x.data) % kAlignment == 0 &&
+                                            2 * x.stride % kAlignment == 0),
+           "packed layer of [", view.rows, ", ", view.inputs, "]: x does not lie at multiples of ",
+           kAlignment, " bytes");
 }
-
-}  // namespace
-
-namespace {
 
 // The codes are read once for every 16 tokens.
 void ByGemv(CudaContext::State& state, const LayerView& view, const CudaMatrix& x, float x_scale,
