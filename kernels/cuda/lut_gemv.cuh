@@ -138,7 +138,6 @@ __global__ void __launch_bounds__(kGemvThreads, Codec::kBlocks) LutGemvKernel(Ge
   const int units_per_group = a.layer.padded_inputs / kUnitInputs;
   const int total = units_per_group * (a.layer.padded_rows / kGroupRows);
   LetNextStart();
-  bool waited = false;
 
   Codec codec;
   codec.Start(a.layer, shared);
@@ -149,6 +148,7 @@ __global__ void __launch_bounds__(kGemvThreads, Codec::kBlocks) LutGemvKernel(Ge
     const int group = begin / units_per_group, first_unit = begin % units_per_group;
     units = min(units_per_group - first_unit, end - begin);
     const int tasks = units * Codec::kTasksPerUnit;
+    const bool sparse = a.layer.sparse_begin != nullptr && first_unit == 0;
     codec.Aim(a.layer, group, first_unit);
     typename Codec::Codes queue[kAhead] = {};
 #pragma unroll
@@ -156,20 +156,21 @@ __global__ void __launch_bounds__(kGemvThreads, Codec::kBlocks) LutGemvKernel(Ge
       const int task = warp + slot * kGemvWarps;
       if (task < tasks) queue[slot] = codec.Load(task);
     }
-    codec.BuildTable(a.layer, group, shared);
-    if (!waited) {
-      WaitForPrevious();
-      waited = true;
+    SparseGroup<kTokens> outliers;
+    if (sparse) {
+      outliers.Find(a.layer, group);
+      outliers.Fetch(a.layer);
     }
+    codec.BuildTable(a.layer, group, shared);
+    WaitForPrevious();  // which is over when it is called again
     const int first_input = first_unit * kUnitInputs;
     StagedX<kTokens, Codec::kChunk, Shared::kXStride> x;
     // On its way while outliers are added up, where registers allow it.
     constexpr bool kEarly = kTokens <= 2;
     if (kEarly) x.Load(a, first_input);
-    const bool sparse = a.layer.sparse_begin != nullptr && first_unit == 0;
     if (sparse) {
-      SparseSums<kTokens>(a.layer, group, a.x, a.x_stride, a.tokens, sparse_sums,
-                          reinterpret_cast<float*>(shared + Shared::kScratch));
+      outliers.AddUp(a.layer, group, a.x, a.x_stride, a.tokens, sparse_sums,
+                     reinterpret_cast<float*>(shared + Shared::kScratch));
     }
     if (!kEarly) x.Load(a, first_input);
     for (int chunk = 0, done = 0; done < tasks; ++chunk, done += kTasksPerChunk) {

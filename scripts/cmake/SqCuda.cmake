@@ -7,7 +7,7 @@ set(SQ_CUDA_ARCHITECTURES 80-real 86-real 89-real 90-real 100-real 120
     CACHE STRING "Compute capabilities of the CUDA kernels; the last one's PTX serves those to come")
 
 set(SQ_WITH_CUDA OFF)
-if(NOT SQ_CUDA STREQUAL OFF)
+if(NOT SQ_CUDA STREQUAL OFF AND NOT SQ_FUZZ)  # which needs clang throughout
   if(NOT CMAKE_CUDA_ARCHITECTURES)
     set(CMAKE_CUDA_ARCHITECTURES ${SQ_CUDA_ARCHITECTURES})
   endif()
