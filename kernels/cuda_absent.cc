@@ -1,6 +1,7 @@
 // The CUDA half of the kernel library in a build without CUDA: there is no device.
 #include "sq/base/error.h"
 #include "sq/kernels/cuda_device.h"
+#include "sq/kernels/cuda_kmeans.h"
 #include "sq/kernels/cuda_matmul.h"
 
 namespace sq {
@@ -38,5 +39,18 @@ void CudaPackedMatmul(const CudaContext&, const CudaLayer&, const CudaMatrix&, c
 }
 void ReserveCudaMatmul(const CudaContext&, const CudaLayer&, int64_t) { Fail(); }
 void CudaDequantize(const CudaContext&, const CudaLayer&, int64_t, const CudaMatrix&) { Fail(); }
+
+struct CudaKmeans::State {};
+CudaKmeans::CudaKmeans(int64_t) { Fail(); }
+CudaKmeans::~CudaKmeans() = default;
+void CudaKmeans::Cluster(MatrixView<const float>, MatrixView<const float>, MatrixView<float>,
+                         MatrixView<uint8_t>) {
+  Fail();
+}
+std::function<void(MatrixView<const float>, MatrixView<const float>, MatrixView<float>,
+                   MatrixView<uint8_t>)>
+CudaRowClusterer() {
+  Fail();
+}
 
 }  // namespace sq

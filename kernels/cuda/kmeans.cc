@@ -1,0 +1,219 @@
+// cuda_kmeans.h: batches of rows through two sets of buffers, so that copies to and from the device
+// overlap with its work.
+#include "kernels/cuda/kmeans.h"
+
+#include <algorithm>
+#include <array>
+
+#include "sq/base/parallel.h"
+#include "sq/kernels/cuda_kmeans.h"
+
+namespace sq {
+namespace {
+
+using cuda::Buffer;
+using cuda::KmeansBatch;
+
+// Rows of a batch at most, which bounds what each row costs beside its weights.
+constexpr int64_t kBatchRows = 8192;
+constexpr int64_t kLongestRow = int64_t{1} << 28;  // positions and places fit 32 bits with room
+
+// Page-locked host memory, from and to which copies run beside other work.
+template <typename T>
+class Pinned {
+ public:
+  Pinned() = default;
+  Pinned(const Pinned&) = delete;
+  Pinned& operator=(const Pinned&) = delete;
+  ~Pinned() { cudaFreeHost(data_); }
+
+  void Grow(int64_t count) {
+    if (count_ >= count) return;
+    cudaFreeHost(data_);
+    data_ = nullptr;
+    count_ = 0;
+    void* memory = nullptr;
+    cuda::Check(cudaMallocHost(&memory, static_cast<size_t>(count) * sizeof(T)),
+                "pinned memory for k-means");
+    data_ = static_cast<T*>(memory);
+    count_ = count;
+  }
+  T* data() const { return data_; }
+
+ private:
+  T* data_ = nullptr;
+  int64_t count_ = 0;
+};
+
+template <typename T>
+T* Grow(Buffer<T>* buffer, int64_t count) {
+  if (buffer->count() < count) {
+    *buffer = Buffer<T>();
+    *buffer = Buffer<T>(count, "k-means");
+  }
+  return buffer->data();
+}
+
+template <typename T>
+void CopyRows(MatrixView<const T> from, MatrixView<T> to) {
+  ParallelFor(from.rows, [&](int64_t r) { std::copy_n(from.Row(r), from.cols, to.Row(r)); });
+}
+
+// Rows [first, first + rows) of a matrix.
+template <typename T>
+MatrixView<T> Rows(MatrixView<T> matrix, int64_t first, int64_t rows) {
+  return {matrix.data + first * matrix.stride, rows, matrix.cols, matrix.stride};
+}
+
+// One batch at a time: staged on the host, computed, staged back.
+class Slot {
+ public:
+  Slot() {
+    cuda::Check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "stream for k-means");
+  }
+  ~Slot() {
+    cudaStreamSynchronize(stream_);  // memory may go only then
+    cudaStreamDestroy(stream_);
+  }
+  Slot(const Slot&) = delete;
+  Slot& operator=(const Slot&) = delete;
+
+  void Start(MatrixView<const float> weights, MatrixView<const float> sensitivities,
+             MatrixView<float> centroids, MatrixView<uint8_t> indices) {
+    const int64_t rows = weights.rows, n = weights.cols, k = centroids.cols;
+    const KmeansBatch batch = MakeRoom(rows, n, k);
+    const int64_t values = rows * n;
+    CopyRows<float>(weights, {input_.data(), rows, n});
+    CopyRows<float>(sensitivities, {input_.data() + values, rows, n});
+    cuda::Check(cudaMemcpyAsync(device_input_.data(), input_.data(),
+                                static_cast<size_t>(2 * values) * sizeof(float),
+                                cudaMemcpyHostToDevice, stream_),
+                "rows to the device");
+    cuda::SortRows(batch, stream_);
+    cuda::BuildPoints(batch, stream_);
+    cuda::FindCentroids(batch, stream_);
+    cuda::AssignNearest(batch, stream_);
+    cuda::Check(cudaMemcpyAsync(centroids_.data(), batch.centroids,
+                                static_cast<size_t>(rows * k) * sizeof(float),
+                                cudaMemcpyDeviceToHost, stream_),
+                "centroids from the device");
+    cuda::Check(cudaMemcpyAsync(indices_.data(), batch.index, static_cast<size_t>(values),
+                                cudaMemcpyDeviceToHost, stream_),
+                "indices from the device");
+    to_centroids_ = centroids;
+    to_indices_ = indices;
+  }
+
+  // Waits for the batch, if there is one, and hands over what it gave.
+  void Finish() {
+    if (to_centroids_.data == nullptr) return;
+    const auto to_centroids = std::exchange(to_centroids_, {});
+    cuda::Check(cudaStreamSynchronize(stream_), "k-means");
+    CopyRows<float>({centroids_.data(), to_centroids.rows, to_centroids.cols}, to_centroids);
+    CopyRows<uint8_t>({indices_.data(), to_indices_.rows, to_indices_.cols}, to_indices_);
+  }
+
+  // Waits, and forgets the batch.
+  void Drop() {
+    cudaStreamSynchronize(stream_);
+    to_centroids_ = {};
+  }
+
+ private:
+  KmeansBatch MakeRoom(int64_t rows, int64_t n, int64_t k) {
+    KmeansBatch batch = {};
+    batch.rows = rows;
+    batch.n = static_cast<int32_t>(n);
+    batch.k = static_cast<int32_t>(k);
+    batch.stride = cuda::RoundUp(n + 1, 2);
+    batch.words_stride = cuda::SortedLength(n);
+    const int64_t places = rows * batch.stride;
+    input_.Grow(2 * rows * n);
+    centroids_.Grow(rows * k);
+    indices_.Grow(rows * n);
+    batch.weights = Grow(&device_input_, 2 * rows * n);
+    batch.sensitivity = batch.weights + rows * n;
+    batch.words = Grow(&words_, rows * batch.words_stride);
+    double* doubles = Grow(&doubles_, 5 * places + rows);
+    batch.value = doubles;
+    batch.mass = doubles + places;
+    batch.mass_to = doubles + 2 * places;
+    batch.moment_to = doubles + 3 * places;
+    batch.best = doubles + 4 * places;
+    batch.second_moment = doubles + 5 * places;
+    int32_t* integers = Grow(&integers_, 4 * places + rows);
+    batch.from = integers;
+    batch.cuts = integers + places;
+    batch.count = integers + 4 * places;
+    float* floats = Grow(&floats_, 2 * rows * k);
+    batch.centroids = floats;
+    batch.steps = floats + rows * k;
+    batch.index = Grow(&index_, rows * n);
+    return batch;
+  }
+
+  cudaStream_t stream_ = nullptr;
+  Pinned<float> input_, centroids_;
+  Pinned<uint8_t> indices_;
+  Buffer<float> device_input_, floats_;
+  Buffer<uint64_t> words_;
+  Buffer<double> doubles_;
+  Buffer<int32_t> integers_;
+  Buffer<uint8_t> index_;
+  // Where the batch's results go; null when there is none.
+  MatrixView<float> to_centroids_;
+  MatrixView<uint8_t> to_indices_;
+};
+
+}  // namespace
+
+struct CudaKmeans::State {
+  int64_t batch_weights;
+  std::array<Slot, 2> slots;
+};
+
+CudaKmeans::CudaKmeans(int64_t batch_weights) : state_(std::make_unique<State>()) {
+  state_->batch_weights = batch_weights;
+}
+CudaKmeans::~CudaKmeans() = default;
+
+void CudaKmeans::Cluster(MatrixView<const float> weights, MatrixView<const float> sensitivities,
+                         MatrixView<float> centroids, MatrixView<uint8_t> indices) {
+  const int64_t rows = weights.rows, n = weights.cols, k = centroids.cols;
+  SQ_CHECK(sensitivities.rows == rows && sensitivities.cols == n && centroids.rows == rows &&
+               indices.rows == rows && indices.cols == n,
+           "k-means of rows [", rows, ", ", n, "]: sensitivities are [", sensitivities.rows, ", ",
+           sensitivities.cols, "], centroids for ", centroids.rows, " rows, indices [",
+           indices.rows, ", ", indices.cols, "]");
+  SQ_CHECK(k >= 1 && k <= kCudaMaxClusters, "k-means on a CUDA device: expected 1 to ",
+           kCudaMaxClusters, " clusters, found ", k);
+  SQ_CHECK(n >= 1 && n <= kLongestRow, "k-means on a CUDA device: expected rows of 1 to ",
+           kLongestRow, " weights, found ", n);
+  const int64_t step = std::clamp<int64_t>(state_->batch_weights / n, 1, kBatchRows);
+  try {
+    size_t turn = 0;
+    for (int64_t first = 0; first < rows; first += step) {
+      const int64_t count = std::min(step, rows - first);
+      Slot& slot = state_->slots[turn++ % state_->slots.size()];
+      slot.Finish();
+      slot.Start(Rows(weights, first, count), Rows(sensitivities, first, count),
+                 Rows(centroids, first, count), Rows(indices, first, count));
+    }
+    for (Slot& slot : state_->slots) slot.Finish();
+  } catch (...) {
+    for (Slot& slot : state_->slots) slot.Drop();
+    throw;
+  }
+}
+
+std::function<void(MatrixView<const float> weights, MatrixView<const float> sensitivities,
+                   MatrixView<float> centroids, MatrixView<uint8_t> indices)>
+CudaRowClusterer() {
+  const auto kmeans = std::make_shared<CudaKmeans>();
+  return [kmeans](MatrixView<const float> weights, MatrixView<const float> sensitivities,
+                  MatrixView<float> centroids, MatrixView<uint8_t> indices) {
+    kmeans->Cluster(weights, sensitivities, centroids, indices);
+  };
+}
+
+}  // namespace sq
