@@ -247,6 +247,33 @@ TEST(CudaKmeans, TakesViewsOfLargerMatrices) {
   }
 }
 
+TEST(CudaKmeans, QuantizesLayersToTheCpusBytes) {
+  Matrix matrix;
+  for (uint32_t r = 0; r < 40; ++r) matrix.Add(test::StudentRow(64, 2, r));
+  for (size_t i = 64 * 20; i < 64 * 21; ++i) matrix.sensitivities[i] = 0;
+  const ClusterRows on_device = CudaRowClusterer();
+  for (const int bits : {3, 4}) {
+    for (const bool data : {true, false}) {
+      if (bits == 4 && !data) continue;
+      QuantizeOptions options;
+      options.bits = bits;
+      options.outliers = {0.001, 0.004, 0};
+      options.report_dense_distortion = true;
+      const FisherView fisher = data ? matrix.Sensitivities() : FisherView();
+      const QuantizedLayer expected = QuantizeLayer(matrix.Weights(), fisher, options, "w");
+      options.cluster_rows = on_device;
+      options.cluster_block = 64 * 20;
+      const QuantizedLayer found = QuantizeLayer(matrix.Weights(), fisher, options, "w");
+      EXPECT_EQ(found.layer.qweight, expected.layer.qweight);
+      EXPECT_EQ(found.layer.lookup_table, expected.layer.lookup_table);
+      EXPECT_EQ(found.layer.outliers.row_ptr, expected.layer.outliers.row_ptr);
+      EXPECT_EQ(found.layer.outliers.cols, expected.layer.outliers.cols);
+      EXPECT_EQ(found.layer.outliers.vals, expected.layer.outliers.vals);
+      EXPECT_EQ(found.stats.dense_distortion->weighted, expected.stats.dense_distortion->weighted);
+    }
+  }
+}
+
 TEST(CudaKmeans, RefusesSizesThatDoNotAgree) {
   CudaKmeans kmeans;
   std::vector<float> values(64), centroids(34);

@@ -10,6 +10,7 @@
 #include "sq/base/error.h"
 #include "sq/base/parallel.h"
 #include "sq/packed/bit_pack.h"
+#include "sq/quant/kmeans1d.h"
 #include "tests/support/kmeans_reference.h"
 
 namespace sq {
@@ -130,6 +131,36 @@ TEST(QuantizeLayer, SameBytesForAnyThreadCount) {
     EXPECT_EQ(made[i].stats.distortion.weighted, made[0].stats.distortion.weighted);
     EXPECT_EQ(made[i].stats.dense_distortion->weighted, made[0].stats.dense_distortion->weighted);
   }
+}
+
+TEST(QuantizeLayer, AnotherClustererGetsBlocksOfRows) {
+  const Matrix matrix = RandomMatrix(70, 128, 3);
+  QuantizeOptions options = Options(3, {0.0005, 0.004, 0});
+  options.report_dense_distortion = true;
+  const QuantizedLayer expected = QuantizeLayer(matrix.Weights(), matrix.Fisher(), options, "w");
+  std::vector<int64_t> calls;
+  options.cluster_rows = [&](MatrixView<const float> weights, MatrixView<const float> sensitivities,
+                             MatrixView<float> centroids, MatrixView<uint8_t> indices) {
+    calls.push_back(weights.rows);
+    Kmeans1dWorkspace workspace;
+    for (int64_t r = 0; r < weights.rows; ++r) {
+      Kmeans1d(weights.Row(r), sensitivities.Row(r), weights.cols, static_cast<int>(centroids.cols),
+               workspace, centroids.Row(r), indices.Row(r));
+    }
+  };
+  options.cluster_block = 40 * 128;  // 32 rows, and as many of those as have outliers
+  const QuantizedLayer made = QuantizeLayer(matrix.Weights(), matrix.Fisher(), options, "w");
+  EXPECT_EQ(made.layer.qweight, expected.layer.qweight);
+  EXPECT_EQ(made.layer.lookup_table, expected.layer.lookup_table);
+  EXPECT_EQ(made.layer.outliers.vals, expected.layer.outliers.vals);
+  EXPECT_EQ(made.stats.distortion.weighted, expected.stats.distortion.weighted);
+  EXPECT_EQ(made.stats.dense_distortion->weighted, expected.stats.dense_distortion->weighted);
+  EXPECT_EQ(made.stats.dense_distortion->largest, expected.stats.dense_distortion->largest);
+  ASSERT_EQ(calls.size(), 6);
+  EXPECT_EQ(calls[0], 32);
+  EXPECT_EQ(calls[2], 32);
+  EXPECT_EQ(calls[4], 6);
+  EXPECT_LT(calls[1] + calls[3] + calls[5], 70);
 }
 
 TEST(QuantizeLayer, RowsWithFewValuesAreExact) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -13,12 +14,23 @@
 
 namespace sq {
 
+// Clusters each row of a block as Kmeans1d does (kmeans1d.h), with k = centroids.cols:
+//   weights, sensitivities [rows][n], in; centroids [rows][k], indices [rows][n], out
+using ClusterRows =
+    std::function<void(MatrixView<const float> weights, MatrixView<const float> sensitivities,
+                       MatrixView<float> centroids, MatrixView<uint8_t> indices)>;
+
 struct QuantizeOptions {
   int bits = 4;  // 2, 3 or 4
   OutlierOptions outliers;
   // Also cluster each row without taking its outliers out, to tell what they are worth. Costs a
   // second k-means for the rows that have any.
   bool report_dense_distortion = false;
+  // What clusters the rows, such as a device, one block of them after the other; if empty, Kmeans1d
+  // on all threads. One that gives Kmeans1d's bytes gives the same layer.
+  ClusterRows cluster_rows;
+  // Weights of such a block, about: several batches of a device, so that it can overlap them.
+  int64_t cluster_block = 32 << 20;
 };
 
 struct QuantizeStats {
@@ -44,8 +56,8 @@ struct QuantizedLayer {
 // that entry. With outlier options all 0 the layer has no sparse part.
 //
 // Throws sq::Error, naming `what`, for shapes, options, weights or sensitivities that will not do.
-// The same bytes for any thread count. Cost: kmeans1d a row; besides the result, memory for the
-// indices of a few rows a thread.
+// The same bytes for any thread count. Cost: kmeans1d a row; besides the result, 9 bytes for
+// each weight of 16 rows a thread, or of a block.
 QuantizedLayer QuantizeLayer(MatrixView<const float> weights, FisherView fisher,
                              const QuantizeOptions& options, const std::string& what);
 
