@@ -50,62 +50,71 @@ __device__ void Splice(const Split& fewer, const Split& more, int k, int32_t* en
   __syncwarp();
 }
 
-__device__ void Swap(int32_t*& a, int32_t*& b) {
-  int32_t* const held = a;
-  a = b;
-  b = held;
-}
-
-struct Found {
-  double fee;
-  const int32_t* ends;  // of k clusters
+// The two splits that enclose k, and the fees above and below which others were not found. In
+// shared memory, where it takes no registers from the passes; lane 0 writes.
+struct Bracket {
+  Split fewer, more;
+  double gain_fewer, gain_more, fee_fewer, fee_more;
+  int32_t* ends;   // of the last pass
+  int32_t* spare;  // more's, once it has any
 };
 
-// The best k clusters, 1 < k < count, from a guess of the fee. buffers: three of count + 1.
-__device__ Found Search(Pass pass, int k, double second_moment, double fee, int32_t* buffers,
-                        int64_t buffer_stride) {
-  int32_t* ends = buffers;
-  Split fewer{buffers + buffer_stride, 1}, more{nullptr, pass.count};
-  int32_t* spare = buffers + 2 * buffer_stride;  // more's, once it has any
+__device__ void Swap(int32_t** a, int32_t** b) {
+  int32_t* const held = *a;
+  *a = *b;
+  *b = held;
+}
+
+// Puts the last pass's split, of `found` clusters, in the place of one that encloses k.
+__device__ void Narrow(Bracket& bracket, bool replaces_fewer, int found, double gain) {
+  if (replaces_fewer) {
+    Swap(&bracket.fewer.ends, &bracket.ends);
+    bracket.fewer.clusters = found;
+    bracket.gain_fewer = gain;
+  } else {
+    if (bracket.more.ends == nullptr) bracket.more.ends = bracket.spare;
+    Swap(&bracket.more.ends, &bracket.ends);
+    bracket.more.clusters = found;
+    bracket.gain_more = gain;
+  }
+}
+
+// The best k clusters, 1 < k < count, from a guess of the fee: leaves their boundaries in
+// bracket.ends and returns the fee. buffers: three of count + 1.
+__device__ double Search(Pass pass, int k, double second_moment, double fee, int32_t* buffers,
+                         int64_t buffer_stride, Bracket& bracket) {
   if (Lane() == 0) {
-    fewer.ends[0] = pass.count;
-    fewer.ends[1] = 0;
+    int32_t* const one = buffers + buffer_stride;
+    one[0] = pass.count;
+    one[1] = 0;
+    bracket = {{one, 1}, {nullptr, pass.count},      0, second_moment, second_moment, 0,
+               buffers,  buffers + 2 * buffer_stride};
   }
   __syncwarp();
-  double gain_fewer = 0, gain_more = second_moment;
-  double fee_fewer = second_moment, fee_more = 0;
   for (;;) {
-    const bool at_crossing = !(fee > fee_more && fee < fee_fewer);
+    const bool at_crossing = !(fee > bracket.fee_more && fee < bracket.fee_fewer);
     if (at_crossing) {
-      fee = (gain_more - gain_fewer) / static_cast<double>(more.clusters - fewer.clusters);
+      fee = (bracket.gain_more - bracket.gain_fewer) /
+            static_cast<double>(bracket.more.clusters - bracket.fewer.clusters);
     }
     pass.fee = fee;
-    const int found = LeastWeightPass(pass, ends);
-    if (found == k) return {fee, ends};
-    const bool progress = found > fewer.clusters && found < more.clusters;
+    const int found = LeastWeightPass(pass, bracket.ends);
+    if (found == k) return fee;
+    const bool progress = found > bracket.fewer.clusters && found < bracket.more.clusters;
     if (at_crossing && !progress) break;
-    if (found < k) {
-      fee_fewer = fee;
-      if (progress) {
-        Swap(fewer.ends, ends);
-        fewer.clusters = found;
-        gain_fewer = TotalGain(pass, fewer);
-      }
-    } else {
-      fee_more = fee;
-      if (progress) {
-        if (more.ends == nullptr) more.ends = spare;
-        Swap(more.ends, ends);
-        more.clusters = found;
-        gain_more = TotalGain(pass, more);
-      }
+    const double gain = progress ? TotalGain(pass, {bracket.ends, found}) : 0;
+    __syncwarp();
+    if (Lane() == 0) {
+      (found < k ? bracket.fee_fewer : bracket.fee_more) = fee;
+      if (progress) Narrow(bracket, found < k, found, gain);
     }
+    __syncwarp();
     const double ratio = static_cast<double>(found) / static_cast<double>(k);
-    const bool close = more.clusters - fewer.clusters <= 3;
+    const bool close = bracket.more.clusters - bracket.fewer.clusters <= 3;
     fee = progress && !close ? fee * ratio * ratio * ratio : -1;
   }
-  Splice(fewer, more, k, ends);
-  return {fee, ends};
+  Splice(bracket.fewer, bracket.more, k, bracket.ends);
+  return fee;
 }
 
 // A row's scratch in shared memory.
@@ -114,6 +123,7 @@ struct Scratch {
   int32_t from[kMostCoarse + 1];
   double slots[2][kLanes];
   float centroids[kMostClusters];
+  Bracket bracket;
 };
 
 // Boundaries where rank plus value passes a whole number; returns the number of runs. The CPU looks
@@ -173,11 +183,12 @@ __device__ const int32_t* OptimalSegments(const KmeansBatch& batch, int64_t row,
     runs = CoarseBoundaries(batch.value + at, all.mass, all.moment, count, coarse, scratch);
   }
   const Pass sample{scratch.mass, scratch.moment, scratch.best, scratch.from, runs, 0};
-  Found found{2 * second_moment / (static_cast<double>(k) * k * k), nullptr};
+  double fee = 2 * second_moment / (static_cast<double>(k) * k * k);
   // One call, so that it is compiled once and in place.
   for (bool sampled = runs > k;; sampled = false) {
-    found = Search(sampled ? sample : all, k, second_moment, found.fee, cuts, batch.stride);
-    if (!sampled) return found.ends;
+    fee =
+        Search(sampled ? sample : all, k, second_moment, fee, cuts, batch.stride, scratch.bracket);
+    if (!sampled) return scratch.bracket.ends;
   }
 }
 
@@ -211,7 +222,8 @@ __device__ float Step(float lower, float upper) {
   return rounded <= middle ? rounded : nextafterf(rounded, -INFINITY);
 }
 
-__global__ void __launch_bounds__(kRowsPerBlock* kLanes) CentroidsKernel(KmeansBatch batch) {
+// Six blocks: 80 registers a thread, of which all are wanted.
+__global__ void __launch_bounds__(kRowsPerBlock* kLanes, 6) CentroidsKernel(KmeansBatch batch) {
   __shared__ Scratch all_scratch[kRowsPerBlock];
   const int64_t row = static_cast<int64_t>(blockIdx.x) * kRowsPerBlock + threadIdx.x / kLanes;
   if (row >= batch.rows) return;

@@ -59,16 +59,15 @@ struct Pass {
 // Settles the columns behind `last` up to block_end (at most `block` of them, a power of two) for
 // the beginnings up to `last`; returns the last column at which no later beginning is better.
 __device__ inline int Advance(const Pass& pass, int last, int block_end, int block) {
-  pass.Scan(true, block_end, pass.from[last], last, kLanes);
-  __syncwarp();
-  for (int stride = block / 2; stride > 0; stride /= 2) {
-    const int columns = block / (2 * stride);
+  for (int stride = block; stride > 0; stride /= 2) {
+    const bool bounds = stride == block;  // the last column, whose beginning bounds the others'
+    const int columns = bounds ? 1 : block / (2 * stride);
     const int group = columns < kLanes ? kLanes / columns : 1;
-    for (int column = Lane() / group; column - Lane() / group < columns; column += kLanes / group) {
-      const int end = last + stride + 2 * stride * column;
-      const bool active = end < block_end;
-      int low = 0, high = 0;
-      if (active) {
+    for (int first = 0; first < columns; first += kLanes / group) {
+      const int end = bounds ? block_end : last + stride + 2 * stride * (first + Lane() / group);
+      const bool active = bounds || end < block_end;
+      int low = pass.from[last], high = last;
+      if (active && !bounds) {
         low = pass.from[end - stride];
         high = pass.from[min(end + stride, block_end)];
       }

@@ -249,8 +249,8 @@ TEST(CudaKmeans, TakesViewsOfLargerMatrices) {
 
 TEST(CudaKmeans, QuantizesLayersToTheCpusBytes) {
   Matrix matrix;
-  for (uint32_t r = 0; r < 40; ++r) matrix.Add(test::StudentRow(64, 2, r));
-  for (size_t i = 64 * 20; i < 64 * 21; ++i) matrix.sensitivities[i] = 0;
+  for (uint32_t r = 0; r < 24; ++r) matrix.Add(test::StudentRow(64, 2, r));
+  for (size_t i = 64 * 10; i < 64 * 11; ++i) matrix.sensitivities[i] = 0;
   const ClusterRows on_device = CudaRowClusterer();
   for (const int bits : {3, 4}) {
     for (const bool data : {true, false}) {
@@ -262,7 +262,7 @@ TEST(CudaKmeans, QuantizesLayersToTheCpusBytes) {
       const FisherView fisher = data ? matrix.Sensitivities() : FisherView();
       const QuantizedLayer expected = QuantizeLayer(matrix.Weights(), fisher, options, "w");
       options.cluster_rows = on_device;
-      options.cluster_block = 64 * 20;
+      options.cluster_block = 64 * 16;
       const QuantizedLayer found = QuantizeLayer(matrix.Weights(), fisher, options, "w");
       EXPECT_EQ(found.layer.qweight, expected.layer.qweight);
       EXPECT_EQ(found.layer.lookup_table, expected.layer.lookup_table);
