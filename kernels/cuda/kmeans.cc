@@ -81,11 +81,14 @@ class Slot {
   void Start(MatrixView<const float> weights, MatrixView<const float> sensitivities,
              MatrixView<float> centroids, MatrixView<uint8_t> indices) {
     const int64_t rows = weights.rows, n = weights.cols, k = centroids.cols;
-    const KmeansBatch batch = MakeRoom(rows, n, k);
     const int64_t values = rows * n;
+    const KmeansBatch batch = memory_.MakeRoom(rows, n, k);
+    input_.Grow(2 * values);
+    centroids_.Grow(rows * k);
+    indices_.Grow(values);
     CopyRows<float>(weights, {input_.data(), rows, n});
     CopyRows<float>(sensitivities, {input_.data() + values, rows, n});
-    cuda::Check(cudaMemcpyAsync(device_input_.data(), input_.data(),
+    cuda::Check(cudaMemcpyAsync(memory_.input(), input_.data(),
                                 static_cast<size_t>(2 * values) * sizeof(float),
                                 cudaMemcpyHostToDevice, stream_),
                 "rows to the device");
@@ -120,52 +123,45 @@ class Slot {
   }
 
  private:
-  KmeansBatch MakeRoom(int64_t rows, int64_t n, int64_t k) {
-    KmeansBatch batch = {};
-    batch.rows = rows;
-    batch.n = static_cast<int32_t>(n);
-    batch.k = static_cast<int32_t>(k);
-    batch.stride = cuda::RoundUp(n + 1, 2);
-    batch.words_stride = cuda::SortedLength(n);
-    const int64_t places = rows * batch.stride;
-    input_.Grow(2 * rows * n);
-    centroids_.Grow(rows * k);
-    indices_.Grow(rows * n);
-    batch.weights = Grow(&device_input_, 2 * rows * n);
-    batch.sensitivity = batch.weights + rows * n;
-    batch.words = Grow(&words_, rows * batch.words_stride);
-    double* doubles = Grow(&doubles_, 5 * places + rows);
-    batch.value = doubles;
-    batch.mass = doubles + places;
-    batch.mass_to = doubles + 2 * places;
-    batch.moment_to = doubles + 3 * places;
-    batch.best = doubles + 4 * places;
-    batch.second_moment = doubles + 5 * places;
-    int32_t* integers = Grow(&integers_, 4 * places + rows);
-    batch.from = integers;
-    batch.cuts = integers + places;
-    batch.count = integers + 4 * places;
-    float* floats = Grow(&floats_, 2 * rows * k);
-    batch.centroids = floats;
-    batch.steps = floats + rows * k;
-    batch.index = Grow(&index_, rows * n);
-    return batch;
-  }
-
   cudaStream_t stream_ = nullptr;
   Pinned<float> input_, centroids_;
   Pinned<uint8_t> indices_;
-  Buffer<float> device_input_, floats_;
-  Buffer<uint64_t> words_;
-  Buffer<double> doubles_;
-  Buffer<int32_t> integers_;
-  Buffer<uint8_t> index_;
+  cuda::KmeansMemory memory_;
   // Where the batch's results go; null when there is none.
   MatrixView<float> to_centroids_;
   MatrixView<uint8_t> to_indices_;
 };
 
 }  // namespace
+
+cuda::KmeansBatch cuda::KmeansMemory::MakeRoom(int64_t rows, int64_t n, int64_t k) {
+  KmeansBatch batch = {};
+  batch.rows = rows;
+  batch.n = static_cast<int32_t>(n);
+  batch.k = static_cast<int32_t>(k);
+  batch.stride = n + 1;
+  batch.words_stride = SortedLength(n);
+  const int64_t places = rows * batch.stride;
+  batch.weights = Grow(&input_, 2 * rows * n);
+  batch.sensitivity = batch.weights + rows * n;
+  batch.words = Grow(&words_, rows * batch.words_stride);
+  double* doubles = Grow(&doubles_, 5 * places + rows);
+  batch.value = doubles;
+  batch.mass = doubles + places;
+  batch.mass_to = doubles + 2 * places;
+  batch.moment_to = doubles + 3 * places;
+  batch.best = doubles + 4 * places;
+  batch.second_moment = doubles + 5 * places;
+  int32_t* integers = Grow(&integers_, 4 * places + rows);
+  batch.from = integers;
+  batch.cuts = integers + places;
+  batch.count = integers + 4 * places;
+  float* floats = Grow(&floats_, 2 * rows * k);
+  batch.centroids = floats;
+  batch.steps = floats + rows * k;
+  batch.index = Grow(&index_, rows * n);
+  return batch;
+}
 
 struct CudaKmeans::State {
   int64_t batch_weights;

@@ -61,6 +61,22 @@ void FindCentroids(const KmeansBatch& batch, cudaStream_t stream);
 // index
 void AssignNearest(const KmeansBatch& batch, cudaStream_t stream);
 
+// The device memory of one batch at a time, grown as needed.
+class KmeansMemory {
+ public:
+  // Of rows of n weights, and k clusters; what was there is lost if it grows.
+  KmeansBatch MakeRoom(int64_t rows, int64_t n, int64_t k);
+  // weights [rows][n], then the sensitivities
+  float* input() const { return input_.data(); }
+
+ private:
+  Buffer<float> input_, floats_;
+  Buffer<uint64_t> words_;
+  Buffer<double> doubles_;
+  Buffer<int32_t> integers_;
+  Buffer<uint8_t> index_;
+};
+
 // The smallest power of two that holds a row, and a row's pairs.
 inline int64_t SortedLength(int64_t n) {
   int64_t length = 2;
