@@ -176,7 +176,9 @@ TEST_P(CudaKmeansTest, GivesTheCpusBytesAtTheEdges) {
   const float huge = std::numeric_limits<float>::max();
   const Row base = test::StudentRow(kN, 1, 9);
   Row half_zero = base, all_zero = base, one_left = base, heavy = base, light_ends = base;
-  Row last_zero = base, zeros = base, tiny_and_huge = base;
+  Row last_zero = base, zeros = base, tiny_and_huge = base, light_and_far = base;
+  light_and_far.weights[20] = 1e30f;  // shares the last point before it, but moves its mean
+  light_and_far.sensitivity[20] = 1e-30f;
   for (size_t i = 0; i < kN; ++i) {
     if (i % 2 == 0) half_zero.sensitivity[i] = 0;
     all_zero.sensitivity[i] = 0;
@@ -196,6 +198,7 @@ TEST_P(CudaKmeansTest, GivesTheCpusBytesAtTheEdges) {
   matrix.Add(last_zero);
   matrix.Add(zeros);
   matrix.Add(tiny_and_huge);
+  matrix.Add(light_and_far);
   matrix.Add({std::vector<float>(kN, -0.1f), std::vector<float>(kN, 0.3f)});
   matrix.Add({std::vector<float>(kN, 0.0f), std::vector<float>(kN, 0.0f)});
   matrix.Add(Scaled(base, 1e4f, 1e-20f));
