@@ -177,7 +177,7 @@ TEST_P(CudaKmeansTest, GivesTheCpusBytesAtTheEdges) {
   const Row base = test::StudentRow(kN, 1, 9);
   Row half_zero = base, all_zero = base, one_left = base, heavy = base, light_ends = base;
   Row last_zero = base, zeros = base, tiny_and_huge = base, light_and_far = base;
-  light_and_far.weights[20] = 1e20f;  // shares the last point before it, but moves its mean
+  light_and_far.weights[20] = 1e20f;  // too light for a point of its own
   light_and_far.sensitivity[20] = 1e-26f;
   for (size_t i = 0; i < kN; ++i) {
     if (i % 2 == 0) half_zero.sensitivity[i] = 0;
