@@ -47,10 +47,7 @@ void CudaKmeans::Cluster(MatrixView<const float>, MatrixView<const float>, Matri
                          MatrixView<uint8_t>) {
   Fail();
 }
-std::function<void(MatrixView<const float>, MatrixView<const float>, MatrixView<float>,
-                   MatrixView<uint8_t>)>
-CudaRowClusterer() {
-  Fail();
-}
+void CudaKmeans::Cluster(int64_t, int64_t, int64_t, const FillRows&, const TakeRows&) { Fail(); }
+RowClusterer CudaRowClusterer() { Fail(); }
 
 }  // namespace sq

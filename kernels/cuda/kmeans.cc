@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "sq/base/parallel.h"
 #include "sq/kernels/cuda_kmeans.h"
@@ -54,17 +55,6 @@ T* Grow(Buffer<T>* buffer, int64_t count) {
   return buffer->data();
 }
 
-template <typename T>
-void CopyRows(MatrixView<const T> from, MatrixView<T> to) {
-  ParallelFor(from.rows, [&](int64_t r) { std::copy_n(from.Row(r), from.cols, to.Row(r)); });
-}
-
-// Rows [first, first + rows) of a matrix.
-template <typename T>
-MatrixView<T> Rows(MatrixView<T> matrix, int64_t first, int64_t rows) {
-  return {matrix.data + first * matrix.stride, rows, matrix.cols, matrix.stride};
-}
-
 // One batch at a time: staged on the host, computed, staged back.
 class Slot {
  public:
@@ -78,58 +68,55 @@ class Slot {
   Slot(const Slot&) = delete;
   Slot& operator=(const Slot&) = delete;
 
-  void Start(MatrixView<const float> weights, MatrixView<const float> sensitivities,
-             MatrixView<float> centroids, MatrixView<uint8_t> indices) {
-    const int64_t rows = weights.rows, n = weights.cols, k = centroids.cols;
+  // Rows first .. first + rows - 1.
+  void Start(int64_t first, int64_t rows, int64_t n, int64_t k, const FillRows& fill) {
     const int64_t values = rows * n;
     const KmeansBatch batch = memory_.MakeRoom(rows, n, k);
     input_.Grow(2 * values);
     centroids_.Grow(rows * k);
     indices_.Grow(values);
-    CopyRows<float>(weights, {input_.data(), rows, n});
-    CopyRows<float>(sensitivities, {input_.data() + values, rows, n});
-    cuda::Check(cudaMemcpyAsync(memory_.input(), input_.data(),
-                                static_cast<size_t>(2 * values) * sizeof(float),
-                                cudaMemcpyHostToDevice, stream_),
-                "rows to the device");
+    fill(first, {input_.data(), rows, n}, {input_.data() + values, rows, n});
+    CopyLater(memory_.input(), input_.data(), 2 * values, cudaMemcpyHostToDevice);
     cuda::SortRows(batch, stream_);
     cuda::BuildPoints(batch, stream_);
     cuda::FindCentroids(batch, stream_);
     cuda::AssignNearest(batch, stream_);
-    cuda::Check(cudaMemcpyAsync(centroids_.data(), batch.centroids,
-                                static_cast<size_t>(rows * k) * sizeof(float),
-                                cudaMemcpyDeviceToHost, stream_),
-                "centroids from the device");
-    cuda::Check(cudaMemcpyAsync(indices_.data(), batch.index, static_cast<size_t>(values),
-                                cudaMemcpyDeviceToHost, stream_),
-                "indices from the device");
-    to_centroids_ = centroids;
-    to_indices_ = indices;
+    CopyLater(centroids_.data(), batch.centroids, rows * k, cudaMemcpyDeviceToHost);
+    CopyLater(indices_.data(), batch.index, values, cudaMemcpyDeviceToHost);
+    first_ = first;
+    found_centroids_ = {centroids_.data(), rows, k};
+    found_indices_ = {indices_.data(), rows, n};
   }
 
   // Waits for the batch, if there is one, and hands over what it gave.
-  void Finish() {
-    if (to_centroids_.data == nullptr) return;
-    const auto to_centroids = std::exchange(to_centroids_, {});
+  void Finish(const TakeRows& take) {
+    if (found_indices_.data == nullptr) return;
+    const MatrixView<uint8_t> indices = std::exchange(found_indices_, {});
     cuda::Check(cudaStreamSynchronize(stream_), "k-means");
-    CopyRows<float>({centroids_.data(), to_centroids.rows, to_centroids.cols}, to_centroids);
-    CopyRows<uint8_t>({indices_.data(), to_indices_.rows, to_indices_.cols}, to_indices_);
+    take(first_, found_centroids_, indices);
   }
 
   // Waits, and forgets the batch.
   void Drop() {
     cudaStreamSynchronize(stream_);
-    to_centroids_ = {};
+    found_indices_ = {};
   }
 
  private:
+  template <typename T>
+  void CopyLater(T* to, const T* from, int64_t count, cudaMemcpyKind kind) {
+    cuda::Check(cudaMemcpyAsync(to, from, static_cast<size_t>(count) * sizeof(T), kind, stream_),
+                "copy for k-means");
+  }
+
   cudaStream_t stream_ = nullptr;
   Pinned<float> input_, centroids_;
   Pinned<uint8_t> indices_;
   cuda::KmeansMemory memory_;
-  // Where the batch's results go; null when there is none.
-  MatrixView<float> to_centroids_;
-  MatrixView<uint8_t> to_indices_;
+  // Of the batch; no indices when there is none.
+  int64_t first_ = 0;
+  MatrixView<float> found_centroids_;
+  MatrixView<uint8_t> found_indices_;
 };
 
 }  // namespace
@@ -181,34 +168,49 @@ void CudaKmeans::Cluster(MatrixView<const float> weights, MatrixView<const float
            "k-means of rows [", rows, ", ", n, "]: sensitivities are [", sensitivities.rows, ", ",
            sensitivities.cols, "], centroids for ", centroids.rows, " rows, indices [",
            indices.rows, ", ", indices.cols, "]");
+  const auto fill = [&](int64_t first, MatrixView<float> batch_weights,
+                        MatrixView<float> batch_sensitivities) {
+    ParallelFor(batch_weights.rows, [&](int64_t r) {
+      std::copy_n(weights.Row(first + r), n, batch_weights.Row(r));
+      std::copy_n(sensitivities.Row(first + r), n, batch_sensitivities.Row(r));
+    });
+  };
+  const auto take = [&](int64_t first, MatrixView<float> batch_centroids,
+                        MatrixView<uint8_t> batch_indices) {
+    ParallelFor(batch_indices.rows, [&](int64_t r) {
+      std::copy_n(batch_centroids.Row(r), k, centroids.Row(first + r));
+      std::copy_n(batch_indices.Row(r), n, indices.Row(first + r));
+    });
+  };
+  Cluster(rows, n, k, fill, take);
+}
+
+void CudaKmeans::Cluster(int64_t rows, int64_t n, int64_t k, const FillRows& fill,
+                         const TakeRows& take) {
   SQ_CHECK(k >= 1 && k <= kCudaMaxClusters, "k-means on a CUDA device: expected 1 to ",
            kCudaMaxClusters, " clusters, found ", k);
   SQ_CHECK(n >= 1 && n <= kLongestRow, "k-means on a CUDA device: expected rows of 1 to ",
            kLongestRow, " weights, found ", n);
+  std::array<Slot, 2>& slots = state_->slots;
   const int64_t step = std::clamp<int64_t>(state_->batch_weights / n, 1, kBatchRows);
+  size_t turn = 0;
   try {
-    size_t turn = 0;
     for (int64_t first = 0; first < rows; first += step) {
-      const int64_t count = std::min(step, rows - first);
-      Slot& slot = state_->slots[turn++ % state_->slots.size()];
-      slot.Finish();
-      slot.Start(Rows(weights, first, count), Rows(sensitivities, first, count),
-                 Rows(centroids, first, count), Rows(indices, first, count));
+      Slot& slot = slots[turn++ % slots.size()];
+      slot.Finish(take);
+      slot.Start(first, std::min(step, rows - first), n, k, fill);
     }
-    for (Slot& slot : state_->slots) slot.Finish();
+    for (size_t i = 0; i < slots.size(); ++i) slots[turn++ % slots.size()].Finish(take);
   } catch (...) {
-    for (Slot& slot : state_->slots) slot.Drop();
+    for (Slot& slot : slots) slot.Drop();
     throw;
   }
 }
 
-std::function<void(MatrixView<const float> weights, MatrixView<const float> sensitivities,
-                   MatrixView<float> centroids, MatrixView<uint8_t> indices)>
-CudaRowClusterer() {
+RowClusterer CudaRowClusterer() {
   const auto kmeans = std::make_shared<CudaKmeans>();
-  return [kmeans](MatrixView<const float> weights, MatrixView<const float> sensitivities,
-                  MatrixView<float> centroids, MatrixView<uint8_t> indices) {
-    kmeans->Cluster(weights, sensitivities, centroids, indices);
+  return [kmeans](int64_t rows, int64_t n, int64_t k, const FillRows& fill, const TakeRows& take) {
+    kmeans->Cluster(rows, n, k, fill, take);
   };
 }
 

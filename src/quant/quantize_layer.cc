@@ -17,6 +17,25 @@ namespace {
 // Rows that one thread takes at a time: they share the cache lines of qweight.
 constexpr int64_t kRowsPerChunk = 16;
 
+// A RowClusterer: a chunk of rows a thread.
+void ClusterOnThreads(int64_t rows, int64_t n, int64_t k, const FillRows& fill,
+                      const TakeRows& take) {
+  ParallelFor((rows + kRowsPerChunk - 1) / kRowsPerChunk, [&](int64_t chunk) {
+    const int64_t first = chunk * kRowsPerChunk, count = std::min(kRowsPerChunk, rows - first);
+    std::vector<float> values(2 * count * n), centroids(count * k);
+    std::vector<uint8_t> indices(count * n);
+    const MatrixView<float> weights{values.data(), count, n};
+    const MatrixView<float> sensitivities{values.data() + count * n, count, n};
+    fill(first, weights, sensitivities);
+    Kmeans1dWorkspace workspace;
+    for (int64_t r = 0; r < count; ++r) {
+      Kmeans1d(weights.Row(r), sensitivities.Row(r), n, static_cast<int>(k), workspace,
+               centroids.data() + r * k, indices.data() + r * n);
+    }
+    take(first, {centroids.data(), count, k}, {indices.data(), count, n});
+  });
+}
+
 // One layer on its way.
 struct Job {
   MatrixView<const float> weights;
@@ -32,47 +51,24 @@ struct Job {
   bool HasOutliers(int64_t row) const { return pattern.row_ptr[row] < pattern.row_ptr[row + 1]; }
 };
 
-// Rows as k-means takes and gives them.
-struct Block {
-  std::vector<float> weights, sensitivities, centroids;
-  std::vector<uint8_t> indices;
-  MatrixView<float> weights_view, sensitivities_view, centroids_view;
-  MatrixView<uint8_t> indices_view;
-
-  void Resize(int64_t rows, int64_t n, int64_t k) {
-    weights.resize(rows * n);
-    sensitivities.resize(rows * n);
-    centroids.resize(rows * k);
-    indices.resize(rows * n);
-    weights_view = {weights.data(), rows, n};
-    sensitivities_view = {sensitivities.data(), rows, n};
-    centroids_view = {centroids.data(), rows, k};
-    indices_view = {indices.data(), rows, n};
-  }
-  void Cluster(const ClusterRows& cluster_rows) {
-    cluster_rows(weights_view, sensitivities_view, centroids_view, indices_view);
-  }
-};
-
-void ClusterOnThisThread(MatrixView<const float> weights, MatrixView<const float> sensitivities,
-                         MatrixView<float> centroids, MatrixView<uint8_t> indices) {
-  Kmeans1dWorkspace workspace;
-  for (int64_t r = 0; r < weights.rows; ++r) {
-    Kmeans1d(weights.Row(r), sensitivities.Row(r), weights.cols, static_cast<int>(centroids.cols),
-             workspace, centroids.Row(r), indices.Row(r));
-  }
-}
-
 // Position of the entry nearest zero, the lower of two.
 uint8_t NearestZero(const float* table, int size) {
   const auto closer = [](float a, float b) { return std::fabs(a) < std::fabs(b); };
   return static_cast<uint8_t>(std::min_element(table, table + size, closer) - table);
 }
 
+// A row without its outliers, as k-means takes it.
+void FillRow(const Job& job, int64_t row, float* weights, float* sensitivities) {
+  std::copy_n(job.weights.Row(row), job.weights.cols, weights);
+  for (int32_t at = job.pattern.row_ptr[row]; at < job.pattern.row_ptr[row + 1]; ++at) {
+    weights[job.pattern.cols[at]] = 0;
+  }
+  RowSensitivity(weights, job.Fisher(row), job.weights.cols, sensitivities);
+}
+
 // The outliers of a row point at the entry nearest zero and are stored as what that one lacks.
 void PlaceOutliers(Job& job, int64_t row, const float* table, uint8_t* index) {
-  const int table_size = job.layer.TableSize();
-  const uint8_t nearest_zero = NearestZero(table, table_size);
+  const uint8_t nearest_zero = NearestZero(table, job.layer.TableSize());
   for (int32_t at = job.pattern.row_ptr[row]; at < job.pattern.row_ptr[row + 1]; ++at) {
     const int32_t col = job.pattern.cols[at];
     index[col] = nearest_zero;
@@ -89,82 +85,58 @@ Distortion DenseRowDistortion(const Job& job, int64_t row, const float* table,
   return RowDistortion(job.weights.Row(row), job.Fisher(row), packed.data(), n);
 }
 
-// Clusters the rows [first, first + count) without their outliers and packs them.
-void QuantizeRows(Job& job, int64_t first, int64_t count, const ClusterRows& cluster_rows,
-                  Block& block) {
+// Clusters all rows without their outliers and packs them.
+void QuantizeRows(Job& job, const RowClusterer& cluster_rows) {
   PackedLayer& layer = job.layer;
   const int64_t n = job.weights.cols, table_size = layer.TableSize();
-  block.Resize(count, n, table_size);
-  ParallelFor(count, [&](int64_t r) {
-    const int64_t row = first + r;
-    float* weights = block.weights_view.Row(r);
-    std::copy_n(job.weights.Row(row), n, weights);
-    for (int32_t at = job.pattern.row_ptr[row]; at < job.pattern.row_ptr[row + 1]; ++at) {
-      weights[job.pattern.cols[at]] = 0;
-    }
-    RowSensitivity(weights, job.Fisher(row), n, block.sensitivities_view.Row(r));
-  });
-  block.Cluster(cluster_rows);
   const int64_t words = PackedWords(layer.bits, n, "rows");
-  ParallelFor((count + kRowsPerChunk - 1) / kRowsPerChunk, [&](int64_t chunk) {
-    const int64_t begin = chunk * kRowsPerChunk, end = std::min(count, begin + kRowsPerChunk);
-    for (int64_t r = begin; r < end; ++r) {
-      const float* table = block.centroids_view.Row(r);
-      std::copy_n(table, table_size, layer.lookup_table.data() + (first + r) * table_size);
-      PlaceOutliers(job, first + r, table, block.indices_view.Row(r));
-      if (!job.dense.empty() && !job.HasOutliers(first + r)) {
-        job.dense[first + r] = DenseRowDistortion(job, first + r, table, block.indices_view.Row(r));
-      }
+  const auto fill = [&](int64_t first, MatrixView<float> weights, MatrixView<float> sensitivities) {
+    ParallelFor(weights.rows,
+                [&](int64_t r) { FillRow(job, first + r, weights.Row(r), sensitivities.Row(r)); });
+  };
+  const auto take_row = [&](int64_t row, const float* table, uint8_t* index) {
+    std::copy_n(table, table_size, layer.lookup_table.data() + row * table_size);
+    PlaceOutliers(job, row, table, index);
+    if (!job.dense.empty() && !job.HasOutliers(row)) {
+      job.dense[row] = DenseRowDistortion(job, row, table, index);
     }
-    PackIndices(layer.bits, {block.indices_view.Row(begin), end - begin, n},
-                {layer.qweight.data() + first + begin, words, end - begin, layer.out_features});
-  });
+  };
+  const auto take = [&](int64_t first, MatrixView<float> centroids, MatrixView<uint8_t> indices) {
+    ParallelFor((indices.rows + kRowsPerChunk - 1) / kRowsPerChunk, [&](int64_t chunk) {
+      const int64_t begin = chunk * kRowsPerChunk;
+      const int64_t count = std::min(kRowsPerChunk, indices.rows - begin);
+      for (int64_t r = begin; r < begin + count; ++r) {
+        take_row(first + r, centroids.Row(r), indices.Row(r));
+      }
+      PackIndices(layer.bits, {indices.Row(begin), count, n, indices.stride},
+                  {layer.qweight.data() + first + begin, words, count, layer.out_features});
+    });
+  };
+  cluster_rows(layer.out_features, n, table_size, fill, take);
 }
 
-// What the rows [first, first + count) that have outliers would lose with them left in.
-void MeasureDenseRows(Job& job, int64_t first, int64_t count, const ClusterRows& cluster_rows,
-                      Block& block) {
+// What the rows that have outliers would lose with them left in.
+void MeasureDenseRows(Job& job, const RowClusterer& cluster_rows) {
   std::vector<int64_t> rows;
-  for (int64_t row = first; row < first + count; ++row) {
+  for (int64_t row = 0; row < job.weights.rows; ++row) {
     if (job.HasOutliers(row)) rows.push_back(row);
   }
   if (rows.empty()) return;
   const int64_t n = job.weights.cols;
-  block.Resize(static_cast<int64_t>(rows.size()), n, job.layer.TableSize());
-  ParallelFor(static_cast<int64_t>(rows.size()), [&](int64_t r) {
-    std::copy_n(job.weights.Row(rows[r]), n, block.weights_view.Row(r));
-    RowSensitivity(job.weights.Row(rows[r]), job.Fisher(rows[r]), n,
-                   block.sensitivities_view.Row(r));
-  });
-  block.Cluster(cluster_rows);
-  ParallelFor(static_cast<int64_t>(rows.size()), [&](int64_t r) {
-    job.dense[rows[r]] =
-        DenseRowDistortion(job, rows[r], block.centroids_view.Row(r), block.indices_view.Row(r));
-  });
-}
-
-// All rows, a chunk of them a thread, or block by block where something else clusters.
-void QuantizeAllRows(Job& job, const QuantizeOptions& options) {
-  const int64_t rows = job.weights.rows;
-  const auto quantize = [&](int64_t first, int64_t count, const ClusterRows& cluster,
-                            Block& block) {
-    QuantizeRows(job, first, count, cluster, block);
-    if (!job.dense.empty()) MeasureDenseRows(job, first, count, cluster, block);
+  const auto fill = [&](int64_t first, MatrixView<float> weights, MatrixView<float> sensitivities) {
+    ParallelFor(weights.rows, [&](int64_t r) {
+      const int64_t row = rows[first + r];
+      std::copy_n(job.weights.Row(row), n, weights.Row(r));
+      RowSensitivity(weights.Row(r), job.Fisher(row), n, sensitivities.Row(r));
+    });
   };
-  if (options.cluster_rows) {
-    const int64_t step = std::max<int64_t>(
-        kRowsPerChunk, options.cluster_block / job.weights.cols / kRowsPerChunk * kRowsPerChunk);
-    Block block;
-    for (int64_t first = 0; first < rows; first += step) {
-      quantize(first, std::min(step, rows - first), options.cluster_rows, block);
-    }
-    return;
-  }
-  ParallelFor((rows + kRowsPerChunk - 1) / kRowsPerChunk, [&](int64_t chunk) {
-    const int64_t first = chunk * kRowsPerChunk;
-    Block block;
-    quantize(first, std::min(kRowsPerChunk, rows - first), ClusterOnThisThread, block);
-  });
+  const auto take = [&](int64_t first, MatrixView<float> centroids, MatrixView<uint8_t> indices) {
+    ParallelFor(indices.rows, [&](int64_t r) {
+      const int64_t row = rows[first + r];
+      job.dense[row] = DenseRowDistortion(job, row, centroids.Row(r), indices.Row(r));
+    });
+  };
+  cluster_rows(static_cast<int64_t>(rows.size()), n, job.layer.TableSize(), fill, take);
 }
 
 }  // namespace
@@ -191,7 +163,10 @@ QuantizedLayer QuantizeLayer(MatrixView<const float> weights, FisherView fisher,
           layer,
           std::vector<float>(pattern.cols.size()),
           std::vector<Distortion>(options.report_dense_distortion ? rows : 0)};
-  QuantizeAllRows(job, options);
+  const RowClusterer cluster_rows =
+      options.cluster_rows ? options.cluster_rows : RowClusterer(ClusterOnThreads);
+  QuantizeRows(job, cluster_rows);
+  if (options.report_dense_distortion) MeasureDenseRows(job, cluster_rows);
 
   QuantizeStats& stats = result.stats;
   const OutlierOptions& chosen = options.outliers;

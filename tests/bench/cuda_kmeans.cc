@@ -128,6 +128,7 @@ int Run(int k, int repeats) {
               repeats);
   std::printf("%-11s %13s %9s %10s | %8s %8s %8s %8s | %9s\n", "matrix", "shape", "k-means s",
               "rows/s", "sort ms", "points", "search", "assign", "layer s");
+  const RowClusterer layer_clusterer = CudaRowClusterer();
   CudaKmeans kmeans;
   double model_kmeans = 0, model_layers = 0;
   for (const Shape& shape : kShapes) {
@@ -150,7 +151,7 @@ int Run(int k, int repeats) {
     QuantizeOptions options;
     options.bits = k <= 4 ? 2 : k <= 8 ? 3 : 4;
     options.outliers = SparsityLevels(0.45);
-    options.cluster_rows = CudaRowClusterer();
+    options.cluster_rows = layer_clusterer;
     const double layer = MedianSeconds(repeats, [&] {
       QuantizeLayer(matrix.Weights(), matrix.Sensitivities(), options, shape.name);
     });

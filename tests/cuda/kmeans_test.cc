@@ -254,7 +254,7 @@ TEST(CudaKmeans, QuantizesLayersToTheCpusBytes) {
   Matrix matrix;
   for (uint32_t r = 0; r < 24; ++r) matrix.Add(test::StudentRow(64, 2, r));
   for (size_t i = 64 * 10; i < 64 * 11; ++i) matrix.sensitivities[i] = 0;
-  const ClusterRows on_device = CudaRowClusterer();
+  const RowClusterer on_device = CudaRowClusterer();
   for (const int bits : {3, 4}) {
     for (const bool data : {true, false}) {
       if (bits == 4 && !data) continue;
@@ -265,7 +265,6 @@ TEST(CudaKmeans, QuantizesLayersToTheCpusBytes) {
       const FisherView fisher = data ? matrix.Sensitivities() : FisherView();
       const QuantizedLayer expected = QuantizeLayer(matrix.Weights(), fisher, options, "w");
       options.cluster_rows = on_device;
-      options.cluster_block = 64 * 16;
       const QuantizedLayer found = QuantizeLayer(matrix.Weights(), fisher, options, "w");
       EXPECT_EQ(found.layer.qweight, expected.layer.qweight);
       EXPECT_EQ(found.layer.lookup_table, expected.layer.lookup_table);
@@ -275,6 +274,28 @@ TEST(CudaKmeans, QuantizesLayersToTheCpusBytes) {
       EXPECT_EQ(found.stats.dense_distortion->weighted, expected.stats.dense_distortion->weighted);
     }
   }
+}
+
+TEST(CudaKmeans, ServesOnAfterAnError) {
+  CudaKmeans kmeans(64);
+  const auto fill = [](int64_t first, MatrixView<float> weights, MatrixView<float> sensitivities) {
+    if (first == 16) throw Error("no more rows");
+    for (int64_t r = 0; r < weights.rows; ++r) {
+      std::fill_n(weights.Row(r), weights.cols, static_cast<float>(first + r));
+      std::fill_n(sensitivities.Row(r), weights.cols, 1.0f);
+    }
+  };
+  std::vector<float> found;
+  const auto take = [&](int64_t first, MatrixView<float> centroids, MatrixView<uint8_t>) {
+    EXPECT_EQ(first, static_cast<int64_t>(found.size()));
+    for (int64_t r = 0; r < centroids.rows; ++r) found.push_back(centroids.Row(r)[0]);
+  };
+  EXPECT_EQ(MessageOf([&] { kmeans.Cluster(40, 8, 2, fill, take); }), "no more rows");
+  EXPECT_EQ(found.size(), 8u);  // of two batches of 8, the second was still on its way
+  found.clear();
+  kmeans.Cluster(12, 8, 2, fill, take);
+  ASSERT_EQ(found.size(), 12u);
+  for (int r = 0; r < 12; ++r) EXPECT_EQ(found[r], r);
 }
 
 TEST(CudaKmeans, RefusesSizesThatDoNotAgree) {

@@ -3,10 +3,10 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 
 #include "sq/base/matrix_view.h"
+#include "sq/base/row_clusterer.h"
 
 namespace sq {
 
@@ -17,9 +17,9 @@ constexpr int kCudaMaxClusters = 16;
 // use from two threads at once.
 class CudaKmeans {
  public:
-  // Rows go to the device in batches of about this many weights. Smaller ones leave an H100 partly
-  // idle: it works on 2000 to 4000 rows at once.
-  static constexpr int64_t kBatchWeights = 8 << 20;
+  // Rows go to the device in batches of about this many weights. Two batches of 1024 rows at once
+  // are most of what an H100 can take; larger ones would leave too few to overlap.
+  static constexpr int64_t kBatchWeights = 4 << 20;
 
   // On the current device, to which later calls must come as well.
   explicit CudaKmeans(int64_t batch_weights = kBatchWeights);
@@ -42,6 +42,10 @@ class CudaKmeans {
   void Cluster(MatrixView<const float> weights, MatrixView<const float> sensitivities,
                MatrixView<float> centroids, MatrixView<uint8_t> indices);
 
+  // The same for rows that are handed over batch by batch (base/row_clusterer.h), in their order
+  // and on the calling thread; fill writes to page-locked memory, and both run beside the device.
+  void Cluster(int64_t rows, int64_t n, int64_t k, const FillRows& fill, const TakeRows& take);
+
  private:
   struct State;
   std::unique_ptr<State> state_;
@@ -49,8 +53,6 @@ class CudaKmeans {
 
 // For QuantizeOptions::cluster_rows (quant/quantize_layer.h): a CudaKmeans on the current device,
 // shared by the copies of the function.
-std::function<void(MatrixView<const float> weights, MatrixView<const float> sensitivities,
-                   MatrixView<float> centroids, MatrixView<uint8_t> indices)>
-CudaRowClusterer();
+RowClusterer CudaRowClusterer();
 
 }  // namespace sq

@@ -2,11 +2,11 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <string>
 
 #include "sq/base/matrix_view.h"
+#include "sq/base/row_clusterer.h"
 #include "sq/packed/packed_layer.h"
 #include "sq/quant/distortion.h"
 #include "sq/quant/outliers.h"
@@ -14,23 +14,15 @@
 
 namespace sq {
 
-// Clusters each row of a block as Kmeans1d does (kmeans1d.h), with k = centroids.cols:
-//   weights, sensitivities [rows][n], in; centroids [rows][k], indices [rows][n], out
-using ClusterRows =
-    std::function<void(MatrixView<const float> weights, MatrixView<const float> sensitivities,
-                       MatrixView<float> centroids, MatrixView<uint8_t> indices)>;
-
 struct QuantizeOptions {
   int bits = 4;  // 2, 3 or 4
   OutlierOptions outliers;
   // Also cluster each row without taking its outliers out, to tell what they are worth. Costs a
   // second k-means for the rows that have any.
   bool report_dense_distortion = false;
-  // What clusters the rows, such as a device, one block of them after the other; if empty, Kmeans1d
-  // on all threads. One that gives Kmeans1d's bytes gives the same layer.
-  ClusterRows cluster_rows;
-  // Weights of such a block, about: several batches of a device, so that it can overlap them.
-  int64_t cluster_block = 32 << 20;
+  // Clusters the rows by the contract of Kmeans1d (kmeans1d.h), on a device for instance; if empty,
+  // Kmeans1d does on all threads. One that gives Kmeans1d's bytes gives the same layer.
+  RowClusterer cluster_rows;
 };
 
 struct QuantizeStats {
@@ -57,7 +49,7 @@ struct QuantizedLayer {
 //
 // Throws sq::Error, naming `what`, for shapes, options, weights or sensitivities that will not do.
 // The same bytes for any thread count. Cost: kmeans1d a row; besides the result, 9 bytes for
-// each weight of 16 rows a thread, or of a block.
+// each weight of 16 rows a thread, or what options.cluster_rows takes.
 QuantizedLayer QuantizeLayer(MatrixView<const float> weights, FisherView fisher,
                              const QuantizeOptions& options, const std::string& what);
 
