@@ -15,13 +15,14 @@
 //   is
 //     to scan ranges of candidates that are all known. Lanes share the scans, keeping the lowest
 //     candidate of equal ones, so every decision is the CPU's. About 250 blocks a row (three passes
-//     over coarse boundaries included) of ~4 k cycles: 1 M cycles or 0.6 ms a row, 32 rows at once
-//     on each of 132 multiprocessors: 0.2 s for the model.
+//     over coarse boundaries included) of ~4 k cycles: 1 M cycles or 0.6 ms a row, up to 24 rows at
+//     once on each of 132 multiprocessors: 0.3 s for the model, 0.5 s with batches of 1024 rows.
 // Sorting is a bitonic network on unique 64-bit words (key, position), which is a stable sort and
 // needs no library: 78 steps at n = 4096, bound by shared memory, 0.2 s for all 4096-rows and as
 // much for the 11008-rows. Sums whose order the CPU fixes are taken by all lanes alike from 32
 // shared slots: ~25 cycles a point, 0.1 s. The copies, 52 GB to the device and 7 GB back, take 1 to
-// 2 s at 25 to 50 GB/s and outweigh it all. None of this has been measured.
+// 2 s at 25 to 50 GB/s and outweigh it all. Estimates, none of them measured;
+// tests/bench/cuda_kmeans.cc measures.
 #pragma once
 
 #include "kernels/cuda/runtime.h"
