@@ -1,5 +1,6 @@
 // The CUDA half of the kernel library in a build without CUDA: there is no device.
 #include "sq/base/error.h"
+#include "sq/kernels/cuda_csr.h"
 #include "sq/kernels/cuda_device.h"
 #include "sq/kernels/cuda_kmeans.h"
 #include "sq/kernels/cuda_matmul.h"
@@ -21,7 +22,7 @@ CudaDevice UseCudaDevice(int index) { throw Error(StrCat("device cuda:", index, 
 void SynchronizeCudaDevice() { Fail(); }
 
 struct CudaContext::State {};
-CudaContext::CudaContext(void*) { Fail(); }
+CudaContext::CudaContext(void*, bool) { Fail(); }
 CudaContext::~CudaContext() = default;
 void* CudaContext::stream() const { Fail(); }
 
@@ -34,7 +35,7 @@ int64_t CudaLayer::in_features() const { Fail(); }
 int64_t CudaLayer::DeviceBytes() const { Fail(); }
 
 void CudaPackedMatmul(const CudaContext&, const CudaLayer&, const CudaMatrix&, const CudaMatrix&,
-                      const CudaMatrix*) {
+                      const CudaMatrix*, float) {
   Fail();
 }
 void ReserveCudaMatmul(const CudaContext&, const CudaLayer&, int64_t) { Fail(); }
@@ -49,5 +50,12 @@ void CudaKmeans::Cluster(MatrixView<const float>, MatrixView<const float>, Matri
 }
 void CudaKmeans::Cluster(int64_t, int64_t, int64_t, const FillRows&, const TakeRows&) { Fail(); }
 RowClusterer CudaRowClusterer() { Fail(); }
+
+struct CudaCsr::State {};
+CudaCsr::CudaCsr(const CsrView&, int64_t, int64_t) { Fail(); }
+CudaCsr::~CudaCsr() = default;
+void CudaCsrMatmul(const CudaContext&, const CudaCsr&, const CudaMatrix&, const CudaMatrix&) {
+  Fail();
+}
 
 }  // namespace sq

@@ -1,3 +1,4 @@
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -13,6 +14,7 @@
 namespace sq {
 namespace {
 
+using cuda::Buffer;
 using test::DeviceMatrix;
 using test::MessageOf;
 
@@ -207,15 +209,22 @@ TEST(CudaMatmul, ChecksSizes) {
   const DeviceMatrix x(CudaType::kFloat32, 2, 64), y(CudaType::kFloat32, 2, 70);
   EXPECT_EQ(MessageOf([&] { CudaPackedMatmul(context, on_device, x.View(), y.View()); }),
             "packed layer of [70, 96]: x is [2, 64], y is [2, 70]");
+  const DeviceMatrix halves(CudaType::kFloat16, 3, 96);
+  CudaMatrix shifted = halves.View();
+  shifted.data = static_cast<uint16_t*>(shifted.data) + 1;
+  shifted.rows = 2;
+  EXPECT_EQ(MessageOf([&] { CudaPackedMatmul(context, on_device, shifted, y.View()); }),
+            "packed layer of [70, 96]: x does not lie at multiples of 16 bytes");
 }
 
 TEST(CudaMatmul, SaysHowMuchMemoryIsWanted) {
-  const PackedLayer layer = MakeLayer(4, 64, 256, Sparse::kNone, 1);
-  shim::SetDeviceMemory(shim::DeviceMemoryUsed() + 1000);
-  const std::string message = MessageOf([&] { CudaLayer{{layer}}; });
-  shim::SetDeviceMemory(size_t{8} << 30);
-  EXPECT_EQ(message, "CUDA: out of memory: codes of a layer wants 8192 bytes, 1000 of " +
-                         std::to_string(shim::DeviceMemoryUsed() + 1000) + " are free");
+  size_t free_bytes = 0, total_bytes = 0;
+  cuda::Check(cudaMemGetInfo(&free_bytes, &total_bytes), "memory");
+  const std::string message =
+      MessageOf([&] { Buffer<uint8_t>(static_cast<int64_t>(total_bytes) + 1, "a test"); });
+  EXPECT_THAT(message, ::testing::HasSubstr(StrCat("CUDA: out of memory: a test wants ",
+                                                   total_bytes + 1, " bytes, ")));
+  EXPECT_THAT(message, ::testing::HasSubstr(StrCat(" of ", total_bytes, " are free")));
 }
 
 }  // namespace
