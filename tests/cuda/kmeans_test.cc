@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "cuda_shim/fibers.h"
 #include "sq/kernels/cuda_kmeans.h"
 #include "sq/quant/kmeans1d.h"
 #include "sq/quant/quantize_layer.h"
+#include "tests/support/cuda_memory.h"
 #include "tests/support/error_message.h"
 #include "tests/support/kmeans_reference.h"
 
@@ -79,8 +79,8 @@ void ExpectCpusBytes(CudaKmeans& kmeans, const Matrix& matrix, int k, const std:
 // Threads take turns in another order from seed to seed.
 class CudaKmeansTest : public ::testing::TestWithParam<int> {
  protected:
-  void SetUp() override { shim::SetScheduleSeed(static_cast<uint64_t>(GetParam())); }
-  void TearDown() override { shim::SetScheduleSeed(0); }
+  void SetUp() override { test::SetScheduleSeed(static_cast<uint64_t>(GetParam())); }
+  void TearDown() override { test::SetScheduleSeed(0); }
   CudaKmeans kmeans_;
 };
 INSTANTIATE_TEST_SUITE_P(CudaKmeans, CudaKmeansTest, ::testing::Values(0, 1, 2),
