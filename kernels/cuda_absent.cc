@@ -2,6 +2,7 @@
 #include "sq/base/error.h"
 #include "sq/kernels/cuda_csr.h"
 #include "sq/kernels/cuda_device.h"
+#include "sq/kernels/cuda_kmeans.h"
 #include "sq/kernels/cuda_matmul.h"
 
 namespace sq {
@@ -39,6 +40,16 @@ void CudaPackedMatmul(const CudaContext&, const CudaLayer&, const CudaMatrix&, c
 }
 void ReserveCudaMatmul(const CudaContext&, const CudaLayer&, int64_t) { Fail(); }
 void CudaDequantize(const CudaContext&, const CudaLayer&, int64_t, const CudaMatrix&) { Fail(); }
+
+struct CudaKmeans::State {};
+CudaKmeans::CudaKmeans(int64_t) { Fail(); }
+CudaKmeans::~CudaKmeans() = default;
+void CudaKmeans::Cluster(MatrixView<const float>, MatrixView<const float>, MatrixView<float>,
+                         MatrixView<uint8_t>) {
+  Fail();
+}
+void CudaKmeans::Cluster(int64_t, int64_t, int64_t, const FillRows&, const TakeRows&) { Fail(); }
+RowClusterer CudaRowClusterer() { Fail(); }
 
 struct CudaCsr::State {};
 CudaCsr::CudaCsr(const CsrView&, int64_t, int64_t) { Fail(); }

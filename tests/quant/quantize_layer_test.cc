@@ -10,6 +10,7 @@
 #include "sq/base/error.h"
 #include "sq/base/parallel.h"
 #include "sq/packed/bit_pack.h"
+#include "sq/quant/kmeans1d.h"
 #include "tests/support/kmeans_reference.h"
 
 namespace sq {
@@ -130,6 +131,44 @@ TEST(QuantizeLayer, SameBytesForAnyThreadCount) {
     EXPECT_EQ(made[i].stats.distortion.weighted, made[0].stats.distortion.weighted);
     EXPECT_EQ(made[i].stats.dense_distortion->weighted, made[0].stats.dense_distortion->weighted);
   }
+}
+
+TEST(QuantizeLayer, AnotherClustererGetsRowsInItsBatches) {
+  const Matrix matrix = RandomMatrix(70, 128, 3);
+  QuantizeOptions options = Options(3, {0.0005, 0.004, 0});
+  options.report_dense_distortion = true;
+  const QuantizedLayer expected = QuantizeLayer(matrix.Weights(), matrix.Fisher(), options, "w");
+  std::vector<int64_t> calls;
+  // The last batch first, in memory whose rows are longer than they need be.
+  options.cluster_rows = [&](int64_t rows, int64_t n, int64_t k, const FillRows& fill,
+                             const TakeRows& take) {
+    calls.push_back(rows);
+    constexpr int64_t kBatch = 23, kSpare = 5;
+    for (int64_t first = (rows - 1) / kBatch * kBatch; first >= 0; first -= kBatch) {
+      const int64_t count = std::min(kBatch, rows - first), stride = n + kSpare;
+      std::vector<float> weights(count * stride, NAN), sensitivities = weights;
+      std::vector<float> centroids(count * stride, NAN);
+      std::vector<uint8_t> indices(count * stride, 255);
+      fill(first, {weights.data(), count, n, stride}, {sensitivities.data(), count, n, stride});
+      Kmeans1dWorkspace workspace;
+      for (int64_t r = 0; r < count; ++r) {
+        Kmeans1d(weights.data() + r * stride, sensitivities.data() + r * stride, n,
+                 static_cast<int>(k), workspace, centroids.data() + r * stride,
+                 indices.data() + r * stride);
+      }
+      take(first, {centroids.data(), count, k, stride}, {indices.data(), count, n, stride});
+    }
+  };
+  const QuantizedLayer made = QuantizeLayer(matrix.Weights(), matrix.Fisher(), options, "w");
+  EXPECT_EQ(made.layer.qweight, expected.layer.qweight);
+  EXPECT_EQ(made.layer.lookup_table, expected.layer.lookup_table);
+  EXPECT_EQ(made.layer.outliers.vals, expected.layer.outliers.vals);
+  EXPECT_EQ(made.stats.distortion.weighted, expected.stats.distortion.weighted);
+  EXPECT_EQ(made.stats.dense_distortion->weighted, expected.stats.dense_distortion->weighted);
+  EXPECT_EQ(made.stats.dense_distortion->largest, expected.stats.dense_distortion->largest);
+  ASSERT_EQ(calls.size(), 2u);  // all rows, then those that have outliers
+  EXPECT_EQ(calls[0], 70);
+  EXPECT_LT(calls[1], 70);
 }
 
 TEST(QuantizeLayer, RowsWithFewValuesAreExact) {

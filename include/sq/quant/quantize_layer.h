@@ -6,6 +6,7 @@
 #include <string>
 
 #include "sq/base/matrix_view.h"
+#include "sq/base/row_clusterer.h"
 #include "sq/packed/packed_layer.h"
 #include "sq/quant/distortion.h"
 #include "sq/quant/outliers.h"
@@ -19,6 +20,9 @@ struct QuantizeOptions {
   // Also cluster each row without taking its outliers out, to tell what they are worth. Costs a
   // second k-means for the rows that have any.
   bool report_dense_distortion = false;
+  // Clusters the rows by the contract of Kmeans1d (kmeans1d.h), on a device for instance; if empty,
+  // Kmeans1d does on all threads. One that gives Kmeans1d's bytes gives the same layer.
+  RowClusterer cluster_rows;
 };
 
 struct QuantizeStats {
@@ -44,8 +48,8 @@ struct QuantizedLayer {
 // that entry. With outlier options all 0 the layer has no sparse part.
 //
 // Throws sq::Error, naming `what`, for shapes, options, weights or sensitivities that will not do.
-// The same bytes for any thread count. Cost: kmeans1d a row; besides the result, memory for the
-// indices of a few rows a thread.
+// The same bytes for any thread count. Cost: kmeans1d a row; besides the result, 9 bytes for
+// each weight of 16 rows a thread, or what options.cluster_rows takes.
 QuantizedLayer QuantizeLayer(MatrixView<const float> weights, FisherView fisher,
                              const QuantizeOptions& options, const std::string& what);
 
