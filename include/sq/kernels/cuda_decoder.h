@@ -81,6 +81,9 @@ class CudaModel {
 
   const CudaModelShape& shape() const;
   int64_t DeviceBytes() const;
+  // Of weights that a step reads: all but the embedding, where the head is another matrix, and
+  // learned positions, of which it reads rows.
+  int64_t StepBytes() const;
 
   struct State;
   const State& state() const { return *state_; }
