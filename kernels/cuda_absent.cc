@@ -35,7 +35,7 @@ int64_t CudaLayer::in_features() const { Fail(); }
 int64_t CudaLayer::DeviceBytes() const { Fail(); }
 
 void CudaPackedMatmul(const CudaContext&, const CudaLayer&, const CudaMatrix&, const CudaMatrix&,
-                      const CudaMatrix*) {
+                      const CudaMatrix*, float) {
   Fail();
 }
 void ReserveCudaMatmul(const CudaContext&, const CudaLayer&, int64_t) { Fail(); }

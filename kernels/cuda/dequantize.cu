@@ -14,7 +14,7 @@ __device__ void WriteRow(const LayerView& layer, int64_t row, T* out, float scal
                          Convert convert) {
   const uint16_t* table = layer.table + (row << layer.code_bits);
   for (int64_t k = threadIdx.x; k < layer.inputs; k += kThreads) {
-    out[k] = convert(EntryValue(table[CodeAt(layer, row, k)]) * scale);
+    out[k] = convert(HalfValue(table[CodeAt(layer, row, k)]) * scale);
   }
   if (layer.sparse_begin == nullptr) return;
   __syncthreads();
@@ -22,8 +22,8 @@ __device__ void WriteRow(const LayerView& layer, int64_t row, T* out, float scal
        e < layer.sparse_begin[row + 1]; e += kThreads) {
     const uint32_t entry = layer.sparse[e];
     const int64_t k = entry & 0xffff;
-    const float dense = EntryValue(table[CodeAt(layer, row, k)]);
-    out[k] = convert((dense + EntryValue(static_cast<uint16_t>(entry >> 16))) * scale);
+    const float dense = HalfValue(table[CodeAt(layer, row, k)]);
+    out[k] = convert((dense + HalfValue(entry >> 16)) * scale);
   }
 }
 

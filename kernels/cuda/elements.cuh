@@ -6,6 +6,11 @@
 
 namespace sq::cuda {
 
+// The value of fp16 bits, the lower half of a word.
+__device__ inline float HalfValue(uint32_t bits) {
+  return __half2float(__ushort_as_half(static_cast<uint16_t>(bits)));
+}
+
 __device__ inline float LoadElement(const CudaMatrix& matrix, int64_t row, int64_t column) {
   const int64_t at = row * matrix.stride + column;
   switch (matrix.type) {

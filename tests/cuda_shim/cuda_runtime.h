@@ -51,6 +51,7 @@ inline float2 make_float2(float x, float y) { return {x, y}; }
 inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
 
 inline void __syncthreads() { sq::shim::BlockBarrier(); }
+inline int __syncthreads_or(int predicate) { return sq::shim::BlockBarrierAny(predicate != 0); }
 inline void __syncwarp(uint32_t mask = 0xffffffffu) { sq::shim::WarpExchange(mask, "", 0); }
 inline void __threadfence() {}
 inline void __threadfence_block() {}
