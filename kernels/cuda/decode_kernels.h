@@ -102,10 +102,10 @@ void Attend(const Queue& queue, const AttentionPlan& plan, const CudaMatrix& qkv
             const Cache& cache, int64_t window, const int32_t* length, const AttentionSpace& space,
             const CudaMatrix& out);
 
-// out = f(gate) * up, or f(up) where gate has no data. gate, up: fp32 [rows][cols]; out: any type.
-// cols: a multiple of 4.
+// out = f(gate) * up * scale, or f(up) * scale where gate has no data. gate, up: fp32 [rows][cols];
+// out: any type. cols: a multiple of 4.
 void Activate(const Queue& queue, CudaActivation function, const CudaMatrix& gate,
-              const CudaMatrix& up, const CudaMatrix& out);
+              const CudaMatrix& up, float scale, const CudaMatrix& out);
 
 // y[r] += bias. y: fp32 [rows][cols].
 void AddBias(const Queue& queue, const float* bias, const CudaMatrix& y);

@@ -15,7 +15,7 @@ __device__ __forceinline__ float Apply(float x) {
 }
 
 template <CudaActivation function>
-__global__ void ActivateKernel(CudaMatrix gate, CudaMatrix up, CudaMatrix out) {
+__global__ void ActivateKernel(CudaMatrix gate, CudaMatrix up, float scale, CudaMatrix out) {
   WaitForPrevious();
   LetNextStart();
   const int64_t row = blockIdx.y,
@@ -30,7 +30,7 @@ __global__ void ActivateKernel(CudaMatrix gate, CudaMatrix up, CudaMatrix out) {
     y = make_float4(y.x * Apply<function>(g.x), y.y * Apply<function>(g.y),
                     y.z * Apply<function>(g.z), y.w * Apply<function>(g.w));
   }
-  StoreVector(out, row, column, y);
+  StoreVector(out, row, column, make_float4(y.x * scale, y.y * scale, y.z * scale, y.w * scale));
 }
 
 __global__ void AddBiasKernel(const float* bias, CudaMatrix y) {
@@ -54,11 +54,11 @@ LaunchShape Shape(const Queue& queue, int64_t columns, int64_t rows) {
 }  // namespace
 
 void Activate(const Queue& queue, CudaActivation function, const CudaMatrix& gate,
-              const CudaMatrix& up, const CudaMatrix& out) {
+              const CudaMatrix& up, float scale, const CudaMatrix& out) {
   SQ_DCHECK(up.type == CudaType::kFloat32 && out.cols % 4 == 0);
   const LaunchShape shape = Shape(queue, out.cols / 4, out.rows);
   const auto launch = [&](auto* kernel) {
-    Launch("activation", shape, queue.stream, kernel, gate, up, out);
+    Launch("activation", shape, queue.stream, kernel, gate, up, scale, out);
   };
   switch (function) {
     case CudaActivation::kSilu: return launch(ActivateKernel<CudaActivation::kSilu>);

@@ -2,11 +2,13 @@
 #include "kernels/cuda/decoder_model.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstring>
 
 #include "kernels/cuda/decode_kernels.h"
 #include "sq/base/half.h"
+#include "sq/base/parallel.h"
 
 namespace sq {
 
@@ -17,50 +19,72 @@ using cuda::LinearPart;
 
 namespace {
 
-constexpr int64_t kAtOnce = 1 << 20;  // elements converted at a time
+constexpr int64_t kAtOnce = 1 << 16;  // elements converted at a time
+
+// `count` values from element `first` on, as fp32.
+void ReadValues(const HostMatrix& matrix, int64_t first, int64_t count, std::vector<float>* out) {
+  const auto* bytes = static_cast<const uint8_t*>(matrix.data);
+  out->resize(static_cast<size_t>(count));
+  if (matrix.type == CudaType::kFloat32) {
+    std::memcpy(out->data(), bytes + 4 * first, static_cast<size_t>(4 * count));
+    return;
+  }
+  // A file's values may lie at odd addresses.
+  std::vector<uint16_t> stored(static_cast<size_t>(count));
+  std::memcpy(stored.data(), bytes + 2 * first, static_cast<size_t>(2 * count));
+  if (matrix.type == CudaType::kFloat16) {
+    Fp16ToFloat(stored.data(), out->data(), count);
+  } else {
+    Bf16ToFloat(stored.data(), out->data(), count);
+  }
+}
+
+// Calls body(first, count) for parts of the matrix, several at a time.
+template <typename Body>
+void ForParts(const HostMatrix& matrix, const Body& body) {
+  const int64_t count = matrix.rows * matrix.cols;
+  ParallelFor(cuda::CeilDivide(count, kAtOnce), [&](int64_t part) {
+    body(part * kAtOnce, std::min(kAtOnce, count - part * kAtOnce));
+  });
+}
 
 // fp16 where all values fit, else bf16.
 CudaType TypeOnDevice(const HostMatrix& matrix) {
-  if (matrix.type != CudaType::kFloat32) return matrix.type;
+  if (matrix.type == CudaType::kFloat16) return matrix.type;
   constexpr float kMost = 65504;
-  const auto* bytes = static_cast<const uint8_t*>(matrix.data);
-  std::vector<float> values(static_cast<size_t>(kAtOnce));
-  const int64_t count = matrix.rows * matrix.cols;
-  for (int64_t begin = 0; begin < count; begin += kAtOnce) {
-    const size_t some = static_cast<size_t>(std::min(kAtOnce, count - begin));
-    std::memcpy(values.data(), bytes + 4 * begin, 4 * some);
-    if (std::any_of(values.begin(), values.begin() + static_cast<int64_t>(some),
-                    [](float value) { return !(std::fabs(value) <= kMost); })) {
-      return CudaType::kBFloat16;
-    }
-  }
-  return CudaType::kFloat16;
+  std::atomic<bool> fits{true};
+  ForParts(matrix, [&](int64_t first, int64_t count) {
+    std::vector<float> values;
+    ReadValues(matrix, first, count, &values);
+    const bool all = std::all_of(values.begin(), values.end(),
+                                 [](float value) { return std::fabs(value) <= kMost; });
+    if (!all) fits = false;
+  });
+  return fits ? CudaType::kFloat16 : CudaType::kBFloat16;
 }
 
 // Writes the matrix to `out` on the device.
 void Copy(const HostMatrix& matrix, CudaType type, uint16_t* out) {
   const int64_t count = matrix.rows * matrix.cols;
-  if (matrix.type != CudaType::kFloat32) {
+  if (matrix.type == type) {
     cuda::Check(
         cudaMemcpy(out, matrix.data, static_cast<size_t>(2 * count), cudaMemcpyHostToDevice),
         "weights");
     return;
   }
-  const auto* bytes = static_cast<const uint8_t*>(matrix.data);
-  std::vector<float> values(static_cast<size_t>(kAtOnce));
-  std::vector<uint16_t> rounded(values.size());
-  for (int64_t begin = 0; begin < count; begin += kAtOnce) {
-    const int64_t some = std::min(kAtOnce, count - begin);
-    std::memcpy(values.data(), bytes + 4 * begin, static_cast<size_t>(4 * some));
+  std::vector<uint16_t> rounded(static_cast<size_t>(count));
+  ForParts(matrix, [&](int64_t first, int64_t some) {
+    std::vector<float> values;
+    ReadValues(matrix, first, some, &values);
     if (type == CudaType::kFloat16) {
-      FloatToFp16(values.data(), rounded.data(), some);
+      FloatToFp16(values.data(), rounded.data() + first, some);
     } else {
-      FloatToBf16(values.data(), rounded.data(), some);
+      FloatToBf16(values.data(), rounded.data() + first, some);
     }
-    cuda::Check(cudaMemcpy(out + begin, rounded.data(), static_cast<size_t>(2 * some),
-                           cudaMemcpyHostToDevice),
-                "weights");
-  }
+  });
+  cuda::Check(
+      cudaMemcpy(out, rounded.data(), static_cast<size_t>(2 * count), cudaMemcpyHostToDevice),
+      "weights");
 }
 
 DenseMatrix Upload(const HostMatrix& matrix, const char* what) {

@@ -113,7 +113,8 @@ struct CudaDecoder::State {
   void AllocateCache();
   void AllocateEnds(const RotaryRows& rotary);
   void Reserve(int64_t tokens);
-  void Multiply(const LinearGroup& group, const CudaMatrix& x, const CudaMatrix& y, bool add);
+  void Multiply(const LinearGroup& group, const CudaMatrix& x, const CudaMatrix& y, bool add,
+                float x_scale = 1);
   void RunLayer(size_t index, int64_t tokens);
   void RunHead(int64_t tokens);
   void Run(int32_t* fed, int64_t tokens, bool head);
@@ -188,14 +189,14 @@ void CudaDecoder::State::Reserve(int64_t tokens) {
   buffers.rows = rows;
 }
 
-// y = group(x), or y += it.
+// y = group(x * x_scale), or y += it.
 void CudaDecoder::State::Multiply(const LinearGroup& group, const CudaMatrix& x,
-                                  const CudaMatrix& y, bool add) {
+                                  const CudaMatrix& y, bool add, float x_scale) {
   for (const LinearPart& part : group.parts) {
     const CudaMatrix out(static_cast<float*>(y.data) + part.first, CudaType::kFloat32, y.rows,
                          part.rows, y.stride);
     if (part.packed != nullptr) {
-      CudaPackedMatmul(*context, *part.packed, x, out, add ? &out : nullptr);
+      CudaPackedMatmul(*context, *part.packed, x, out, add ? &out : nullptr, x_scale);
       continue;
     }
     cuda::Gemm::Operands operands;
@@ -209,6 +210,7 @@ void CudaDecoder::State::Multiply(const LinearGroup& group, const CudaMatrix& x,
     operands.w_stride = part.dense.cols;
     operands.y = static_cast<float*>(out.data);
     operands.y_stride = out.stride;
+    operands.scale = x_scale;
     operands.accumulate = add;
     gemm.Multiply(operands, stream.handle);
     if (part.bias.data() != nullptr) cuda::AddBias(queue, part.bias.data(), out);
@@ -254,8 +256,9 @@ void CudaDecoder::State::RunLayer(size_t index, int64_t tokens) {
                       s.intermediate, wide);
   const CudaMatrix gate = layer.gated ? gate_up : CudaMatrix();
   const CudaMatrix activated(buffers.activated.data(), layer.down.input, rows, s.intermediate);
-  cuda::Activate(queue, s.activation, gate, up, activated);
-  Multiply(layer.down, activated, hidden, true);
+  // The one input whose size no norm bounds.
+  cuda::Activate(queue, s.activation, gate, up, cuda::kInputScale, activated);
+  Multiply(layer.down, activated, hidden, true, 1 / cuda::kInputScale);
 }
 
 // Logits and best ids after the last tokens.

@@ -3,7 +3,8 @@
 // pointers here; no CUDA header is needed.
 //
 // Numbers: the residual stream, sums and softmax are fp32; what goes into a linear layer is rounded
-// to fp16 (to bf16 for one stored in it), keys and values to fp16. Runs repeat bit for bit.
+// to fp16 (for the MLP's second one with a scale of 2^-6, so that activations up to 4e6 fit), keys
+// and values too. Runs repeat bit for bit.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +18,9 @@
 namespace sq {
 
 // A matrix on the host as a file holds it: [rows][cols] without gaps, any alignment. On the device
-// fp32 becomes fp16 where all values fit, else bf16: fp32 would double what a step reads.
+// fp32 and bf16 become fp16 where all values fit, the bf16 ones without loss but below 1e-5: inputs
+// rounded to fp16 keep 3 bits more than to bf16, which is what makes texts the CPU's. Where values
+// do not fit, the matrix and its inputs are bf16.
 struct HostMatrix {
   const void* data = nullptr;
   CudaType type = CudaType::kFloat16;
