@@ -27,7 +27,8 @@ TEST_P(CudaDecoderGolden, TmpAgrees) {
   }
   std::printf("%s: %zu tokens, worst %g, norm %g max %g\n", GetParam(), ids.size(), worst,
               expected.square().mean().sqrt().item<double>(), expected.abs().max().item<double>());
-  EXPECT_EQ(GenerateGreedy(LoadModel(model, kEmulated), golden.Ids("prompt"), 12), golden.Ids("continuation"));
+  EXPECT_EQ(GenerateGreedy(LoadModel(model, kEmulated), golden.Ids("prompt"), 12),
+            golden.Ids("continuation"));
 }
 
 }  // namespace
