@@ -1,6 +1,7 @@
 // The CUDA half of the kernel library in a build without CUDA: there is no device.
 #include "sq/base/error.h"
 #include "sq/kernels/cuda_csr.h"
+#include "sq/kernels/cuda_decoder.h"
 #include "sq/kernels/cuda_device.h"
 #include "sq/kernels/cuda_kmeans.h"
 #include "sq/kernels/cuda_matmul.h"
@@ -19,6 +20,7 @@ std::vector<CudaDevice> CudaDevices(std::string* reason) {
   return {};
 }
 CudaDevice UseCudaDevice(int index) { throw Error(StrCat("device cuda:", index, ": ", kReason)); }
+CudaMemory CudaMemoryInUse() { return {}; }
 void SynchronizeCudaDevice() { Fail(); }
 
 struct CudaContext::State {};
@@ -57,5 +59,27 @@ CudaCsr::~CudaCsr() = default;
 void CudaCsrMatmul(const CudaContext&, const CudaCsr&, const CudaMatrix&, const CudaMatrix&) {
   Fail();
 }
+
+struct CudaModel::State {};
+CudaModel::CudaModel(const CudaModelShape&) { Fail(); }
+CudaModel::~CudaModel() = default;
+void CudaModel::AddLayer(const CudaModelLayer&) { Fail(); }
+void CudaModel::SetEnds(const CudaModelEnds&) { Fail(); }
+const CudaModelShape& CudaModel::shape() const { Fail(); }
+int64_t CudaModel::DeviceBytes() const { Fail(); }
+int64_t CudaModel::StepBytes() const { Fail(); }
+
+struct CudaDecoder::State {};
+CudaDecoder::CudaDecoder(std::shared_ptr<const CudaModel>, int64_t, int64_t, const RotaryRows&,
+                         bool) {
+  Fail();
+}
+CudaDecoder::~CudaDecoder() = default;
+void CudaDecoder::Step(const std::vector<std::vector<int32_t>>&, float*) { Fail(); }
+std::vector<int32_t> CudaDecoder::Best() const { Fail(); }
+void CudaDecoder::StepBest() { Fail(); }
+void CudaDecoder::Reset() { Fail(); }
+int64_t CudaDecoder::length() const { Fail(); }
+int64_t CudaDecoder::DeviceBytes() const { Fail(); }
 
 }  // namespace sq

@@ -97,9 +97,9 @@ void Gemm::Multiply(const Operands& o, cudaStream_t stream) {
              ", ", o.rows, "]");
     found = state_->algorithms.emplace(shape, result.algo).first;
   }
-  const float one = 1, zero = 0;
-  CheckBlas(cublasLtMatmul(state_->handle, description.handle, &one, o.w, w.handle, o.x, x.handle,
-                           &zero, o.y, y.handle, o.y, y.handle, &found->second,
+  const float scale = o.scale, kept = o.accumulate ? 1 : 0;
+  CheckBlas(cublasLtMatmul(state_->handle, description.handle, &scale, o.w, w.handle, o.x, x.handle,
+                           &kept, o.y, y.handle, o.y, y.handle, &found->second,
                            state_->workspace.data(), kWorkspaceBytes, stream),
             "product");
 }

@@ -38,6 +38,8 @@ class Gemm {
     int64_t rows = 0, inputs = 0, w_stride = 0;
     float* y = nullptr;
     int64_t y_stride = 0;
+    float scale = 1;          // of the product
+    bool accumulate = false;  // y += it
   };
   void Multiply(const Operands& operands, cudaStream_t stream);
 

@@ -1,6 +1,35 @@
 #include "kernels/cuda/runtime.h"
 
+#include <algorithm>
+#include <map>
+#include <mutex>
 #include <string>
+
+#include "sq/kernels/cuda_device.h"
+
+namespace sq {
+namespace {
+
+// Of all devices together: one process uses one.
+struct Ledger {
+  std::mutex mutex;
+  std::map<void*, int64_t> sizes;
+  int64_t used = 0, peak = 0;
+};
+Ledger& TheLedger() {
+  static Ledger* const ledger = new Ledger;  // outlives static buffers
+  return *ledger;
+}
+
+}  // namespace
+
+CudaMemory CudaMemoryInUse() {
+  Ledger& ledger = TheLedger();
+  const std::lock_guard<std::mutex> lock(ledger.mutex);
+  return {ledger.used, ledger.peak};
+}
+
+}  // namespace sq
 
 namespace sq::cuda {
 
@@ -21,9 +50,25 @@ void* AllocateBytes(int64_t bytes, const char* what) {
                        " of ", total_bytes, " are free"));
   }
   Check(error, what);
+  if (pointer == nullptr) return pointer;
+  Ledger& ledger = TheLedger();
+  const std::lock_guard<std::mutex> lock(ledger.mutex);
+  ledger.sizes[pointer] = bytes;
+  ledger.used += bytes;
+  ledger.peak = std::max(ledger.peak, ledger.used);
   return pointer;
 }
 
-void FreeBytes(void* pointer) { cudaFree(pointer); }
+void FreeBytes(void* pointer) {
+  if (pointer == nullptr) return;
+  {
+    Ledger& ledger = TheLedger();
+    const std::lock_guard<std::mutex> lock(ledger.mutex);
+    const auto found = ledger.sizes.find(pointer);
+    ledger.used -= found->second;
+    ledger.sizes.erase(found);
+  }
+  cudaFree(pointer);
+}
 
 }  // namespace sq::cuda

@@ -56,6 +56,7 @@ DecodingSpeed MeasureDecoding(const std::shared_ptr<const LoadedModel>& loaded,
 }
 
 int64_t WeightBytesPerStep(const LoadedModel& loaded) {
+  if (loaded.on_device != nullptr) return loaded.on_device->StepBytes();
   int64_t bytes = Bytes(loaded.head.norm) + Bytes(loaded.head.linear);
   for (const DecoderLayer& layer : loaded.layers) {
     for (const Linear& linear : layer.linears) bytes += Bytes(linear);

@@ -8,12 +8,134 @@
 
 #include "sq/base/error.h"
 #include "sq/base/process.h"
+#include "sq/kernels/cuda_device.h"
 
 namespace sq {
 
-std::shared_ptr<const LoadedModel> LoadModel(const Model& model) {
-  auto loaded =
-      std::make_shared<LoadedModel>(LoadedModel{model, {}, LoadHead(model, DenseWeights::kStored)});
+namespace {
+
+HostMatrix OnHost(const FileTensor& tensor, int64_t rows, int64_t cols, int64_t first_row = 0) {
+  CheckShape(tensor, {first_row + rows, cols});
+  float first;
+  ReadFloats(tensor, 0, 1, &first);  // an error if it holds no floats
+  const CudaType type = tensor.dtype == DType::kF16    ? CudaType::kFloat16
+                        : tensor.dtype == DType::kBF16 ? CudaType::kBFloat16
+                                                       : CudaType::kFloat32;
+  return {tensor.data() + first_row * cols * DTypeBytes(tensor.dtype), type, rows, cols};
+}
+
+HostLinear OnHost(const Linear& linear) {
+  HostLinear out;
+  if (linear.packed != nullptr) {
+    out.packed = *linear.packed;
+  } else if (linear.stored) {
+    out.dense = OnHost(*linear.stored, linear.stored->shape[0], linear.stored->shape[1]);
+    if (linear.bias.defined()) out.bias = linear.bias.const_data_ptr<float>();
+  }
+  return out;
+}
+
+HostNorm OnHost(const Norm& norm) {
+  HostNorm out;
+  if (norm.weight.defined()) out.weight = norm.weight.const_data_ptr<float>();
+  if (norm.bias.defined()) out.bias = norm.bias.const_data_ptr<float>();
+  return out;
+}
+
+CudaModelLayer OnHost(const DecoderLayer& layer) {
+  const auto linear = [&](Projection p) { return OnHost(layer.linears[static_cast<size_t>(p)]); };
+  CudaModelLayer out;
+  out.query = linear(Projection::kQuery);
+  out.key = linear(Projection::kKey);
+  out.value = linear(Projection::kValue);
+  out.attention_out = linear(Projection::kAttentionOut);
+  out.gate = linear(Projection::kGate);
+  out.up = linear(Projection::kUp);
+  out.down = linear(Projection::kDown);
+  out.attention_norm = OnHost(layer.attention_norm);
+  out.mlp_norm = OnHost(layer.mlp_norm);
+  out.query_norm = OnHost(layer.query_norm);
+  out.key_norm = OnHost(layer.key_norm);
+  out.attention_window = layer.attention_window;
+  return out;
+}
+
+CudaActivation ActivationOf(const ModelConfig& config) {
+  switch (config.activation) {
+    case Activation::kSilu: return CudaActivation::kSilu;
+    case Activation::kRelu: return CudaActivation::kRelu;
+    case Activation::kGelu: return CudaActivation::kGelu;
+  }
+  SQ_DCHECK(false);
+  return CudaActivation::kSilu;
+}
+
+CudaModelShape ShapeOf(const ModelConfig& config) {
+  CudaModelShape shape;
+  shape.hidden = config.hidden_size;
+  shape.intermediate = config.intermediate_size;
+  shape.heads = config.num_heads;
+  shape.kv_heads = config.num_kv_heads;
+  shape.head_dim = config.head_dim;
+  shape.vocab = config.vocab_size;
+  shape.norm_epsilon = static_cast<float>(config.norm_epsilon);
+  shape.activation = ActivationOf(config);
+  return shape;
+}
+
+std::shared_ptr<const CudaModel> LoadOnDevice(const Model& model) {
+  const ModelConfig& config = model.config;
+  const Architecture& architecture = FindArchitecture(config.model_type);
+  auto on_device = std::make_shared<CudaModel>(ShapeOf(config));
+  for (int64_t number = 0; number < config.num_layers; ++number) {
+    const DecoderLayer layer = LoadDecoderLayer(model, number, DenseWeights::kStored);
+    on_device->AddLayer(OnHost(layer));
+    for (const Linear& linear : layer.linears) {
+      if (linear.stored) linear.stored->Release();
+    }
+  }
+  const Head head = LoadHead(model, DenseWeights::kStored);
+  const FileTensor& embedding = model.store.Get(architecture.embedding);
+  CudaModelEnds ends;
+  ends.embedding = OnHost(embedding, config.vocab_size, config.hidden_size);
+  if (architecture.positions != nullptr) {
+    ends.positions = OnHost(model.store.Get(architecture.positions), config.max_positions,
+                            config.hidden_size, kPositionOffset);
+  }
+  ends.norm = OnHost(head.norm);
+  ends.head = OnHost(*head.linear.stored, config.vocab_size, config.hidden_size);
+  on_device->SetEnds(ends);
+  embedding.Release();
+  head.linear.stored->Release();
+  return on_device;
+}
+
+std::unique_ptr<CudaDecoder> MakeOnDevice(const LoadedModel& loaded, int64_t batch,
+                                          int64_t capacity) {
+  UseCudaDevice(loaded.device.index);
+  const RopeTable rope = MakeRopeTable(loaded.model.config, 0, capacity);
+  if (!rope.cos.defined()) {
+    return std::make_unique<CudaDecoder>(loaded.on_device, batch, capacity, RotaryRows());
+  }
+  // Both halves of a row are the same.
+  const int64_t half = rope.cos.size(1) / 2;
+  const at::Tensor cos = rope.cos.narrow(1, 0, half).contiguous();
+  const at::Tensor sin = rope.sin.narrow(1, 0, half).contiguous();
+  return std::make_unique<CudaDecoder>(
+      loaded.on_device, batch, capacity,
+      RotaryRows{cos.const_data_ptr<float>(), sin.const_data_ptr<float>()});
+}
+
+}  // namespace
+
+std::shared_ptr<const LoadedModel> LoadModel(const Model& model, const Device& device) {
+  auto loaded = std::make_shared<LoadedModel>(LoadedModel{model, {}, Head(), device, nullptr});
+  if (device.cuda) {
+    UseCudaDevice(device.index);
+    loaded->on_device = LoadOnDevice(model);
+    return loaded;
+  }
+  loaded->head = LoadHead(model, DenseWeights::kStored);
   for (int64_t layer = 0; layer < model.config.num_layers; ++layer) {
     loaded->layers.push_back(LoadDecoderLayer(model, layer, DenseWeights::kStored));
   }
@@ -22,6 +144,10 @@ std::shared_ptr<const LoadedModel> LoadModel(const Model& model) {
 
 Decoder::Decoder(std::shared_ptr<const LoadedModel> loaded, int64_t batch, int64_t capacity)
     : loaded_(std::move(loaded)), batch_(batch), capacity_(capacity) {
+  if (loaded_->on_device != nullptr) {
+    on_device_ = MakeOnDevice(*loaded_, batch, capacity);
+    return;
+  }
   const ModelConfig& config = loaded_->model.config;
   const auto room = [&] {
     return at::empty({batch, config.num_kv_heads, capacity, config.head_dim}, at::kFloat);
@@ -32,11 +158,41 @@ Decoder::Decoder(std::shared_ptr<const LoadedModel> loaded, int64_t batch, int64
   rope_ = MakeRopeTable(config, 0, capacity);
 }
 
+// What EmbedTokens checks on the CPU.
+void Decoder::CheckTokens(const std::vector<std::vector<int32_t>>& ids) const {
+  const Model& model = loaded_->model;
+  for (const auto& sequence : ids) {
+    for (const int32_t id : sequence) {
+      SQ_CHECK(id >= 0 && id < model.config.vocab_size, model.folder, ": token id ", id,
+               " outside the vocabulary of ", model.config.vocab_size);
+    }
+  }
+  const int64_t length = length_ + static_cast<int64_t>(ids[0].size());
+  if (FindArchitecture(model.config.model_type).positions == nullptr) return;
+  SQ_CHECK(length <= model.config.max_positions, model.folder, ": ", length,
+           " tokens in a sequence, but the model has positions for ", model.config.max_positions);
+}
+
 at::Tensor Decoder::Step(const std::vector<std::vector<int32_t>>& ids) {
   SQ_DCHECK(static_cast<int64_t>(ids.size()) == batch_);
-  const c10::NoGradGuard no_grad;
   const int64_t tokens = static_cast<int64_t>(ids[0].size());
   SQ_DCHECK(length_ + tokens <= capacity_);
+  best_.clear();
+  at::Tensor logits;
+  if (on_device_ != nullptr) {
+    CheckTokens(ids);
+    logits = at::empty({batch_, loaded_->model.config.vocab_size}, at::kFloat);
+    on_device_->Step(ids, logits.mutable_data_ptr<float>());
+  } else {
+    logits = StepOnHost(ids);
+  }
+  length_ += tokens;
+  return logits;
+}
+
+at::Tensor Decoder::StepOnHost(const std::vector<std::vector<int32_t>>& ids) {
+  const c10::NoGradGuard no_grad;
+  const int64_t tokens = static_cast<int64_t>(ids[0].size());
   const Model& model = loaded_->model;
   std::vector<at::Tensor> embedded;
   for (const auto& sequence : ids) embedded.push_back(EmbedTokens(model, sequence, length_));
@@ -45,13 +201,41 @@ at::Tensor Decoder::Step(const std::vector<std::vector<int32_t>>& ids) {
   for (size_t layer = 0; layer < caches_.size(); ++layer) {
     hidden = DecoderForward(model.config, loaded_->layers[layer], hidden, rope, &caches_[layer]);
   }
-  length_ += tokens;
   const at::Tensor last = hidden.select(1, tokens - 1);
   return Logits(loaded_->head, FinalNorm(model.config, loaded_->head, last));
 }
 
+std::vector<int32_t> Decoder::StepGreedily(const std::vector<std::vector<int32_t>>& ids) {
+  std::vector<int32_t> best;
+  if (on_device_ == nullptr) {
+    const at::Tensor logits = Step(ids).contiguous();
+    const int64_t vocab = logits.size(1);
+    for (int64_t b = 0; b < batch_; ++b) {
+      const float* begin = logits.const_data_ptr<float>() + b * vocab;
+      best.push_back(static_cast<int32_t>(std::max_element(begin, begin + vocab) - begin));
+    }
+    return best;
+  }
+  CheckTokens(ids);
+  const bool as_returned =
+      ids.size() == best_.size() &&
+      std::equal(ids.begin(), ids.end(), best_.begin(), [](const auto& sequence, int32_t id) {
+        return sequence.size() == 1 && sequence[0] == id;
+      });
+  if (as_returned) {
+    on_device_->StepBest();
+  } else {
+    on_device_->Step(ids, nullptr);
+  }
+  length_ += static_cast<int64_t>(ids[0].size());
+  best_ = on_device_->Best();
+  return best_;
+}
+
 void Decoder::Reset() {
   for (LayerCache& cache : caches_) cache.length = 0;
+  if (on_device_ != nullptr) on_device_->Reset();
+  best_.clear();
   length_ = 0;
 }
 
@@ -63,10 +247,7 @@ std::vector<int32_t> GenerateGreedy(std::shared_ptr<const LoadedModel> loaded,
   const std::vector<int>& eos = loaded->model.config.eos_token_ids;
   while (static_cast<int64_t>(generated.size()) < count) {
     StopIfInterrupted();
-    const at::Tensor logits = decoder.Step({fed}).contiguous();
-    const float* begin = logits.const_data_ptr<float>();
-    const auto best = std::max_element(begin, begin + logits.numel()) - begin;
-    generated.push_back(static_cast<int32_t>(best));
+    generated.push_back(decoder.StepGreedily({fed})[0]);
     if (std::find(eos.begin(), eos.end(), generated.back()) != eos.end()) break;
     fed = {generated.back()};
   }

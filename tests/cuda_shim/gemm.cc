@@ -20,11 +20,12 @@ void Gemm::Multiply(const Operands& o, cudaStream_t stream) {
                        };
                        for (int64_t t = 0; t < o.tokens; ++t) {
                          for (int64_t r = 0; r < o.rows; ++r) {
+                           float* y = o.y + t * o.y_stride + r;
                            float sum = 0;
                            for (int64_t k = 0; k < o.inputs; ++k) {
                              sum += value(o.x, t * o.x_stride + k) * value(o.w, r * o.w_stride + k);
                            }
-                           o.y[t * o.y_stride + r] = sum;
+                           *y = (o.accumulate ? *y : 0) + o.scale * sum;
                          }
                        }
                      }),

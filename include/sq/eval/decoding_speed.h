@@ -23,7 +23,7 @@ DecodingSpeed MeasureDecoding(const std::shared_ptr<const LoadedModel>& loaded,
                               const std::function<void(int64_t)>& step_done);
 
 // Bytes of weights that one step reads: linear layers in the form that they have in memory or in
-// the mapped files, norms and head. (Of the embedding a step reads a row.)
+// the mapped files or on the device, norms and head. (Of the embedding a step reads a row.)
 int64_t WeightBytesPerStep(const LoadedModel& loaded);
 
 // The value that the share `quantile` of `values` does not exceed: the nearest rank. The median of

@@ -26,6 +26,13 @@ std::vector<CudaDevice> CudaDevices(std::string* reason);
 // no such one.
 CudaDevice UseCudaDevice(int index);
 
+// Bytes of device memory that this library holds, and the most that it has held at a time. What the
+// driver and other libraries take for themselves is not in it.
+struct CudaMemory {
+  int64_t used = 0, peak = 0;
+};
+CudaMemory CudaMemoryInUse();
+
 // Waits for all that the device has been told to do. Throws sq::Error when it failed.
 void SynchronizeCudaDevice();
 

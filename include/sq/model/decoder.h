@@ -7,19 +7,26 @@
 #include <memory>
 #include <vector>
 
+#include "sq/kernels/cuda_decoder.h"
+#include "sq/model/device.h"
 #include "sq/model/transformer.h"
 
 namespace sq {
 
-// A whole model: packed layers in memory, dense ones in the mapped files. Any number of decoders
-// may share it.
+// A whole model: on the CPU packed layers in memory, dense ones in the mapped files; or all in the
+// memory of a CUDA device, and then `layers` and `head` are empty. Any number of decoders may share
+// it.
 struct LoadedModel {
   const Model& model;
   std::vector<DecoderLayer> layers;
   Head head;
+  Device device;
+  std::shared_ptr<const CudaModel> on_device;  // null on the CPU
 };
 
-std::shared_ptr<const LoadedModel> LoadModel(const Model& model);
+// On a CUDA device one layer at a time goes through the host's memory. Throws sq::Error when the
+// device's will not do, and on sizes that its kernels do not take (cuda_decoder.h).
+std::shared_ptr<const LoadedModel> LoadModel(const Model& model, const Device& device = {});
 
 class Decoder {
  public:
@@ -27,8 +34,15 @@ class Decoder {
   Decoder(std::shared_ptr<const LoadedModel> loaded, int64_t batch, int64_t capacity);
 
   // Feeds `ids` ([batch] sequences of one length) and returns the logits after their last tokens:
-  // fp32 [batch, vocab]. One token at a time or many: the results are the same but for rounding.
+  // fp32 [batch, vocab], on the host. One token at a time or many: the results are the same but for
+  // rounding. Throws sq::Error on an id outside the vocabulary, and on more positions than were
+  // learned.
   at::Tensor Step(const std::vector<std::vector<int32_t>>& ids);
+
+  // Feeds `ids` likewise and returns the id with the greatest logit for each sequence, the lowest
+  // of equal ones. On a CUDA device the logits stay there, and so do ids that are fed as they were
+  // returned.
+  std::vector<int32_t> StepGreedily(const std::vector<std::vector<int32_t>>& ids);
 
   // Forgets all tokens.
   void Reset();
@@ -36,7 +50,12 @@ class Decoder {
   int64_t length() const { return length_; }
 
  private:
+  void CheckTokens(const std::vector<std::vector<int32_t>>& ids) const;
+  at::Tensor StepOnHost(const std::vector<std::vector<int32_t>>& ids);
+
   std::shared_ptr<const LoadedModel> loaded_;
+  std::unique_ptr<CudaDecoder> on_device_;  // null on the CPU
+  std::vector<int32_t> best_;  // what StepGreedily returned, while that is the last step
   RopeTable rope_;
   std::vector<LayerCache> caches_;
   int64_t batch_, capacity_, length_ = 0;

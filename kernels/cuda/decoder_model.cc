@@ -1,0 +1,283 @@
+// cuda_decoder.h's CudaModel: checks, and the way of weights to the device.
+#include "kernels/cuda/decoder_model.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstring>
+
+#include "kernels/cuda/decode_kernels.h"
+#include "sq/base/half.h"
+#include "sq/base/parallel.h"
+
+namespace sq {
+
+using cuda::Buffer;
+using cuda::DenseMatrix;
+using cuda::LinearGroup;
+using cuda::LinearPart;
+
+namespace {
+
+constexpr int64_t kAtOnce = 1 << 16;  // elements converted at a time
+
+// `count` values from element `first` on, as fp32.
+void ReadValues(const HostMatrix& matrix, int64_t first, int64_t count, std::vector<float>* out) {
+  const auto* bytes = static_cast<const uint8_t*>(matrix.data);
+  out->resize(static_cast<size_t>(count));
+  if (matrix.type == CudaType::kFloat32) {
+    std::memcpy(out->data(), bytes + 4 * first, static_cast<size_t>(4 * count));
+    return;
+  }
+  // A file's values may lie at odd addresses.
+  std::vector<uint16_t> stored(static_cast<size_t>(count));
+  std::memcpy(stored.data(), bytes + 2 * first, static_cast<size_t>(2 * count));
+  if (matrix.type == CudaType::kFloat16) {
+    Fp16ToFloat(stored.data(), out->data(), count);
+  } else {
+    Bf16ToFloat(stored.data(), out->data(), count);
+  }
+}
+
+// Calls body(first, count) for parts of the matrix, several at a time.
+template <typename Body>
+void ForParts(const HostMatrix& matrix, const Body& body) {
+  const int64_t count = matrix.rows * matrix.cols;
+  ParallelFor(cuda::CeilDivide(count, kAtOnce), [&](int64_t part) {
+    body(part * kAtOnce, std::min(kAtOnce, count - part * kAtOnce));
+  });
+}
+
+// fp16 where all values fit, else bf16.
+CudaType TypeOnDevice(const HostMatrix& matrix) {
+  if (matrix.type == CudaType::kFloat16) return matrix.type;
+  constexpr float kMost = 65504;
+  std::atomic<bool> fits{true};
+  ForParts(matrix, [&](int64_t first, int64_t count) {
+    std::vector<float> values;
+    ReadValues(matrix, first, count, &values);
+    const bool all = std::all_of(values.begin(), values.end(),
+                                 [](float value) { return std::fabs(value) <= kMost; });
+    if (!all) fits = false;
+  });
+  return fits ? CudaType::kFloat16 : CudaType::kBFloat16;
+}
+
+// Writes the matrix to `out` on the device.
+void Copy(const HostMatrix& matrix, CudaType type, uint16_t* out) {
+  const int64_t count = matrix.rows * matrix.cols;
+  if (matrix.type == type) {
+    cuda::Check(
+        cudaMemcpy(out, matrix.data, static_cast<size_t>(2 * count), cudaMemcpyHostToDevice),
+        "weights");
+    return;
+  }
+  std::vector<uint16_t> rounded(static_cast<size_t>(count));
+  ForParts(matrix, [&](int64_t first, int64_t some) {
+    std::vector<float> values;
+    ReadValues(matrix, first, some, &values);
+    if (type == CudaType::kFloat16) {
+      FloatToFp16(values.data(), rounded.data() + first, some);
+    } else {
+      FloatToBf16(values.data(), rounded.data() + first, some);
+    }
+  });
+  cuda::Check(
+      cudaMemcpy(out, rounded.data(), static_cast<size_t>(2 * count), cudaMemcpyHostToDevice),
+      "weights");
+}
+
+DenseMatrix Upload(const HostMatrix& matrix, const char* what) {
+  DenseMatrix out;
+  out.type = TypeOnDevice(matrix);
+  out.rows = matrix.rows;
+  out.cols = matrix.cols;
+  out.values = Buffer<uint16_t>(CheckedMultiply(matrix.rows, matrix.cols, what), what);
+  Copy(matrix, out.type, out.values.data());
+  return out;
+}
+
+Buffer<float> Upload(const float* values, int64_t count, const char* what) {
+  if (values == nullptr) return {};
+  return Buffer<float>(std::vector<float>(values, values + count), what);
+}
+
+cuda::NormWeights Upload(const HostNorm& norm, int64_t size) {
+  return {Upload(norm.weight, size, "norms"), Upload(norm.bias, size, "norms")};
+}
+
+int64_t Rows(const HostLinear& linear) {
+  return linear.packed ? linear.packed->out_features : linear.dense.rows;
+}
+int64_t Cols(const HostLinear& linear) {
+  return linear.packed ? linear.packed->in_features : linear.dense.cols;
+}
+bool HasBias(const HostLinear& linear) {
+  return linear.packed ? linear.packed->bias != nullptr : linear.bias != nullptr;
+}
+
+// Whether two layers can be one matrix; `types` are theirs on the device.
+bool Alike(const HostLinear& a, const HostLinear& b, CudaType type_a, CudaType type_b) {
+  if (a.packed.has_value() != b.packed.has_value() || HasBias(a) != HasBias(b)) return false;
+  return a.packed ? a.packed->bits == b.packed->bits : type_a == type_b;
+}
+
+LinearPart UploadPart(const std::vector<const HostLinear*>& linears, CudaType type) {
+  LinearPart part;
+  for (const HostLinear* linear : linears) part.rows += Rows(*linear);
+  if (linears.front()->packed) {
+    std::vector<PackedView> views;
+    for (const HostLinear* linear : linears) views.push_back(*linear->packed);
+    part.packed = std::make_unique<CudaLayer>(views);
+    return part;
+  }
+  const int64_t cols = Cols(*linears.front());
+  part.dense.type = type;
+  part.dense.rows = part.rows;
+  part.dense.cols = cols;
+  part.dense.values =
+      Buffer<uint16_t>(CheckedMultiply(part.rows, cols, "dense weights"), "dense weights");
+  std::vector<float> bias;
+  int64_t row = 0;
+  for (const HostLinear* linear : linears) {
+    Copy(linear->dense, type, part.dense.values.data() + row * cols);
+    row += Rows(*linear);
+    if (linear->bias != nullptr)
+      bias.insert(bias.end(), linear->bias, linear->bias + Rows(*linear));
+  }
+  if (!bias.empty()) part.bias = Buffer<float>(bias, "biases");
+  return part;
+}
+
+// `rows`: of each layer.
+LinearGroup UploadGroup(const std::vector<const HostLinear*>& linears,
+                        const std::vector<int64_t>& rows, int64_t cols, const char* what) {
+  LinearGroup group;
+  group.cols = cols;
+  std::vector<CudaType> types(linears.size(), CudaType::kFloat16);
+  bool any_fp16 = false;
+  for (size_t i = 0; i < linears.size(); ++i) {
+    const HostLinear& linear = *linears[i];
+    SQ_CHECK(!linear.Empty() && Rows(linear) == rows[i] && Cols(linear) == cols, what,
+             ": expected a layer of [", rows[i], ", ", cols, "], found [", Rows(linear), ", ",
+             Cols(linear), "]");
+    if (linear.packed) continue;
+    types[i] = TypeOnDevice(linear.dense);
+    if (types[i] == CudaType::kBFloat16) group.input = CudaType::kBFloat16;
+    any_fp16 = any_fp16 || types[i] == CudaType::kFloat16;
+  }
+  SQ_CHECK(group.input == CudaType::kFloat16 || !any_fp16, what,
+           ": layers of one input in fp16 and in bf16");
+  for (size_t begin = 0, end; begin < linears.size(); begin = end) {
+    std::vector<const HostLinear*> some;
+    for (end = begin;
+         end < linears.size() && Alike(*linears[begin], *linears[end], types[begin], types[end]);
+         ++end) {
+      some.push_back(linears[end]);
+    }
+    group.parts.push_back(UploadPart(some, types[begin]));
+    group.parts.back().first = group.rows;
+    group.rows += group.parts.back().rows;
+  }
+  return group;
+}
+
+int64_t Bytes(const LinearGroup& group) {
+  int64_t bytes = 0;
+  for (const LinearPart& part : group.parts) {
+    bytes += part.dense.values.bytes() + part.bias.bytes() +
+             (part.packed != nullptr ? part.packed->DeviceBytes() : 0);
+  }
+  return bytes;
+}
+int64_t Bytes(const cuda::NormWeights& norm) { return norm.weight.bytes() + norm.bias.bytes(); }
+
+// Runs `upload`; where memory will not do its message says what would help.
+template <typename Upload>
+void WithAdvice(const Upload& upload) {
+  try {
+    upload();
+  } catch (const Error& error) {
+    const std::string text = error.what();
+    if (text.find("out of memory") == std::string::npos) throw;
+    throw Error(text + "; quantized to fewer bits the model needs less");
+  }
+}
+
+}  // namespace
+
+CudaModel::CudaModel(const CudaModelShape& shape) : state_(std::make_unique<State>()) {
+  SQ_CHECK(shape.hidden % 8 == 0 && shape.hidden <= cuda::kMostNormSize, "hidden size ",
+           shape.hidden, ": the CUDA decoder takes multiples of 8 up to ", cuda::kMostNormSize);
+  SQ_CHECK(shape.intermediate % 8 == 0, "intermediate size ", shape.intermediate,
+           ": the CUDA decoder takes multiples of 8");
+  SQ_CHECK(shape.head_dim % 8 == 0 && shape.head_dim <= cuda::kMostHeadDim, "heads of ",
+           shape.head_dim, ": the CUDA decoder takes multiples of 8 up to ", cuda::kMostHeadDim);
+  state_->shape = shape;
+}
+CudaModel::~CudaModel() = default;
+const CudaModelShape& CudaModel::shape() const { return state_->shape; }
+int64_t CudaModel::DeviceBytes() const { return state_->bytes; }
+int64_t CudaModel::StepBytes() const {
+  return state_->bytes - state_->positions.values.bytes() -
+         (state_->head != nullptr ? state_->embedding.values.bytes() : 0);
+}
+
+void CudaModel::AddLayer(const CudaModelLayer& layer) {
+  WithAdvice([&] {
+    const CudaModelShape& shape = state_->shape;
+    const int64_t queries = shape.heads * shape.head_dim, keys = shape.kv_heads * shape.head_dim;
+    cuda::ModelLayer out;
+    out.qkv = UploadGroup({&layer.query, &layer.key, &layer.value}, {queries, keys, keys},
+                          shape.hidden, "query, key and value");
+    out.attention_out =
+        UploadGroup({&layer.attention_out}, {shape.hidden}, queries, "attention's output");
+    out.gated = !layer.gate.Empty();
+    out.gate_up =
+        out.gated ? UploadGroup({&layer.gate, &layer.up}, {shape.intermediate, shape.intermediate},
+                                shape.hidden, "gate and up")
+                  : UploadGroup({&layer.up}, {shape.intermediate}, shape.hidden, "up");
+    out.down = UploadGroup({&layer.down}, {shape.hidden}, shape.intermediate, "down");
+    out.attention_norm = Upload(layer.attention_norm, shape.hidden);
+    out.mlp_norm = Upload(layer.mlp_norm, shape.hidden);
+    out.query_norm = Upload(layer.query_norm, shape.head_dim);
+    out.key_norm = Upload(layer.key_norm, shape.head_dim);
+    out.attention_window = layer.attention_window;
+    for (const LinearGroup* group : {&out.qkv, &out.attention_out, &out.gate_up, &out.down}) {
+      state_->bytes += Bytes(*group);
+    }
+    for (const cuda::NormWeights* norm :
+         {&out.attention_norm, &out.mlp_norm, &out.query_norm, &out.key_norm}) {
+      state_->bytes += Bytes(*norm);
+    }
+    state_->layers.push_back(std::move(out));
+  });
+}
+
+void CudaModel::SetEnds(const CudaModelEnds& ends) {
+  WithAdvice([&] {
+    State& state = *state_;
+    const CudaModelShape& shape = state.shape;
+    const auto expect = [&](const HostMatrix& matrix, const char* what) {
+      SQ_CHECK(matrix.rows == shape.vocab && matrix.cols == shape.hidden, what, ": expected [",
+               shape.vocab, ", ", shape.hidden, "], found [", matrix.rows, ", ", matrix.cols, "]");
+    };
+    expect(ends.embedding, "embedding");
+    expect(ends.head, "head");
+    state.embedding = Upload(ends.embedding, "the embedding");
+    if (ends.positions.data != nullptr) {
+      state.positions = Upload(ends.positions, "learned positions");
+    }
+    state.norm = Upload(ends.norm, shape.hidden);
+    state.bytes +=
+        state.embedding.values.bytes() + state.positions.values.bytes() + Bytes(state.norm);
+    if (ends.head.data == ends.embedding.data) return;
+    HostLinear head;
+    head.dense = ends.head;
+    state.head =
+        std::make_unique<LinearGroup>(UploadGroup({&head}, {shape.vocab}, shape.hidden, "head"));
+    state.bytes += Bytes(*state.head);
+  });
+}
+
+}  // namespace sq

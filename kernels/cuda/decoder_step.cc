@@ -1,0 +1,424 @@
+// cuda_decoder.h's CudaDecoder: buffers, the order of a step's kernels, and its graph.
+#include <algorithm>
+#include <cstring>
+#include <string>
+
+#include "kernels/cuda/decode_kernels.h"
+#include "kernels/cuda/decoder_model.h"
+#include "kernels/cuda/kernels.h"
+#include "sq/kernels/cuda_device.h"
+
+namespace sq {
+
+using cuda::Buffer;
+using cuda::LinearGroup;
+using cuda::LinearPart;
+using cuda::ModelLayer;
+
+namespace {
+
+constexpr int64_t kMostRows = 512;    // of a chunk of a prompt
+constexpr int64_t kBlocksWanted = 2;  // of attention, a multiprocessor
+
+// Runs `allocate`; where memory will not do its message says what would help.
+template <typename Allocate>
+void WithAdvice(const Allocate& allocate) {
+  try {
+    allocate();
+  } catch (const Error& error) {
+    const std::string text = error.what();
+    if (text.find("out of memory") == std::string::npos) throw;
+    throw Error(text + "; fewer sequences or fewer tokens need less");
+  }
+}
+
+// Page-locked host memory, without which copies wait for the host.
+struct Pinned {
+  void* data = nullptr;
+  explicit Pinned(int64_t bytes) {
+    cuda::Check(cudaMallocHost(&data, static_cast<size_t>(bytes)), "page-locked memory");
+  }
+  ~Pinned() { cudaFreeHost(data); }
+  Pinned(const Pinned&) = delete;
+  Pinned& operator=(const Pinned&) = delete;
+};
+
+struct Stream {
+  cudaStream_t handle = nullptr;
+  Stream() { cuda::Check(cudaStreamCreateWithFlags(&handle, cudaStreamNonBlocking), "stream"); }
+  ~Stream() { cudaStreamDestroy(handle); }
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+};
+
+// What rows of one launch need; none of it outlives a step.
+struct RowBuffers {
+  int64_t rows = 0;
+  Buffer<float> hidden, qkv, gate_up;
+  Buffer<uint16_t> normed, attended, activated;
+  int64_t Bytes() const {
+    return hidden.bytes() + qkv.bytes() + gate_up.bytes() + normed.bytes() + attended.bytes() +
+           activated.bytes();
+  }
+};
+
+// Zeros on the device, once the device has been waited for.
+template <typename T>
+Buffer<T> Zeros(int64_t count, const char* what) {
+  return Buffer<T>(std::vector<T>(static_cast<size_t>(count), T{}), what);
+}
+
+}  // namespace
+
+struct CudaDecoder::State {
+  std::shared_ptr<const CudaModel> model;
+  int64_t batch = 0, capacity = 0, length = 0;
+  bool graphs = true;
+  Stream stream;
+  cuda::Queue queue;
+  int64_t blocks_wanted = 0;
+  std::unique_ptr<CudaContext> context;
+  cuda::Gemm gemm;
+
+  Buffer<float> cos, sin;
+  std::vector<Buffer<uint16_t>> keys, values;  // by layer
+  RowBuffers buffers;
+  Buffer<int32_t> ids, device_length;  // ids: of a chunk
+  Buffer<int32_t> best;  // [batch], what a step of one token reads and every step's argmax writes
+  Buffer<float> logits;
+  std::unique_ptr<Pinned> host_logits, host_ids;
+  Buffer<float> partial, best_values;
+  Buffer<int32_t> best_ids;
+  Buffer<unsigned> attention_counters, best_counters;
+
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t executable = nullptr;
+
+  ~State() {
+    cudaStreamSynchronize(stream.handle);
+    DropGraph();
+  }
+  void DropGraph() {
+    if (executable != nullptr) cudaGraphExecDestroy(executable);
+    if (graph != nullptr) cudaGraphDestroy(graph);
+    executable = nullptr;
+    graph = nullptr;
+  }
+
+  const CudaModelShape& shape() const { return model->shape(); }
+  int64_t QkvRows() const { return (shape().heads + 2 * shape().kv_heads) * shape().head_dim; }
+  cuda::Cache CacheOf(size_t layer) const {
+    return {keys[layer].data(), values[layer].data(), shape().kv_heads, capacity, shape().head_dim};
+  }
+  void AllocateCache();
+  void AllocateEnds(const RotaryRows& rotary);
+  void Reserve(int64_t tokens);
+  void Multiply(const LinearGroup& group, const CudaMatrix& x, const CudaMatrix& y, bool add,
+                float x_scale = 1);
+  void RunLayer(size_t index, int64_t tokens);
+  void RunHead(int64_t tokens);
+  void Run(int32_t* fed, int64_t tokens, bool head);
+  void RunOne();
+  void Capture();
+  void Send(const std::vector<std::vector<int32_t>>& given, size_t first, int64_t tokens,
+            int32_t* to);
+};
+
+// fp16 keys and values of every layer.
+void CudaDecoder::State::AllocateCache() {
+  const int64_t heads = CheckedMultiply(batch * shape().kv_heads, capacity, "cache");
+  const int64_t count = CheckedMultiply(heads, shape().head_dim, "cache");
+  for (size_t layer = 0; layer < model->state().layers.size(); ++layer) {
+    keys.emplace_back(count, "the key-value cache");
+    values.emplace_back(count, "the key-value cache");
+  }
+}
+
+void CudaDecoder::State::AllocateEnds(const RotaryRows& rotary) {
+  const int64_t angles = capacity * shape().head_dim / 2;
+  if (rotary.cos != nullptr) {
+    cos = Buffer<float>(std::vector<float>(rotary.cos, rotary.cos + angles), "rotary angles");
+    sin = Buffer<float>(std::vector<float>(rotary.sin, rotary.sin + angles), "rotary angles");
+  }
+  const int64_t vocab = shape().vocab, parts = cuda::ArgmaxParts(vocab);
+  device_length = Zeros<int32_t>(1, "a step's state");
+  best = Zeros<int32_t>(batch, "a step's state");
+  logits = Buffer<float>(CheckedMultiply(batch, vocab, "logits"), "logits");
+  host_logits = std::make_unique<Pinned>(logits.bytes());
+  host_ids = std::make_unique<Pinned>(std::max(batch, kMostRows) * 4);
+  ids = Buffer<int32_t>(std::max(batch, kMostRows), "a step's state");
+  best_values = Buffer<float>(batch * parts, "argmax");
+  best_ids = Buffer<int32_t>(batch * parts, "argmax");
+  best_counters = Zeros<unsigned>(batch, "argmax");
+}
+
+// Makes room for steps of up to `tokens` tokens a sequence.
+void CudaDecoder::State::Reserve(int64_t tokens) {
+  const int64_t rows = batch * tokens;
+  if (buffers.rows >= rows) return;
+  cuda::Check(cudaStreamSynchronize(stream.handle), "a step");
+  DropGraph();  // it holds the old buffers' addresses
+  const CudaModel::State& weights = model->state();
+  buffers = RowBuffers();
+  buffers.hidden = Buffer<float>(rows * shape().hidden, "activations");
+  buffers.qkv = Buffer<float>(rows * QkvRows(), "activations");
+  buffers.gate_up = Buffer<float>(rows * 2 * shape().intermediate, "activations");
+  buffers.normed = Buffer<uint16_t>(rows * shape().hidden, "activations");
+  buffers.attended = Buffer<uint16_t>(rows * shape().heads * shape().head_dim, "activations");
+  buffers.activated = Buffer<uint16_t>(rows * shape().intermediate, "activations");
+  for (const ModelLayer& layer : weights.layers) {
+    for (const LinearGroup* group :
+         {&layer.qkv, &layer.attention_out, &layer.gate_up, &layer.down}) {
+      for (const LinearPart& part : group->parts) {
+        if (part.packed != nullptr) ReserveCudaMatmul(*context, *part.packed, rows);
+      }
+    }
+  }
+  // Any number of tokens up to `tokens` may come: fewer have more splits but fewer tiles.
+  const cuda::Cache cache = {nullptr, nullptr, shape().kv_heads, capacity, shape().head_dim};
+  int64_t floats = 0, counters = 0;
+  for (int64_t count = 1; count <= tokens; ++count) {
+    const cuda::AttentionPlan plan =
+        cuda::PlanAttention(batch, count, shape().heads, cache, blocks_wanted);
+    floats = std::max(floats, plan.partial);
+    counters = std::max(counters, plan.counters());
+  }
+  partial = Buffer<float>(floats, "attention's workspace");
+  attention_counters = Zeros<unsigned>(counters, "attention's workspace");
+  SynchronizeCudaDevice();  // what was copied above may still be on its way
+  buffers.rows = rows;
+}
+
+// y = group(x * x_scale), or y += it.
+void CudaDecoder::State::Multiply(const LinearGroup& group, const CudaMatrix& x,
+                                  const CudaMatrix& y, bool add, float x_scale) {
+  for (const LinearPart& part : group.parts) {
+    const CudaMatrix out(static_cast<float*>(y.data) + part.first, CudaType::kFloat32, y.rows,
+                         part.rows, y.stride);
+    if (part.packed != nullptr) {
+      CudaPackedMatmul(*context, *part.packed, x, out, add ? &out : nullptr, x_scale);
+      continue;
+    }
+    cuda::Gemm::Operands operands;
+    operands.type = part.dense.type;
+    operands.x = x.data;
+    operands.tokens = x.rows;
+    operands.x_stride = x.stride;
+    operands.w = part.dense.values.data();
+    operands.rows = part.rows;
+    operands.inputs = part.dense.cols;
+    operands.w_stride = part.dense.cols;
+    operands.y = static_cast<float*>(out.data);
+    operands.y_stride = out.stride;
+    operands.scale = x_scale;
+    operands.accumulate = add;
+    gemm.Multiply(operands, stream.handle);
+    if (part.bias.data() != nullptr) cuda::AddBias(queue, part.bias.data(), out);
+  }
+}
+
+void CudaDecoder::State::RunLayer(size_t index, int64_t tokens) {
+  const ModelLayer& layer = model->state().layers[index];
+  const CudaModelShape& s = shape();
+  const int64_t rows = batch * tokens, attended_cols = s.heads * s.head_dim;
+  const CudaMatrix hidden(buffers.hidden.data(), CudaType::kFloat32, rows, s.hidden);
+  const auto normalize = [&](const cuda::NormWeights& norm, CudaType type) {
+    const CudaMatrix normed(buffers.normed.data(), type, rows, s.hidden);
+    cuda::Normalize(queue, hidden, norm.weight.data(), norm.bias.data(), s.norm_epsilon, normed);
+    return normed;
+  };
+
+  const CudaMatrix qkv(buffers.qkv.data(), CudaType::kFloat32, rows, QkvRows());
+  Multiply(layer.qkv, normalize(layer.attention_norm, layer.qkv.input), qkv, false);
+  cuda::PositionArguments places;
+  places.qkv = qkv;
+  places.heads = s.heads;
+  places.tokens = tokens;
+  places.query_norm = layer.query_norm.weight.data();
+  places.key_norm = layer.key_norm.weight.data();
+  places.epsilon = s.norm_epsilon;
+  places.cos = cos.data();
+  places.sin = sin.data();
+  places.length = device_length.data();
+  const cuda::Cache cache = CacheOf(index);
+  cuda::PlaceTokens(queue, places, cache);
+  const CudaMatrix attended(buffers.attended.data(), layer.attention_out.input, rows,
+                            attended_cols);
+  cuda::Attend(queue, cuda::PlanAttention(batch, tokens, s.heads, cache, blocks_wanted), qkv, cache,
+               layer.attention_window, device_length.data(),
+               {partial.data(), attention_counters.data()}, attended);
+  Multiply(layer.attention_out, attended, hidden, true);
+
+  const int64_t wide = layer.gate_up.rows;
+  const CudaMatrix gate_up(buffers.gate_up.data(), CudaType::kFloat32, rows, wide);
+  Multiply(layer.gate_up, normalize(layer.mlp_norm, layer.gate_up.input), gate_up, false);
+  const CudaMatrix up(buffers.gate_up.data() + (wide - s.intermediate), CudaType::kFloat32, rows,
+                      s.intermediate, wide);
+  const CudaMatrix gate = layer.gated ? gate_up : CudaMatrix();
+  const CudaMatrix activated(buffers.activated.data(), layer.down.input, rows, s.intermediate);
+  // The one input whose size no norm bounds.
+  cuda::Activate(queue, s.activation, gate, up, cuda::kInputScale, activated);
+  Multiply(layer.down, activated, hidden, true, 1 / cuda::kInputScale);
+}
+
+// Logits and best ids after the last tokens.
+void CudaDecoder::State::RunHead(int64_t tokens) {
+  const CudaModel::State& weights = model->state();
+  const int64_t hidden = shape().hidden, vocab = shape().vocab;
+  const CudaMatrix last(buffers.hidden.data() + (tokens - 1) * hidden, CudaType::kFloat32, batch,
+                        hidden, tokens * hidden);
+  const CudaMatrix y(logits.data(), CudaType::kFloat32, batch, vocab);
+  const cuda::DenseMatrix& head =
+      weights.head != nullptr ? weights.head->parts[0].dense : weights.embedding;
+  const CudaMatrix normed(buffers.normed.data(), head.type, batch, hidden);
+  cuda::Normalize(queue, last, weights.norm.weight.data(), weights.norm.bias.data(),
+                  shape().norm_epsilon, normed);
+  cuda::Gemm::Operands operands;
+  operands.type = head.type;
+  operands.x = normed.data;
+  operands.tokens = batch;
+  operands.x_stride = hidden;
+  operands.w = head.values.data();
+  operands.rows = vocab;
+  operands.inputs = operands.w_stride = hidden;
+  operands.y = logits.data();
+  operands.y_stride = vocab;
+  gemm.Multiply(operands, stream.handle);
+  cuda::Argmax(queue, y, {best_values.data(), best_ids.data(), best_counters.data()}, best.data());
+}
+
+// Queues everything that a step does on the device; `fed`: ids [batch][tokens] there.
+void CudaDecoder::State::Run(int32_t* fed, int64_t tokens, bool head) {
+  const CudaModel::State& weights = model->state();
+  const CudaMatrix hidden(buffers.hidden.data(), CudaType::kFloat32, batch * tokens,
+                          shape().hidden);
+  const CudaMatrix positions =
+      weights.positions.values.data() != nullptr ? weights.positions.View() : CudaMatrix();
+  cuda::EmbedTokens(queue, {fed, device_length.data()}, tokens, weights.embedding.View(), positions,
+                    hidden);
+  for (size_t layer = 0; layer < weights.layers.size(); ++layer) RunLayer(layer, tokens);
+  if (head) RunHead(tokens);
+  cuda::Advance(queue, device_length.data(), tokens);
+}
+
+// A step of one token, read from `best`. The first is launched kernel by kernel, which also loads
+// them and chooses the library's algorithms; then it is captured.
+void CudaDecoder::State::RunOne() {
+  if (executable != nullptr) {
+    cuda::Check(cudaGraphLaunch(executable, stream.handle), "a step's graph");
+    return;
+  }
+  Run(best.data(), 1, true);
+  if (graphs) Capture();
+}
+
+void CudaDecoder::State::Capture() {
+  cuda::Check(cudaStreamBeginCapture(stream.handle, cudaStreamCaptureModeThreadLocal), "capture");
+  try {
+    Run(best.data(), 1, true);
+  } catch (...) {
+    cudaStreamEndCapture(stream.handle, &graph);
+    DropGraph();
+    throw;
+  }
+  cuda::Check(cudaStreamEndCapture(stream.handle, &graph), "capture");
+  cuda::Check(cudaGraphInstantiate(&executable, graph, 0), "a step's graph");
+}
+
+// Ids [first, first + tokens) of each sequence to device memory.
+void CudaDecoder::State::Send(const std::vector<std::vector<int32_t>>& given, size_t first,
+                              int64_t tokens, int32_t* to) {
+  // Not to be written while it is still read.
+  cuda::Check(cudaStreamSynchronize(stream.handle), "a step");
+  auto* host = static_cast<int32_t*>(host_ids->data);
+  for (const std::vector<int32_t>& sequence : given) {
+    host = std::copy_n(sequence.begin() + static_cast<int64_t>(first), tokens, host);
+  }
+  cuda::Check(cudaMemcpyAsync(to, host_ids->data, static_cast<size_t>(4 * batch * tokens),
+                              cudaMemcpyHostToDevice, stream.handle),
+              "token ids");
+}
+
+CudaDecoder::CudaDecoder(std::shared_ptr<const CudaModel> model, int64_t batch, int64_t capacity,
+                         const RotaryRows& rotary, bool graphs)
+    : state_(std::make_unique<State>()) {
+  State& state = *state_;
+  SQ_CHECK(batch > 0 && capacity > 0, "decoding of ", batch, " sequences of ", capacity, " tokens");
+  state.model = std::move(model);
+  state.batch = batch;
+  state.capacity = capacity;
+  state.graphs = graphs;
+  int device = 0;
+  cuda::Check(cudaGetDevice(&device), "the device");
+  cudaDeviceProp properties;
+  cuda::Check(cudaGetDeviceProperties(&properties, device), "properties of a device");
+  state.queue = {state.stream.handle, properties.major >= 9};
+  state.blocks_wanted = kBlocksWanted * properties.multiProcessorCount;
+  state.context = std::make_unique<CudaContext>(state.stream.handle, state.queue.overlap);
+  WithAdvice([&] {
+    state.AllocateCache();
+    state.AllocateEnds(rotary);
+    state.Reserve(1);
+  });
+}
+CudaDecoder::~CudaDecoder() = default;
+
+void CudaDecoder::Step(const std::vector<std::vector<int32_t>>& ids, float* logits) {
+  State& state = *state_;
+  SQ_DCHECK(static_cast<int64_t>(ids.size()) == state.batch && !ids[0].empty());
+  for (const auto& sequence : ids) SQ_DCHECK(sequence.size() == ids[0].size());
+  const auto tokens = static_cast<int64_t>(ids[0].size());
+  SQ_DCHECK(state.length + tokens <= state.capacity);
+  if (tokens == 1) {
+    WithAdvice([&] { state.Reserve(1); });  // there is room, unless more was once asked for in vain
+    state.Send(ids, 0, 1, state.best.data());
+    state.RunOne();
+  } else {
+    const int64_t chunk = std::min(std::max<int64_t>(kMostRows / state.batch, 1), tokens);
+    WithAdvice([&] { state.Reserve(chunk); });
+    for (int64_t first = 0; first < tokens; first += chunk) {
+      const int64_t some = std::min(chunk, tokens - first);
+      state.Send(ids, static_cast<size_t>(first), some, state.ids.data());
+      state.Run(state.ids.data(), some, first + some == tokens);
+    }
+  }
+  state.length += tokens;
+  if (logits == nullptr) return;
+  cuda::Check(cudaMemcpyAsync(state.host_logits->data, state.logits.data(),
+                              static_cast<size_t>(state.logits.bytes()), cudaMemcpyDeviceToHost,
+                              state.stream.handle),
+              "logits");
+  cuda::Check(cudaStreamSynchronize(state.stream.handle), "a step");
+  std::memcpy(logits, state.host_logits->data, static_cast<size_t>(state.logits.bytes()));
+}
+
+std::vector<int32_t> CudaDecoder::Best() const {
+  const State& state = *state_;
+  cuda::Check(cudaStreamSynchronize(state.stream.handle), "a step");
+  return state.best.ToHost();
+}
+
+void CudaDecoder::StepBest() {
+  SQ_DCHECK(state_->length > 0 && state_->length < state_->capacity);
+  state_->RunOne();
+  ++state_->length;
+}
+
+void CudaDecoder::Reset() {
+  State& state = *state_;
+  cuda::Check(cudaMemsetAsync(state.device_length.data(), 0, 4, state.stream.handle), "reset");
+  state.length = 0;
+}
+
+int64_t CudaDecoder::length() const { return state_->length; }
+
+int64_t CudaDecoder::DeviceBytes() const {
+  const State& state = *state_;
+  int64_t bytes = state.buffers.Bytes() + state.cos.bytes() + state.sin.bytes() +
+                  state.ids.bytes() + state.best.bytes() + state.logits.bytes() +
+                  state.partial.bytes() + state.best_values.bytes() + state.best_ids.bytes();
+  for (const Buffer<uint16_t>& layer : state.keys) bytes += 2 * layer.bytes();
+  return bytes;
+}
+
+}  // namespace sq

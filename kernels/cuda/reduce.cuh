@@ -1,0 +1,38 @@
+// Sums and maxima over a warp or a block, in an order that depends on the number of threads alone.
+#pragma once
+
+#include "kernels/cuda/layout.h"
+#include "kernels/cuda/ptx.cuh"
+
+namespace sq::cuda {
+
+constexpr uint32_t kAllLanes = 0xffffffffu;
+
+// Over lanes that differ in bits `least`, 2 least, .. below `end` of their number; every lane gets
+// it.
+__device__ __forceinline__ float LanesSum(float value, int least = 1, int end = kLanes) {
+  for (int bit = least; bit < end; bit *= 2) value += __shfl_xor_sync(kAllLanes, value, bit);
+  return value;
+}
+__device__ __forceinline__ float LanesMax(float value) {
+  for (int bit = 1; bit < kLanes; bit *= 2) {
+    value = fmaxf(value, __shfl_xor_sync(kAllLanes, value, bit));
+  }
+  return value;
+}
+
+// Over a block of whole warps in x. All threads must come; every one gets the sum.
+__device__ inline float BlockSum(float value) {
+  __shared__ float of_warp[kLanes];
+  const int lane = static_cast<int>(threadIdx.x) % kLanes,
+            warp = static_cast<int>(threadIdx.x) / kLanes;
+  const int warps = static_cast<int>(blockDim.x) / kLanes;
+  value = LanesSum(value);
+  if (warps == 1) return value;
+  __syncthreads();  // nobody still reads the last sum's
+  if (lane == 0) of_warp[warp] = value;
+  __syncthreads();
+  return LanesSum(lane < warps ? of_warp[lane] : 0);
+}
+
+}  // namespace sq::cuda

@@ -1,0 +1,442 @@
+// Each kernel against plain loops in double precision, with the threads of a block in several
+// orders.
+#include "kernels/cuda/decode_kernels.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+#include <random>
+
+#include "tests/support/cuda_memory.h"
+
+namespace sq {
+namespace {
+
+using cuda::Buffer;
+using test::DeviceMatrix;
+
+const cuda::Queue kQueue;
+constexpr uint64_t kSeeds[] = {0, 1, 2};
+constexpr CudaType kTypes[] = {CudaType::kFloat16, CudaType::kBFloat16, CudaType::kFloat32};
+
+std::vector<float> RandomValues(int64_t count, uint32_t seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> values(static_cast<size_t>(count));
+  for (float& value : values) value = normal(random);
+  return values;
+}
+
+float Rounded(float value, CudaType type) {
+  return type == CudaType::kFloat16    ? Fp16ToFloat(FloatToFp16(value))
+         : type == CudaType::kBFloat16 ? Bf16ToFloat(FloatToBf16(value))
+                                       : value;
+}
+// Half a unit in the last place, relative.
+double Precision(CudaType type) {
+  return type == CudaType::kFloat16 ? 1.0 / 2048 : type == CudaType::kBFloat16 ? 1.0 / 256 : 0;
+}
+
+template <typename T>
+Buffer<T> OnDevice(const std::vector<T>& values) {
+  return Buffer<T>(values, "test values");
+}
+
+// Runs `body` with the threads in several orders.
+void InAnyOrder(const std::function<void()>& body) {
+  for (const uint64_t seed : kSeeds) {
+    SCOPED_TRACE(StrCat("schedule ", seed));
+    shim::SetScheduleSeed(seed);
+    body();
+    shim::SetScheduleSeed(0);
+  }
+}
+
+TEST(DecodeKernels, EmbeddingAddsTheRowsOfIdAndPosition) {
+  constexpr int64_t kVocab = 11, kHidden = 264, kPositions = 9, kBatch = 2, kTokens = 3;
+  const std::vector<float> words = RandomValues(kVocab * kHidden, 1),
+                           places = RandomValues(kPositions * kHidden, 2);
+  const std::vector<int32_t> ids = {3, 0, 10, 7, 7, 1};
+  constexpr int32_t kLength = 5;
+  const Buffer<int32_t> on_device = OnDevice(ids), length = OnDevice<int32_t>({kLength});
+  for (const CudaType type : kTypes) {
+    const DeviceMatrix table(type, {words.data(), kVocab, kHidden}),
+        positions(type, {places.data(), kPositions, kHidden});
+    for (const bool learned : {false, true}) {
+      const DeviceMatrix out(CudaType::kFloat32, kBatch * kTokens, kHidden);
+      cuda::EmbedTokens(kQueue, {on_device.data(), length.data()}, kTokens, table.View(),
+                        learned ? positions.View() : CudaMatrix(), out.View());
+      const std::vector<float> values = out.Values();
+      for (int64_t r = 0; r < kBatch * kTokens; ++r) {
+        for (int64_t c = 0; c < kHidden; ++c) {
+          float expected = Rounded(words[ids[r] * kHidden + c], type);
+          if (learned) expected += Rounded(places[(kLength + r % kTokens) * kHidden + c], type);
+          ASSERT_EQ(values[r * kHidden + c], expected) << "row " << r << ", column " << c;
+        }
+      }
+      EXPECT_TRUE(out.Untouched());
+    }
+  }
+}
+
+// Bound: 16 values a thread and 5 + 5 exchanges, each sum off by at most 2^-24 of itself, and a few
+// roundings more: < 2e-6 of the row's greatest value; then the type's own rounding.
+TEST(DecodeKernels, NormsAgreeWithDoublePrecision) {
+  constexpr int64_t kRows = 3;
+  constexpr float kEpsilon = 1e-5f;
+  for (const int64_t size : {4, 32, 132, 1028, 4096, 16384}) {
+    std::vector<float> x = RandomValues(kRows * size, 1);
+    const std::vector<float> weight = RandomValues(size, 2), bias = RandomValues(size, 3);
+    for (float& value : x) value = 3 * value + 2;
+    const DeviceMatrix given(CudaType::kFloat32, {x.data(), kRows, size});
+    const Buffer<float> weights = OnDevice(weight), biases = OnDevice(bias);
+    for (const bool layer_norm : {false, true}) {
+      for (const CudaType type : kTypes) {
+        InAnyOrder([&] {
+          const DeviceMatrix out(type, kRows, size);
+          cuda::Normalize(kQueue, given.View(), weights.data(),
+                          layer_norm ? biases.data() : nullptr, kEpsilon, out.View());
+          const std::vector<float> values = out.Values();
+          for (int64_t r = 0; r < kRows; ++r) {
+            double mean = 0, squares = 0, most = 0;
+            for (int64_t c = 0; c < size; ++c) mean += x[r * size + c] / double(size);
+            if (!layer_norm) mean = 0;
+            for (int64_t c = 0; c < size; ++c) {
+              squares += std::pow(x[r * size + c] - mean, 2) / double(size);
+            }
+            std::vector<double> expected(static_cast<size_t>(size));
+            for (int64_t c = 0; c < size; ++c) {
+              expected[c] = (x[r * size + c] - mean) / std::sqrt(squares + kEpsilon) * weight[c] +
+                            (layer_norm ? bias[c] : 0);
+              most = std::max(most, std::fabs(expected[c]));
+            }
+            for (int64_t c = 0; c < size; ++c) {
+              ASSERT_NEAR(values[r * size + c], expected[c],
+                          2e-6 * most + Precision(type) * std::fabs(expected[c]))
+                  << size << " values, row " << r << ", column " << c;
+            }
+          }
+          EXPECT_TRUE(out.Untouched());
+        });
+      }
+    }
+  }
+}
+
+// What PlaceTokens and Attend work on, on both sides.
+struct CacheOnDevice {
+  int64_t batch, kv_heads, capacity, head_dim;
+  Buffer<uint16_t> keys, values;
+  CacheOnDevice(int64_t batch, int64_t kv_heads, int64_t capacity, int64_t head_dim)
+      : batch(batch), kv_heads(kv_heads), capacity(capacity), head_dim(head_dim) {
+    const std::vector<uint16_t> nan(static_cast<size_t>(batch * kv_heads * capacity * head_dim),
+                                    0xffff);
+    keys = OnDevice(nan);
+    values = OnDevice(nan);
+  }
+  cuda::Cache View() const { return {keys.data(), values.data(), kv_heads, capacity, head_dim}; }
+  int64_t At(int64_t b, int64_t head, int64_t position) const {
+    return ((b * kv_heads + head) * capacity + position) * head_dim;
+  }
+};
+
+TEST(DecodeKernels, TokensAreNormalizedRotatedAndPlaced) {
+  constexpr int64_t kBatch = 2, kTokens = 2, kHeads = 3, kKvHeads = 3, kCapacity = 7;
+  constexpr int32_t kLength = 3;
+  constexpr float kEpsilon = 1e-6f;
+  const Buffer<int32_t> length = OnDevice<int32_t>({kLength});
+  for (const int64_t head_dim : {8, 32, 80, 128, 256}) {
+    const int64_t half = head_dim / 2, cols = (kHeads + 2 * kKvHeads) * head_dim;
+    const std::vector<float> x = RandomValues(kBatch * kTokens * cols, 1),
+                             query_norm = RandomValues(head_dim, 2),
+                             key_norm = RandomValues(head_dim, 3);
+    std::vector<float> cos = RandomValues(kCapacity * half, 4);
+    std::vector<float> sin = RandomValues(kCapacity * half, 5);
+    const Buffer<float> on_device[] = {OnDevice(query_norm), OnDevice(key_norm), OnDevice(cos),
+                                       OnDevice(sin)};
+    for (const bool norms : {false, true}) {
+      for (const bool rotary : {false, true}) {
+        const DeviceMatrix qkv(CudaType::kFloat32, {x.data(), kBatch * kTokens, cols});
+        const CacheOnDevice cache(kBatch, kKvHeads, kCapacity, head_dim);
+        cuda::PositionArguments arguments;
+        arguments.qkv = qkv.View();
+        arguments.heads = kHeads;
+        arguments.tokens = kTokens;
+        arguments.epsilon = kEpsilon;
+        arguments.length = length.data();
+        if (norms) {
+          arguments.query_norm = on_device[0].data();
+          arguments.key_norm = on_device[1].data();
+        }
+        if (rotary) {
+          arguments.cos = on_device[2].data();
+          arguments.sin = on_device[3].data();
+        }
+        cuda::PlaceTokens(kQueue, arguments, cache.View());
+        const std::vector<float> queries = qkv.Values();
+        const std::vector<uint16_t> keys = cache.keys.ToHost(), values = cache.values.ToHost();
+        int64_t written = 0;
+        for (int64_t r = 0; r < kBatch * kTokens; ++r) {
+          const int64_t b = r / kTokens, position = kLength + r % kTokens;
+          for (int64_t head = 0; head < kHeads + 2 * kKvHeads; ++head) {
+            const float* in = x.data() + r * cols + head * head_dim;
+            const bool is_value = head >= kHeads + kKvHeads;
+            const std::vector<float>& weight = head < kHeads ? query_norm : key_norm;
+            std::vector<double> y(in, in + head_dim);
+            if (norms && !is_value) {
+              double squares = 0;
+              for (const double value : y) squares += value * value / double(head_dim);
+              for (int64_t d = 0; d < head_dim; ++d) {
+                y[d] *= weight[d] / std::sqrt(squares + kEpsilon);
+              }
+            }
+            if (rotary && !is_value) {
+              for (int64_t d = 0; d < half; ++d) {
+                const double c = cos[position * half + d], s = sin[position * half + d];
+                const double low = y[d], high = y[d + half];
+                y[d] = low * c - high * s;
+                y[d + half] = high * c + low * s;
+              }
+            }
+            for (int64_t d = 0; d < head_dim; ++d) {
+              const double bound = 1e-5 * (1 + std::fabs(y[d]));
+              if (head < kHeads) {
+                ASSERT_NEAR(queries[r * cols + head * head_dim + d], y[d], bound);
+                continue;
+              }
+              const int64_t kv_head = is_value ? head - kHeads - kKvHeads : head - kHeads;
+              const auto& from = is_value ? values : keys;
+              ASSERT_NEAR(Fp16ToFloat(from[cache.At(b, kv_head, position) + d]), y[d],
+                          bound + std::fabs(y[d]) / 2048)
+                  << head_dim << " dims, head " << head << ", dim " << d;
+              ++written;
+            }
+          }
+        }
+        // Everywhere else the cache is as it was.
+        const auto unwritten = [](const std::vector<uint16_t>& all) {
+          return std::count(all.begin(), all.end(), uint16_t{0xffff});
+        };
+        EXPECT_EQ(unwritten(keys) + unwritten(values),
+                  static_cast<int64_t>(keys.size() + values.size()) - written);
+      }
+    }
+  }
+}
+
+struct AttentionCase {
+  int64_t batch, tokens, kv_heads, group, head_dim, length, window, blocks_wanted;
+};
+
+std::string Name(const AttentionCase& c) {
+  return StrCat("batch", c.batch, "_tokens", c.tokens, "_heads", c.kv_heads, "x", c.group, "_dim",
+                c.head_dim, "_length", c.length, "_window", c.window, "_blocks", c.blocks_wanted);
+}
+
+// Softmax of row `query` over positions [begin, end) of the cache, times values, in double.
+void ReferenceAttention(const float* query, const std::vector<float>& keys,
+                        const std::vector<float>& values, int64_t head_dim, int64_t begin,
+                        int64_t end, double* out) {
+  std::vector<double> scores;
+  double greatest = -INFINITY, sum = 0;
+  for (int64_t p = begin; p < end; ++p) {
+    double score = 0;
+    for (int64_t d = 0; d < head_dim; ++d) score += double(query[d]) * keys[p * head_dim + d];
+    scores.push_back(score / std::sqrt(double(head_dim)));
+    greatest = std::max(greatest, scores.back());
+  }
+  for (double& score : scores) sum += score = std::exp(score - greatest);
+  for (int64_t d = 0; d < head_dim; ++d) out[d] = 0;
+  for (int64_t p = begin; p < end; ++p) {
+    for (int64_t d = 0; d < head_dim; ++d) {
+      out[d] += scores[p - begin] / sum * values[p * head_dim + d];
+    }
+  }
+}
+
+class DecodeAttention : public ::testing::TestWithParam<AttentionCase> {};
+INSTANTIATE_TEST_SUITE_P(
+    DecodeKernels, DecodeAttention,
+    ::testing::Values(
+        // Cache lengths before the new token, splits or none.
+        AttentionCase{1, 1, 2, 1, 128, 0, 0, 1}, AttentionCase{3, 1, 2, 1, 128, 30, 0, 64},
+        AttentionCase{1, 1, 2, 1, 128, 31, 0, 64}, AttentionCase{1, 1, 2, 1, 128, 256, 0, 1},
+        AttentionCase{3, 1, 1, 1, 128, 256, 0, 64}, AttentionCase{1, 1, 1, 1, 128, 1000, 0, 5},
+        // Groups of query heads, as wide as a block's queries or not.
+        AttentionCase{1, 1, 2, 2, 64, 200, 0, 64}, AttentionCase{2, 1, 2, 3, 64, 140, 0, 64},
+        AttentionCase{1, 1, 1, 8, 128, 256, 0, 64}, AttentionCase{1, 1, 1, 13, 64, 300, 0, 64},
+        // Head sizes.
+        AttentionCase{1, 1, 2, 1, 8, 257, 0, 64}, AttentionCase{1, 1, 1, 4, 16, 100, 0, 64},
+        AttentionCase{1, 1, 1, 2, 80, 300, 0, 64}, AttentionCase{1, 1, 1, 7, 96, 129, 0, 64},
+        AttentionCase{1, 1, 1, 8, 256, 260, 0, 64}, AttentionCase{2, 1, 1, 1, 248, 64, 0, 64},
+        // Windows.
+        AttentionCase{1, 1, 2, 2, 32, 3, 7, 64}, AttentionCase{1, 1, 2, 2, 32, 300, 7, 64},
+        AttentionCase{1, 1, 1, 1, 64, 500, 260, 64}, AttentionCase{1, 1, 1, 1, 64, 50, 1, 64},
+        // Several tokens of each sequence.
+        AttentionCase{1, 5, 2, 1, 64, 0, 0, 1}, AttentionCase{2, 3, 2, 3, 32, 129, 0, 64},
+        AttentionCase{1, 9, 1, 2, 128, 200, 0, 64}, AttentionCase{1, 40, 1, 1, 16, 0, 9, 64},
+        AttentionCase{1, 6, 1, 1, 16, 400, 150, 64}),
+    [](const auto& info) { return Name(info.param); });
+
+// Bound: a score of N(0, 1) is off by some 1e-6, so weights by as much of themselves, and the sum
+// of values of N(0, 1) by < 1e-5.
+TEST_P(DecodeAttention, AgreesWithDoublePrecision) {
+  const AttentionCase c = GetParam();
+  const int64_t heads = c.kv_heads * c.group, rows = c.batch * c.tokens;
+  const int64_t seen = c.length + c.tokens, capacity = seen + 70;
+  const int64_t cols = (heads + 2 * c.kv_heads) * c.head_dim;
+  const std::vector<float> x = RandomValues(rows * cols, 1);
+  CacheOnDevice cache(c.batch, c.kv_heads, capacity, c.head_dim);
+  // Beyond the tokens seen it holds NaN.
+  std::vector<uint16_t> keys = cache.keys.ToHost(), values = keys;
+  std::vector<std::vector<float>> host_keys, host_values;
+  for (int64_t h = 0; h < c.batch * c.kv_heads; ++h) {
+    host_keys.push_back(RandomValues(seen * c.head_dim, 10 + static_cast<uint32_t>(2 * h)));
+    host_values.push_back(RandomValues(seen * c.head_dim, 11 + static_cast<uint32_t>(2 * h)));
+    for (int64_t i = 0; i < seen * c.head_dim; ++i) {
+      const int64_t at = h * capacity * c.head_dim + i;
+      keys[at] = FloatToFp16(host_keys.back()[i]);
+      values[at] = FloatToFp16(host_values.back()[i]);
+      host_keys.back()[i] = Fp16ToFloat(keys[at]);
+      host_values.back()[i] = Fp16ToFloat(values[at]);
+    }
+  }
+  cache.keys = OnDevice(keys);
+  cache.values = OnDevice(values);
+  const DeviceMatrix qkv(CudaType::kFloat32, {x.data(), rows, cols});
+  const Buffer<int32_t> length = OnDevice<int32_t>({static_cast<int32_t>(c.length)});
+  const cuda::AttentionPlan plan =
+      cuda::PlanAttention(c.batch, c.tokens, heads, cache.View(), c.blocks_wanted);
+  const Buffer<float> partial(plan.partial, "test values");
+  const Buffer<unsigned> counters = OnDevice(std::vector<unsigned>(plan.counters(), 0));
+  std::vector<float> first;
+  InAnyOrder([&] {
+    const DeviceMatrix out(CudaType::kFloat32, rows, heads * c.head_dim);
+    cuda::Attend(kQueue, plan, qkv.View(), cache.View(), c.window, length.data(),
+                 {partial.data(), counters.data()}, out.View());
+    const std::vector<float> found = out.Values();
+    std::vector<double> expected(static_cast<size_t>(c.head_dim));
+    for (int64_t r = 0; r < rows; ++r) {
+      const int64_t b = r / c.tokens, end = c.length + r % c.tokens + 1;
+      const int64_t begin = c.window > 0 ? std::max<int64_t>(0, end - c.window) : 0;
+      for (int64_t h = 0; h < heads; ++h) {
+        const int64_t kv = b * c.kv_heads + h / c.group;
+        ReferenceAttention(x.data() + r * cols + h * c.head_dim, host_keys[kv], host_values[kv],
+                           c.head_dim, begin, end, expected.data());
+        for (int64_t d = 0; d < c.head_dim; ++d) {
+          ASSERT_NEAR(found[(r * heads + h) * c.head_dim + d], expected[d], 1e-5)
+              << "row " << r << ", head " << h << ", dim " << d;
+        }
+      }
+    }
+    EXPECT_TRUE(out.Untouched());
+    if (first.empty()) first = found;
+    EXPECT_EQ(found, first) << "runs differ";
+    EXPECT_EQ(counters.ToHost(), std::vector<unsigned>(plan.counters(), 0));
+  });
+}
+
+TEST(DecodeKernels, AttentionIsPlannedByTheDevice) {
+  const cuda::Cache cache = {nullptr, nullptr, 32, 2048, 128};
+  const cuda::AttentionPlan one = cuda::PlanAttention(1, 1, 32, cache, 264);
+  EXPECT_EQ(one.queries, 1);
+  EXPECT_EQ(one.splits, 9);  // 32 blocks, 264 wanted
+  const cuda::AttentionPlan prompt = cuda::PlanAttention(1, 100, 32, cache, 264);
+  EXPECT_EQ(prompt.queries, 8);
+  EXPECT_EQ(prompt.tiles, 13);
+  EXPECT_EQ(prompt.splits, 1);
+  EXPECT_EQ(prompt.partial, 0);
+  const cuda::Cache shared = {nullptr, nullptr, 8, 300, 128};
+  const cuda::AttentionPlan grouped = cuda::PlanAttention(1, 1, 24, shared, 264);
+  EXPECT_EQ(grouped.queries, 4);
+  EXPECT_EQ(grouped.splits, 3);  // of at least 128 positions
+}
+
+TEST(DecodeKernels, ActivationsAgreeWithDoublePrecision) {
+  constexpr float kScale = 0.25f;
+  const auto reference = [](CudaActivation function, double x) {
+    switch (function) {
+      case CudaActivation::kSilu: return x / (1 + std::exp(-x));
+      case CudaActivation::kRelu: return std::max(x, 0.0);
+      case CudaActivation::kGelu: return x * 0.5 * std::erfc(-x / std::sqrt(2.0));
+    }
+    return 0.0;
+  };
+  for (const int64_t rows : {1, 3}) {
+    for (const int64_t cols : {4, 96, 1028}) {
+      std::vector<float> gates = RandomValues(rows * cols, 1), ups = RandomValues(rows * cols, 2);
+      for (float& value : gates) value *= 4;
+      gates[0] = -200;  // whose exponential is infinite
+      gates[1] = 200;
+      const DeviceMatrix gate(CudaType::kFloat32, {gates.data(), rows, cols}),
+          up(CudaType::kFloat32, {ups.data(), rows, cols});
+      for (const CudaActivation function :
+           {CudaActivation::kSilu, CudaActivation::kRelu, CudaActivation::kGelu}) {
+        for (const bool gated : {false, true}) {
+          for (const CudaType type : kTypes) {
+            const DeviceMatrix out(type, rows, cols);
+            cuda::Activate(kQueue, function, gated ? gate.View() : CudaMatrix(),
+                           gated ? up.View() : gate.View(), kScale, out.View());
+            const std::vector<float> found = out.Values();
+            for (size_t i = 0; i < found.size(); ++i) {
+              const double expected = reference(function, gates[i]) * (gated ? ups[i] : 1) * kScale;
+              ASSERT_NEAR(found[i], expected,
+                          1e-6 * (1 + std::fabs(expected)) + Precision(type) * std::fabs(expected))
+                  << "element " << i;
+            }
+            EXPECT_TRUE(out.Untouched());
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(DecodeKernels, BiasIsAddedToEveryRow) {
+  constexpr int64_t kRows = 3, kCols = 261;
+  const std::vector<float> x = RandomValues(kRows * kCols, 1), bias = RandomValues(kCols, 2);
+  const DeviceMatrix y(CudaType::kFloat32, {x.data(), kRows, kCols});
+  const Buffer<float> on_device = OnDevice(bias);
+  cuda::AddBias(kQueue, on_device.data(), y.View());
+  const std::vector<float> found = y.Values();
+  for (int64_t i = 0; i < kRows * kCols; ++i) ASSERT_EQ(found[i], x[i] + bias[i % kCols]);
+  EXPECT_TRUE(y.Untouched());
+}
+
+TEST(DecodeKernels, ArgmaxTakesTheLowestOfEqualIds) {
+  for (const int64_t cols : {1, 31, 300, 8192, 20000}) {
+    constexpr int64_t kRows = 3;
+    std::vector<float> x = RandomValues(kRows * cols, 1);
+    for (float& value : x) value = std::round(value);  // ties, also between parts
+    const int64_t last = (kRows - 1) * cols;
+    for (int64_t i = last; i < last + cols; ++i) x[i] = -INFINITY;
+    x[last] = NAN;
+    std::vector<int32_t> expected;
+    for (int64_t r = 0; r + 1 < kRows; ++r) {
+      const auto row = x.begin() + r * cols;
+      expected.push_back(static_cast<int32_t>(std::max_element(row, row + cols) - row));
+    }
+    expected.push_back(cols > 1 ? 1 : 0);  // one number is better than none; none is 0
+    const DeviceMatrix given(CudaType::kFloat32, {x.data(), kRows, cols});
+    const int64_t parts = cuda::ArgmaxParts(cols);
+    const Buffer<float> values(kRows * parts, "test values");
+    const Buffer<int32_t> ids(kRows * parts, "test values"), out(kRows, "test values");
+    const Buffer<unsigned> counters = OnDevice(std::vector<unsigned>(kRows, 0));
+    InAnyOrder([&] {
+      cuda::Argmax(kQueue, given.View(), {values.data(), ids.data(), counters.data()}, out.data());
+      EXPECT_EQ(out.ToHost(), expected) << cols << " columns";
+      EXPECT_EQ(counters.ToHost(), std::vector<unsigned>(kRows, 0));
+    });
+  }
+}
+
+TEST(DecodeKernels, AdvanceCountsTokens) {
+  const Buffer<int32_t> length = OnDevice<int32_t>({5});
+  cuda::Advance(kQueue, length.data(), 1);
+  cuda::Advance(kQueue, length.data(), 3);
+  EXPECT_EQ(length.ToHost(), std::vector<int32_t>{9});
+}
+
+}  // namespace
+}  // namespace sq
