@@ -205,9 +205,7 @@ std::vector<at::Tensor> NextTokenLogits(const Model& model, const std::vector<Pr
   }
   work.batches = MakeBatches(groups, work.shared, device.cuda ? kDeviceTokens : kBatchTokens);
   work.rope = MakeRopeTable(config, 0, longest, device);
-  const int64_t max_bytes =
-      device.cuda && options.max_bytes == 0 ? FreeBytes(device) / 2 : options.max_bytes;
-  const std::vector<Pass> passes = MakePasses(config, work.batches, work.shared, max_bytes);
+  const std::vector<Pass> passes = MakePasses(config, work.batches, work.shared, options.max_bytes);
   const int64_t layers = static_cast<int64_t>(passes.size()) * config.num_layers;
   int64_t layers_done = 0;
   if (options.progress) options.progress(0, layers);

@@ -17,8 +17,7 @@ struct NextTokenOptions {
   Device device;
   bool bfloat16 = false;  // on a device: dense products round their operands to bfloat16
   int64_t max_bytes = 0;  // for activations; the layers are run several times over parts of the
-                          // prompts when they need more. 0: no bound,
-                          // on a device half of what it has free
+                          // prompts when they need more. 0: no bound
   // Called with layers done and layers in all, first with none done.
   std::function<void(int64_t, int64_t)> progress;
 };
