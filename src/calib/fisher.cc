@@ -36,13 +36,12 @@ void Accumulate(const std::vector<WatchedLayer>& batches, size_t projection, int
                 int64_t count, at::Tensor* fisher) {
   const c10::NoGradGuard no_grad;
   at::Tensor rows = fisher->narrow(0, begin, count);
-  at::Tensor gradient =
-      at::empty({count, fisher->size(1)}, batches.front()[projection].output_gradient.options());
   for (const WatchedLayer& batch : batches) {
     const Watched& watched = batch[projection];
     for (int64_t sample = 0; sample < watched.input.size(0); ++sample) {
       const at::Tensor output_gradient = watched.output_gradient[sample];
-      at::mm_out(gradient, output_gradient.narrow(1, begin, count).t(), watched.input[sample]);
+      const at::Tensor gradient =
+          FloatProduct(output_gradient.narrow(1, begin, count).t(), watched.input[sample]);
       rows.addcmul_(gradient, gradient);
     }
   }

@@ -6,6 +6,7 @@
 #include <ATen/ops/linear.h>
 #include <ATen/ops/mm.h>
 #include <c10/core/GradMode.h>
+#include <torch/csrc/autograd/custom_function.h>
 
 #include <cstring>
 #include <map>
@@ -89,6 +90,29 @@ at::Tensor ApplyCuda(const Linear& linear, const at::Tensor& x) {
   return out.reshape(shape);
 }
 
+// x W^T and its gradient with respect to x, operands rounded to the weight's type, sums fp32: what
+// LibTorch offers for a product, but not for its gradient.
+struct RoundedLinear : torch::autograd::Function<RoundedLinear> {
+  static torch::autograd::variable_list forward(torch::autograd::AutogradContext* context,
+                                                const at::Tensor& x, const at::Tensor& weight) {
+    context->save_for_backward({weight});
+    return {Multiply(x, weight.t())};
+  }
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list gradients) {
+    const at::Tensor weight = context->get_saved_variables()[0];
+    return {Multiply(gradients[0], weight), at::Tensor()};
+  }
+
+ private:
+  static at::Tensor Multiply(const at::Tensor& x, const at::Tensor& weight) {
+    std::vector<int64_t> shape = x.sizes().vec();
+    const at::Tensor rows = x.reshape({-1, shape.back()}).to(weight.scalar_type());
+    shape.back() = weight.size(1);
+    return FloatProduct(rows, weight).view(shape);
+  }
+};
+
 at::ScalarType TypeOf(const FileTensor& tensor) {
   switch (tensor.dtype) {
     case DType::kF16: return at::kHalf;
@@ -147,6 +171,13 @@ at::Tensor ApplyByRows(const Linear& linear, const at::Tensor& x) {
 
 }  // namespace
 
+at::Tensor FloatProduct(const at::Tensor& a, const at::Tensor& b) {
+  const c10::NoGradGuard no_grad;
+  if (a.scalar_type() == at::kFloat) return at::mm(a, b);
+  if (a.is_cuda()) return at::mm(a, b, at::kFloat);
+  return at::mm(a.to(at::kFloat), b.to(at::kFloat));  // LibTorch has it for CUDA alone
+}
+
 at::Tensor LoadFloats(const FileTensor& tensor, const Shape& expected, const Device& device) {
   if (device.cuda) return LoadTo(device, tensor, expected, DenseWeights::kFloat);
   CheckShape(tensor, expected);
@@ -201,7 +232,7 @@ at::Tensor ApplyLinear(const Linear& linear, const at::Tensor& x) {
   if (linear.cuda != nullptr) return ApplyCuda(linear, x);
   const at::ScalarType type = linear.weight.defined() ? linear.weight.scalar_type() : at::kFloat;
   if (type != at::kFloat) {
-    const at::Tensor y = at::linear(x.to(type), linear.weight).to(at::kFloat);
+    const at::Tensor y = RoundedLinear::apply(x, linear.weight)[0];
     return linear.bias.defined() ? y + linear.bias : y;
   }
   if (x.is_cuda()) return at::linear(x, linear.weight, linear.bias);

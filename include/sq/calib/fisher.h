@@ -33,9 +33,7 @@ struct FisherOptions {
 // of threads.
 //
 // On a device, samples of one length go through a layer several at a time, the next layer is read
-// meanwhile, and attention is LibTorch's plain one, whose gradient is the same in every run. In
-// bfloat16 the gradient of a weight is rounded to that before it is squared; squares are added in
-// fp32.
+// meanwhile, and attention is LibTorch's plain one, whose gradient is the same in every run.
 class FisherPass {
  public:
   // Samples of at least two tokens each. `model` must outlive the pass, be dense, and hold fp32,

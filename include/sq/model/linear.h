@@ -44,11 +44,15 @@ Linear LoadLinear(const TensorStore& store, const LinearInfo& info,
 Linear LoadDenseWeight(const FileTensor& tensor, const Shape& expected, DenseWeights dense,
                        const Device& device = {});
 
-// x: fp32 [..., in] -> fp32 [..., out], both where the layer is. Only a layer that holds a dense
+// x: fp32 [..., in] -> fp32 [..., out], both where the layer is. A weight of 16 bits has x rounded
+// to its type, and sums are fp32 still, those of a gradient too. Only a layer that holds a dense
 // weight in memory has a gradient. On the CPU it runs on the calling thread when it is called from
 // a ParallelFor; else the work is split by output rows. On a device it is queued on the default
 // stream, LibTorch's as long as nobody sets another.
 at::Tensor ApplyLinear(const Linear& linear, const at::Tensor& x);
+
+// a [m, k] times b [k, n], of one type, with fp32 sums: fp32 [m, n]. Has no gradient.
+at::Tensor FloatProduct(const at::Tensor& a, const at::Tensor& b);
 
 // The tensor converted to fp32 and shaped; `expected` is checked.
 at::Tensor LoadFloats(const FileTensor& tensor, const Shape& expected, const Device& device = {});
