@@ -168,6 +168,10 @@ Json EvaluateModel(const EvaluateModelOptions& options) {
       {"bits", model.config.quantized_bits > 0 ? Json(model.config.quantized_bits) : Json(nullptr)},
       {"sparsity", SparsityPercent(model)},
       {"results", Json::array()}};
+  if (options.device.cuda && (options.generate || benchmark.tokens > 0)) {
+    // CUDA decoding: goes here and where LoadModel is called.
+    LogWarning("--generate and --benchmark decode on the CPU");
+  }
   TokenLists tokens;
   if (has_tokens) {
     tokens = ReadTokenLists(options.tokens);

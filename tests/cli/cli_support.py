@@ -18,6 +18,8 @@ import zipfile
 from pathlib import Path
 
 BIN = Path(os.environ["SQ_BIN"]).resolve()
+# The same tools with a CUDA device that is the host.
+SHIM_BIN = Path(os.environ["SQ_SHIM_BIN"]).resolve()
 SOURCE = Path(os.environ["SQ_SOURCE"]).resolve()
 SCRATCH = Path(os.environ["SQ_SCRATCH"]).resolve()
 
@@ -33,12 +35,14 @@ def environment(**more):
     return {**kept, **more}
 
 
-def command(tool, *arguments):
-    return [str(BIN / tool), *map(str, arguments)]
+def command(tool, *arguments, folder=BIN):
+    return [str(folder / tool), *map(str, arguments)]
 
 
 class CliTest(unittest.TestCase):
     """Each class works in a folder of its own, removed at the end."""
+
+    tools = BIN
 
     @classmethod
     def setUpClass(cls):
@@ -48,7 +52,7 @@ class CliTest(unittest.TestCase):
 
     def run_tool(self, tool, *arguments, code=0, **more):
         """Runs a tool to its end and checks the exit code; stdout and stderr come as text."""
-        done = subprocess.run(command(tool, *arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        done = subprocess.run(command(tool, *arguments, folder=self.tools), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                               env=environment(**more), timeout=TIMEOUT_SECONDS, check=False,
                               text=True, errors="backslashreplace")
         self.assertEqual(done.returncode, code,
