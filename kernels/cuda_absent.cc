@@ -1,5 +1,6 @@
 // The CUDA half of the kernel library in a build without CUDA: there is no device.
 #include "sq/base/error.h"
+#include "sq/kernels/cuda_csr.h"
 #include "sq/kernels/cuda_device.h"
 #include "sq/kernels/cuda_matmul.h"
 
@@ -33,10 +34,17 @@ int64_t CudaLayer::in_features() const { Fail(); }
 int64_t CudaLayer::DeviceBytes() const { Fail(); }
 
 void CudaPackedMatmul(const CudaContext&, const CudaLayer&, const CudaMatrix&, const CudaMatrix&,
-                      const CudaMatrix*) {
+                      const CudaMatrix*, float) {
   Fail();
 }
 void ReserveCudaMatmul(const CudaContext&, const CudaLayer&, int64_t) { Fail(); }
 void CudaDequantize(const CudaContext&, const CudaLayer&, int64_t, const CudaMatrix&) { Fail(); }
+
+struct CudaCsr::State {};
+CudaCsr::CudaCsr(const CsrView&, int64_t, int64_t) { Fail(); }
+CudaCsr::~CudaCsr() = default;
+void CudaCsrMatmul(const CudaContext&, const CudaCsr&, const CudaMatrix&, const CudaMatrix&) {
+  Fail();
+}
 
 }  // namespace sq

@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""Writes a tiny random LLaMA folder: config.json, safetensors, a small byte-level BPE tokenizer.
+"""Writes a random LLaMA folder, tiny by default: config.json, safetensors, a small byte-level BPE tokenizer.
 
 The standard library is enough, so that the command-line tests run on a machine with nothing but python3.
-Same arguments, same bytes.
+Same arguments, same bytes. Tensors of more than four million values repeat a block of random ones, so that a
+checkpoint of LLaMA-2-7B's shape, for timing, takes no longer than the disk:
+  make_tiny_checkpoint.py DIR --hidden 4096 --intermediate 11008 --layers 32 --heads 32 --kv-heads 32 --vocab 32000 --shards 3
 """
 
 import argparse
@@ -91,39 +93,62 @@ DTYPES = {  # name: (safetensors' name, encoder)
 }
 
 
-def make_values(name, shape, generator):
+BLOCK = 1 << 20  # values of a large tensor until they repeat
+
+
+def make_values(name, count, generator, deviation=0.2):
     # Norms near 1, the rest wide enough that the logits are not flat.
-    mean, deviation = (1.0, 0.1) if name.endswith("norm.weight") else (0.0, 0.2)
-    return [generator.gauss(mean, deviation) for _ in range(math.prod(shape))]
+    mean, deviation = (1.0, 0.1) if name.endswith("norm.weight") else (0.0, deviation)
+    return [generator.gauss(mean, deviation) for _ in range(count)]
 
 
-def write_safetensors(path, tensors, arguments, generator):
+def write_values(file, name, shape, encode, generator, blocks):
+    """The tensor's bytes, from the generator; those of a large one from a block, begun anywhere."""
+    count = math.prod(shape)
+    if count <= 4 * BLOCK:
+        file.write(encode(make_values(name, count, generator)))
+        return
+    if not blocks:
+        blocks.append(encode(make_values(name, BLOCK, generator, 0.02)))
+    block = blocks[0]
+    size = len(block) // BLOCK
+    begin = generator.randrange(BLOCK) * size
+    left = count * size
+    while left > 0:
+        part = block[begin:begin + left]
+        file.write(part)
+        left -= len(part)
+        begin = 0
+
+
+def write_safetensors(path, tensors, arguments, generator, blocks):
     """The format: 8 bytes of header length, the header as JSON padded to 8 bytes, the raw values."""
     dtype, encode = DTYPES[arguments.dtype]
-    header, data = {"__metadata__": {"format": "pt"}}, bytearray()
+    header, end = {"__metadata__": {"format": "pt"}}, 0
     for name, shape in tensors:
-        begin = len(data)
-        data += encode(make_values(name, shape, generator))
-        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [begin, len(data)]}
+        begin, end = end, end + math.prod(shape) * len(encode([0.0]))
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     with open(path, "wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text + data)
-    return len(data)
+        file.write(struct.pack("<Q", len(text)) + text)
+        for name, shape in tensors:
+            write_values(file, name, shape, encode, generator, blocks)
+    return end
 
 
 def write_weights(folder, arguments):
     """model.safetensors, or shards of about as many tensors each with their index; the values are the same."""
     generator = random.Random(arguments.seed)
-    tensors, count = list(tensor_shapes(arguments).items()), arguments.shards
+    tensors, count, blocks = list(tensor_shapes(arguments).items()), arguments.shards, []
     if count == 1:
-        write_safetensors(os.path.join(folder, "model.safetensors"), tensors, arguments, generator)
+        write_safetensors(os.path.join(folder, "model.safetensors"), tensors, arguments, generator, blocks)
         return
     weight_map, total = {}, 0
     for shard in range(count):
         part = tensors[len(tensors) * shard // count:len(tensors) * (shard + 1) // count]
         file_name = f"model-{shard + 1:05}-of-{count:05}.safetensors"
-        total += write_safetensors(os.path.join(folder, file_name), part, arguments, generator)
+        total += write_safetensors(os.path.join(folder, file_name), part, arguments, generator, blocks)
         weight_map.update({name: file_name for name, _ in part})
     write_json(folder, "model.safetensors.index.json",
                {"metadata": {"total_size": total}, "weight_map": weight_map})

@@ -2,8 +2,8 @@
 // hurry. The fast kernels decode as lut_gemv.cuh tells.
 #pragma once
 
+#include "kernels/cuda/elements.cuh"
 #include "kernels/cuda/layout.h"
-#include "kernels/cuda/ptx.cuh"
 
 namespace sq::cuda {
 
@@ -24,7 +24,5 @@ __device__ inline uint32_t CodeAt(const LayerView& layer, int64_t row, int64_t k
   if (j < 3) return word(static_cast<int>(j)) & 7;
   return (word(0) >> 3 & 1) | (word(1) >> 3 & 1) << 1 | (word(2) >> 3 & 1) << 2;
 }
-
-__device__ inline float EntryValue(uint16_t bits) { return __half2float(__ushort_as_half(bits)); }
 
 }  // namespace sq::cuda

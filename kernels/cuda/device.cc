@@ -26,7 +26,9 @@ std::vector<CudaDevice> CudaDevices(std::string* reason) {
   std::vector<CudaDevice> devices;
   if (error != cudaSuccess) {
     cudaGetLastError();
-    *reason = StrCat("no CUDA device: ", cudaGetErrorString(error));
+    *reason = error == cudaErrorInsufficientDriver
+                  ? StrCat("no CUDA driver, or one older than CUDA ", CUDART_VERSION / 1000)
+                  : StrCat("no CUDA device: ", cudaGetErrorString(error));
     return devices;
   }
   *reason = "no CUDA device";

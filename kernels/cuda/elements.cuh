@@ -6,6 +6,21 @@
 
 namespace sq::cuda {
 
+// The value of fp16 bits, the lower half of a word.
+__device__ inline float HalfValue(uint32_t bits) {
+  return __half2float(__ushort_as_half(static_cast<uint16_t>(bits)));
+}
+
+// Two values as a word, the first in the lower half.
+__device__ __forceinline__ uint32_t PackHalves(float low, float high) {
+  return __half_as_ushort(__float2half_rn(low)) |
+         static_cast<uint32_t>(__half_as_ushort(__float2half_rn(high))) << 16;
+}
+__device__ __forceinline__ uint32_t PackBFloats(float low, float high) {
+  return __bfloat16_as_ushort(__float2bfloat16_rn(low)) |
+         static_cast<uint32_t>(__bfloat16_as_ushort(__float2bfloat16_rn(high))) << 16;
+}
+
 __device__ inline float LoadElement(const CudaMatrix& matrix, int64_t row, int64_t column) {
   const int64_t at = row * matrix.stride + column;
   switch (matrix.type) {

@@ -15,10 +15,10 @@ void Dequantize(const LayerView& layer, int64_t first_row, const CudaMatrix& out
 // fp16(x * kInputScale), padded with zeros to `stride` columns: [x.rows][stride].
 void ConvertInput(const CudaMatrix& x, uint16_t* out, int64_t stride, cudaStream_t stream);
 
-// y[t][first + r] = panel[t][r] * row_scale / kInputScale + bias + add for r < rows; panel: fp32
+// y[t][first + r] = panel[t][r] * row_scale * scale + bias + add for r < rows; panel: fp32
 // [tokens][rows].
 void FinishPanel(const float* panel, const LayerView& layer, int64_t first, int64_t rows,
-                 const CudaMatrix& y, const CudaMatrix* add, cudaStream_t stream);
+                 float scale, const CudaMatrix& y, const CudaMatrix* add, cudaStream_t stream);
 
 // Dense products by a library, fp32 sums. One object a stream.
 class Gemm {

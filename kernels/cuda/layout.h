@@ -21,6 +21,7 @@ constexpr int64_t kRowGroup = 64;      // rows that a thread block works on
 constexpr int64_t kUnit = 256;         // inputs that the work is divided by
 constexpr int64_t kBlockInputs4 = 32;  // of a 128-bit load at 4 bits
 constexpr int kLanes = 32;
+constexpr int kGroupRows = static_cast<int>(kRowGroup), kUnitInputs = static_cast<int>(kUnit);
 
 // x is multiplied by this before it is rounded to fp16, so that activations up to 4e6 fit.
 constexpr float kInputScale = 1.0f / 64;

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "kernels/cuda/kernels.h"
+#include "kernels/cuda/lut_gemv.h"
 #include "kernels/cuda/repack.h"
 #include "kernels/cuda/runtime.h"
 #include "sq/kernels/cuda_matmul.h"
@@ -17,6 +18,8 @@ struct CudaContext::State {
   Buffer<uint16_t> input;  // rounded x
   Buffer<uint16_t> panel;  // rows of the weight
   Buffer<float> product;
+  Buffer<float> partials;  // of the LUT-GEMV
+  Buffer<unsigned> arrived;
 };
 
 CudaContext::CudaContext(void* stream) : state_(std::make_unique<State>()) {
@@ -72,6 +75,8 @@ int64_t CudaLayer::DeviceBytes() const {
 
 namespace {
 
+// Up to so many tokens reading the codes again for every 16 costs less than dequantizing them.
+constexpr int64_t kFewTokens = 64;
 constexpr int64_t kPanelBytes = 16 << 20;  // stays in the second-level cache
 
 int64_t PanelRows(const LayerView& view) {
@@ -98,22 +103,39 @@ void CheckSizes(const LayerView& view, const CudaMatrix& x, const CudaMatrix& y,
 
 }  // namespace
 
-void ReserveCudaMatmul(const CudaContext& context, const CudaLayer& layer, int64_t tokens) {
-  CudaContext::State& state = context.state();
-  const LayerView& view = layer.state().view;
-  const int64_t rows = PanelRows(view);
-  Grow(&state.input, tokens * view.padded_inputs, "rounded activations");
-  Grow(&state.panel, rows * view.padded_inputs, "a panel of weights");
-  Grow(&state.product, tokens * rows, "a panel of results");
+namespace {
+
+// The codes are read once for every 16 tokens.
+void ByGemv(CudaContext::State& state, const LayerView& view, const CudaMatrix& x, float x_scale,
+            const CudaMatrix& y, const CudaMatrix* add) {
+  const auto rows = [](const CudaMatrix& matrix, int64_t first, int64_t count) {
+    const int64_t size = matrix.type == CudaType::kFloat32 ? 4 : 2;
+    return CudaMatrix(static_cast<unsigned char*>(matrix.data) + first * matrix.stride * size,
+                      matrix.type, count, matrix.cols, matrix.stride);
+  };
+  const bool convert = x.type != CudaType::kFloat16;
+  const int64_t stride = convert ? cuda::RoundUp(x.cols, 8) : x.stride;
+  if (convert) cuda::ConvertInput(x, state.input.data(), stride, state.stream);
+  const uint16_t* const halves =
+      convert ? state.input.data() : static_cast<const uint16_t*>(x.data);
+  for (int64_t first = 0; first < x.rows; first += cuda::kGemvTokens) {
+    const int64_t count = std::min(cuda::kGemvTokens, x.rows - first);
+    cuda::GemvArguments arguments;
+    arguments.layer = view;
+    arguments.x = halves + first * stride;
+    arguments.x_stride = stride;
+    arguments.tokens = static_cast<int>(count);
+    arguments.x_scale = convert ? x_scale / cuda::kInputScale : x_scale;
+    arguments.y = rows(y, first, count);
+    if (add != nullptr) arguments.add = rows(*add, first, count);
+    arguments.partials = state.partials.data();
+    arguments.arrived = state.arrived.data();
+    cuda::LutGemv(arguments, cuda::CurrentDeviceInfo(), false, state.stream);
+  }
 }
 
-void CudaPackedMatmul(const CudaContext& context, const CudaLayer& layer, const CudaMatrix& x,
-                      const CudaMatrix& y, const CudaMatrix* add) {
-  CudaContext::State& state = context.state();
-  const LayerView& view = layer.state().view;
-  CheckSizes(view, x, y, add);
-  if (x.rows == 0) return;
-  ReserveCudaMatmul(context, layer, x.rows);
+void ByPanels(CudaContext::State& state, const LayerView& view, const CudaMatrix& x, float x_scale,
+              const CudaMatrix& y, const CudaMatrix* add) {
   const int64_t stride = view.padded_inputs;
   cuda::ConvertInput(x, state.input.data(), stride, state.stream);
   const int64_t step = PanelRows(view);
@@ -132,7 +154,44 @@ void CudaPackedMatmul(const CudaContext& context, const CudaLayer& layer, const 
     operands.y = state.product.data();
     operands.y_stride = rows;
     state.gemm.Multiply(operands, state.stream);
-    cuda::FinishPanel(state.product.data(), view, first, rows, y, add, state.stream);
+    cuda::FinishPanel(state.product.data(), view, first, rows, x_scale / cuda::kInputScale, y, add,
+                      state.stream);
+  }
+}
+
+}  // namespace
+
+void ReserveCudaMatmul(const CudaContext& context, const CudaLayer& layer, int64_t tokens) {
+  CudaContext::State& state = context.state();
+  const LayerView& view = layer.state().view;
+  if (tokens <= kFewTokens) {
+    Grow(&state.input, tokens * cuda::RoundUp(view.inputs, 8), "rounded activations");
+    const cuda::GemvRoom room = cuda::RoomForGemv(view, tokens, cuda::CurrentDeviceInfo());
+    Grow(&state.partials, room.partials, "partial sums");
+    if (state.arrived.count() < room.arrived) {
+      Grow(&state.arrived, room.arrived, "counters");
+      cuda::Check(cudaMemsetAsync(state.arrived.data(), 0,
+                                  static_cast<size_t>(state.arrived.bytes()), state.stream),
+                  "counters");
+    }
+    return;
+  }
+  const int64_t rows = PanelRows(view);
+  Grow(&state.input, tokens * view.padded_inputs, "rounded activations");
+  Grow(&state.panel, rows * view.padded_inputs, "a panel of weights");
+  Grow(&state.product, tokens * rows, "a panel of results");
+}
+
+void CudaPackedMatmul(const CudaContext& context, const CudaLayer& layer, const CudaMatrix& x,
+                      const CudaMatrix& y, const CudaMatrix* add, float x_scale) {
+  const LayerView& view = layer.state().view;
+  CheckSizes(view, x, y, add);
+  if (x.rows == 0) return;
+  ReserveCudaMatmul(context, layer, x.rows);
+  if (x.rows <= kFewTokens) {
+    ByGemv(context.state(), view, x, x_scale, y, add);
+  } else {
+    ByPanels(context.state(), view, x, x_scale, y, add);
   }
 }
 

@@ -16,11 +16,11 @@ __global__ void ConvertInputKernel(CudaMatrix x, uint16_t* out, int64_t stride) 
 }
 
 __global__ void FinishPanelKernel(const float* panel, LayerView layer, int64_t first, int64_t rows,
-                                  CudaMatrix y, CudaMatrix add) {
+                                  float scale, CudaMatrix y, CudaMatrix add) {
   const int64_t token = blockIdx.y, r = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (r >= rows) return;
   const int64_t row = first + r;
-  float value = panel[token * rows + r] * (layer.row_scale[row] / kInputScale);
+  float value = panel[token * rows + r] * (layer.row_scale[row] * scale);
   if (layer.bias != nullptr) value += layer.bias[row];
   if (add.data != nullptr) value += LoadElement(add, token, row);
   StoreElement(y, token, row, value);
@@ -37,12 +37,12 @@ void ConvertInput(const CudaMatrix& x, uint16_t* out, int64_t stride, cudaStream
 }
 
 void FinishPanel(const float* panel, const LayerView& layer, int64_t first, int64_t rows,
-                 const CudaMatrix& y, const CudaMatrix* add, cudaStream_t stream) {
+                 float scale, const CudaMatrix& y, const CudaMatrix* add, cudaStream_t stream) {
   LaunchShape shape;
   shape.grid =
       dim3(static_cast<unsigned>(CeilDivide(rows, kThreads)), static_cast<unsigned>(y.rows));
   shape.block = dim3(kThreads);
-  Launch("finish a panel", shape, stream, FinishPanelKernel, panel, layer, first, rows, y,
+  Launch("finish a panel", shape, stream, FinishPanelKernel, panel, layer, first, rows, scale, y,
          add == nullptr ? CudaMatrix() : *add);
 }
 

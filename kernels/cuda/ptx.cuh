@@ -29,6 +29,23 @@ __device__ __forceinline__ uint32_t LoadShared(uint32_t address) {
   return value;
 }
 
+// The same for 128 bits in lanes where `wanted`; `value` stays as it is in the others.
+__device__ __forceinline__ void LoadSharedIf(bool wanted, uint32_t address, uint32_t (&value)[4]) {
+  asm("{\n.reg .pred p;\nsetp.ne.u32 p, %5, 0;\n@p ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];\n}"
+      : "+r"(value[0]), "+r"(value[1]), "+r"(value[2]), "+r"(value[3])
+      : "r"(address), "r"(static_cast<uint32_t>(wanted))
+      : "memory");
+}
+
+// Where the window's dynamic shared memory begins in a kernel without other shared memory: what the
+// system keeps to itself lies before it. RoomForGemv's caller checks it on the device
+// (SharedWindow).
+#if __CUDA_ARCH__ >= 900
+constexpr uint32_t kSharedWindow = 1024;
+#else
+constexpr uint32_t kSharedWindow = 0;
+#endif
+
 // PRMT: each of the four bytes of the result is byte (selector nibble & 7) of {b, a}, or its sign
 // where the nibble's high bit is set. Nibble 0 selects the lowest byte.
 __device__ __forceinline__ uint32_t Permute(uint32_t a, uint32_t b, uint32_t selector) {
@@ -53,6 +70,9 @@ __device__ __forceinline__ uint4 LoadOnce(const uint4* global) {
                : "l"(global));
   return value;
 }
+
+// A value that another thread block of this launch has written.
+__device__ __forceinline__ float LoadFresh(const float* global) { return __ldcg(global); }
 
 // D += A B of a warp, m16n8k16, fp16 to fp32. Lane l = 4 g + q holds
 //   a[0]: row g,     k 2q, 2q+1      b[0]: k 2q, 2q+1, column g      d[0], d[1]: row g,     columns

@@ -51,6 +51,7 @@ inline float2 make_float2(float x, float y) { return {x, y}; }
 inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
 
 inline void __syncthreads() { sq::shim::BlockBarrier(); }
+inline int __syncthreads_or(int predicate) { return sq::shim::BlockBarrierAny(predicate != 0); }
 inline void __syncwarp(uint32_t mask = 0xffffffffu) { sq::shim::WarpExchange(mask, "", 0); }
 inline void __threadfence() {}
 inline void __threadfence_block() {}
@@ -143,10 +144,12 @@ using std::max;
 using std::min;
 
 // ---------------------------------------------------------------- the runtime
+constexpr int CUDART_VERSION = 13000;
 enum cudaError_t {
   cudaSuccess = 0,
   cudaErrorInvalidValue = 1,
   cudaErrorMemoryAllocation = 2,
+  cudaErrorInsufficientDriver = 35,
   cudaErrorNoDevice = 100,
   cudaErrorInvalidDevice = 101,
   cudaErrorLaunchFailure = 719,

@@ -1,7 +1,5 @@
 #include "cuda_shim/fibers.h"
 
-#include <ucontext.h>
-
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -11,6 +9,34 @@
 #include <random>
 #include <stdexcept>
 #include <vector>
+
+#include "cuda_shim/context.h"
+
+#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__)
+// Saves what a function must keep, and takes it from the other stack.
+asm(R"(
+.text
+.globl SqShimSwitch
+.type SqShimSwitch, @function
+SqShimSwitch:
+  pushq %rbp
+  pushq %rbx
+  pushq %r12
+  pushq %r13
+  pushq %r14
+  pushq %r15
+  movq %rsp, (%rdi)
+  movq %rsi, %rsp
+  popq %r15
+  popq %r14
+  popq %r13
+  popq %r12
+  popq %rbx
+  popq %rbp
+  ret
+.size SqShimSwitch, . - SqShimSwitch
+)");
+#endif
 
 namespace sq::shim {
 namespace {
@@ -24,7 +50,7 @@ constexpr unsigned kSets = 8;
 enum class State { kReady, kAtBarrier, kAtExchange, kDone };
 
 struct Fiber {
-  ucontext_t context;
+  Context context;
   std::unique_ptr<char[]> stack;
   ThreadPlace place;
   State state = State::kReady;
@@ -35,7 +61,7 @@ struct Warp {
   // Sets of slots in turn: a lane may give for the next meeting while others still read from the
   // last.
   unsigned set = 0;
-  unsigned char slots[kSets][kLanes][kMaxExchange];
+  alignas(16) unsigned char slots[kSets][kLanes][kMaxExchange];
 };
 
 struct Block {
@@ -45,7 +71,8 @@ struct Block {
   std::vector<unsigned char> shared;
   unsigned char* shared_begin = nullptr;
   size_t shared_bytes = 0;
-  ucontext_t scheduler;
+  bool any = false;  // of BlockBarrierAny
+  Context scheduler;
   Fiber* fiber = nullptr;  // the one that runs
   std::exception_ptr failure;
 };
@@ -57,7 +84,7 @@ uint64_t schedule_seed = 0;
 void Yield(State state) {
   Fiber* self = block_state.fiber;
   self->state = state;
-  swapcontext(&self->context, &block_state.scheduler);
+  Switch(&self->context, &block_state.scheduler);
 }
 
 void FiberMain() {
@@ -68,16 +95,12 @@ void FiberMain() {
     if (!block_state.failure) block_state.failure = std::current_exception();
   }
   self->state = State::kDone;
-  swapcontext(&self->context, &block_state.scheduler);
+  Switch(&self->context, &block_state.scheduler);
 }
 
 void Start(Fiber* fiber) {
   if (!fiber->stack) fiber->stack = std::make_unique<char[]>(kStackBytes);
-  getcontext(&fiber->context);
-  fiber->context.uc_stack.ss_sp = fiber->stack.get();
-  fiber->context.uc_stack.ss_size = kStackBytes;
-  fiber->context.uc_link = nullptr;
-  makecontext(&fiber->context, FiberMain, 0);
+  Prepare(&fiber->context, fiber->stack.get(), kStackBytes, FiberMain);
   fiber->state = State::kReady;
 }
 
@@ -98,21 +121,28 @@ void RunBlock(std::mt19937_64* random) {
   std::vector<size_t> order(block_state.fibers.size());
   std::iota(order.begin(), order.end(), size_t{0});
   while (true) {
-    if (schedule_seed != 0) std::shuffle(order.begin(), order.end(), *random);
-    bool ran = false, all_done = true;
+    // With a seed a turn leaves out about half of the warps, so that some run far ahead of others.
+    uint64_t left_out = 0;
+    if (schedule_seed != 0) {
+      std::shuffle(order.begin(), order.end(), *random);
+      left_out = (*random)();
+    }
+    bool ran = false, all_done = true, waiting = false;
     for (const size_t i : order) {
       Fiber& fiber = block_state.fibers[i];
-      if (fiber.state == State::kReady) {
+      if (fiber.state == State::kReady && (left_out >> (i / kLanes % 64) & 1) != 0) {
+        waiting = true;
+      } else if (fiber.state == State::kReady) {
         ran = true;
         block_state.fiber = &fiber;
         running = fiber.place;
-        swapcontext(&block_state.scheduler, &fiber.context);
+        Switch(&block_state.scheduler, &fiber.context);
         if (block_state.failure) return;
       }
       all_done = all_done && fiber.state == State::kDone;
     }
     if (all_done) return;
-    if (!ran && !ReleaseBarrier()) {
+    if (!ran && !waiting && !ReleaseBarrier()) {
       throw std::runtime_error(
           "CUDA shim: some threads wait at a barrier or a warp operation that others never reach");
     }
@@ -126,6 +156,16 @@ ThreadPlace running;
 unsigned char* DynamicShared() { return block_state.shared_begin; }
 size_t DynamicSharedBytes() { return block_state.shared_bytes; }
 void BlockBarrier() { Yield(State::kAtBarrier); }
+
+bool BlockBarrierAny(bool given) {
+  if (given) block_state.any = true;
+  BlockBarrier();
+  const bool any = block_state.any;
+  BlockBarrier();
+  block_state.any = false;  // by every thread, before any can come here again
+  BlockBarrier();
+  return any;
+}
 
 const unsigned char* WarpExchange(uint32_t mask, const void* given, size_t bytes) {
   Fiber* self = block_state.fiber;

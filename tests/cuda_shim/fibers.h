@@ -30,8 +30,9 @@ extern ThreadPlace running;
 unsigned char* DynamicShared();
 size_t DynamicSharedBytes();
 
-// __syncthreads.
+// __syncthreads and __syncthreads_or.
 void BlockBarrier();
+bool BlockBarrierAny(bool given);
 
 // The lanes of `mask` meet; each gives `bytes` (at most kMaxExchange) and then sees what every one
 // of them gave: the result points at 32 slots of kMaxExchange bytes, valid until the lane's next

@@ -27,6 +27,15 @@ uint32_t LoadShared(uint32_t address) {
   return value;
 }
 
+inline void LoadSharedIf(bool wanted, uint32_t address, uint32_t (&value)[4]) {
+  if (!wanted) return;
+  if (address % 16 != 0) throw std::runtime_error("CUDA shim: an unaligned 128-bit read");
+  value[0] = LoadShared<0>(address);
+  value[1] = LoadShared<4>(address);
+  value[2] = LoadShared<8>(address);
+  value[3] = LoadShared<12>(address);
+}
+
 inline uint32_t Permute(uint32_t a, uint32_t b, uint32_t selector) {
   const uint64_t bytes = static_cast<uint64_t>(b) << 32 | a;
   uint32_t result = 0;
@@ -56,23 +65,29 @@ inline uint4 LoadOnce(const uint4* global) {
   return *global;
 }
 
+inline float LoadFresh(const float* global) { return *global; }
+
 inline void MultiplyAdd(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   struct Given {
-    uint32_t a[4], b[2];
+    float a[4][2], b[2][2];
   } given;
-  std::memcpy(given.a, a, sizeof given.a);
-  std::memcpy(given.b, b, sizeof given.b);
+  const auto half_of = [](uint32_t word, int half) {
+    return Fp16ToFloat(static_cast<uint16_t>(word >> (16 * half)));
+  };
+  for (int half = 0; half < 2; ++half) {
+    for (int i = 0; i < 4; ++i) given.a[i][half] = half_of(a[i], half);
+    for (int i = 0; i < 2; ++i) given.b[i][half] = half_of(b[i], half);
+  }
   const unsigned lane = shim::running.lane, group = lane / 4, quad = lane % 4;
   const unsigned char* slots = shim::WarpExchange(0xffffffffu, &given, sizeof given);
-  const auto half_of = [](uint32_t word, unsigned k) {
-    return Fp16ToFloat(static_cast<uint16_t>(word >> (16 * (k % 2))));
+  const auto from = [&](unsigned other) {
+    return reinterpret_cast<const Given*>(slots + other * shim::kMaxExchange);
   };
   for (unsigned i = 0; i < 4; ++i) {
     const unsigned row = group + i / 2 * 8, column = 2 * quad + i % 2;
     for (unsigned k = 0; k < 16; ++k) {
-      const auto left = shim::FromLane<Given>(slots, row % 8 * 4 + k % 8 / 2);
-      const auto right = shim::FromLane<Given>(slots, column * 4 + k % 8 / 2);
-      d[i] += half_of(left.a[row / 8 + k / 8 * 2], k) * half_of(right.b[k / 8], k);
+      d[i] += from(row % 8 * 4 + k % 8 / 2)->a[row / 8 + k / 8 * 2][k % 2] *
+              from(column * 4 + k % 8 / 2)->b[k / 8][k % 2];
     }
   }
 }

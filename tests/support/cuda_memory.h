@@ -4,6 +4,7 @@
 #include <cuda_runtime.h>
 
 #include <algorithm>
+#include <cstring>
 #include <vector>
 
 #include "kernels/cuda/runtime.h"
@@ -12,6 +13,13 @@
 #include "sq/kernels/cuda_matmul.h"
 
 namespace sq::test {
+
+// The order in which the emulated device runs its threads; a real one has its own.
+inline void SetScheduleSeed([[maybe_unused]] uint64_t seed) {
+#ifndef __CUDA_RUNTIME_H__
+  shim::SetScheduleSeed(seed);
+#endif
+}
 
 // Rows begin at multiples of 16 bytes; what lies between the end of a row and the next one is NaN.
 class DeviceMatrix {

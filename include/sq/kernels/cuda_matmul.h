@@ -1,9 +1,11 @@
 // y = W x on a CUDA device, for a packed layer and any number of tokens: what packed_matmul.h is on
 // the CPU. No CUDA header is needed to include this one; all pointers called device memory are.
 //
-// Numbers: the lookup table is rounded to fp16 with a power-of-two scale a row, x to fp16 with one
-// for all (2^-6, so that activations up to 4e6 fit); products are exact, sums fp32 in an order that
-// depends on the sizes, the device and the number of tokens alone: runs repeat bit for bit.
+// Numbers: the lookup table is rounded to fp16 with a power-of-two scale a row. x is taken as it is
+// when it is fp16 (x_scale is for callers who store it scaled, so that it fits), else it is rounded
+// to fp16 with a scale of 2^-6, so that activations up to 4e6 fit. Products are exact, sums fp32 in
+// an order that depends on the sizes, the device and the number of tokens alone: runs repeat bit
+// for bit.
 #pragma once
 
 #include <cstdint>
@@ -74,15 +76,16 @@ class CudaLayer {
   std::unique_ptr<State> state_;
 };
 
-// y[t][o] = sum over i of weight[o][i] * x[t][i] + bias[o], outliers included; with `add`, +
-// add[t][o], which may be y itself. x: [tokens][in], y and add: [tokens][out], device memory.
+// y[t][o] = sum over i of weight[o][i] * x[t][i] * x_scale + bias[o], outliers included; with
+// `add`,
+// + add[t][o], which may be y itself. x: [tokens][in], y and add: [tokens][out], device memory.
 // Returns when the work is queued on the context's stream. Throws sq::Error on sizes that do not
 // agree.
 //
 // Up to 64 tokens the LUT-GEMV with the sparse part inside, in passes of 16; beyond, panels of the
 // weight are dequantized to fp16 and multiplied by cuBLASLt.
 void CudaPackedMatmul(const CudaContext& context, const CudaLayer& layer, const CudaMatrix& x,
-                      const CudaMatrix& y, const CudaMatrix* add = nullptr);
+                      const CudaMatrix& y, const CudaMatrix* add = nullptr, float x_scale = 1);
 
 // Makes room for CudaPackedMatmul of up to `tokens` tokens, so that it can be captured into a
 // graph.

@@ -1,0 +1,61 @@
+#!/usr/bin/env python3
+"""Tests of check_machine_code.py on listings made up here. python3 scripts/check_machine_code_test.py"""
+
+import unittest
+
+import check_machine_code
+
+NAME = "_ZN2sq4cuda13LutGemvKernelINS0_6Codec4ILi1ELb1EEELi1EEEvNS0_13GemvArgumentsE"
+
+
+def listing(loop, before=(), name=NAME):
+    """cuobjdump's text of a function: `before`, then a loop over `loop`."""
+    body = list(before) + list(loop) + [f"@P0 BRA {hex(16 * len(before))}", "EXIT"]
+    lines = ["\tcode for sm_90", f"\t\tFunction : {name}"]
+    for i, instruction in enumerate(body):
+        lines += [f"        /*{16 * i:04x}*/                   {instruction} ;   /* 0x0 */", "    /* 0x1 */"]
+    return "\n".join(lines)
+
+
+# One product, 8 weights a lane: 11 instructions with the jump and a load.
+LOOP = ["LDG.E.NA.128.CONSTANT R4, desc[UR8][R2.64]"] + ["PRMT R1, R2, 0x5504, R3"] * 4 + ["LDS R1, [R1+0x400]"] * 4 + [
+    "HMMA.16816.F32 R24, R56, R48, R24"]
+
+
+def found(text):
+    (name, instructions), = check_machine_code.parse(text).items()
+    return name[0], check_machine_code.count(name[1], instructions)
+
+
+class CheckMachineCode(unittest.TestCase):
+    def test_counts_a_loop(self):
+        architecture, counts = found(listing(LOOP, before=["MOV R1, R2", "PRMT R1, R2, R3, R4"]))
+        self.assertEqual(architecture, "sm_90")
+        self.assertEqual((counts["bits"], counts["tokens"], counts["known_window"]), (4, 1, True))
+        self.assertAlmostEqual(counts["instructions"], 11 / 8)
+        self.assertAlmostEqual(counts["alu"], 4 / 8)
+        self.assertAlmostEqual(counts["shared_reads"], 4 / 8)
+        self.assertEqual(list(check_machine_code.problems(architecture, counts)), [])
+
+    def test_names_a_loop_that_grew(self):
+        problem, = check_machine_code.problems(*found(listing(LOOP + ["IADD3 R1, R1, R2, RZ"] * 4)))
+        self.assertIn("4 bits, 1 tokens: 1.88 instructions per weight, over 1.60", problem)
+
+    def test_names_narrow_loads(self):
+        problem, = check_machine_code.problems(*found(listing([LOOP[0].replace(".128", "")] + LOOP[1:])))
+        self.assertIn("narrower than 128 bits", problem)
+
+    def test_names_spills_outside_the_loop_too(self):
+        problem, = check_machine_code.problems(*found(listing(LOOP, before=["STL [R1], R2", "@!P1 LDL R2, [R1]"])))
+        self.assertIn("2 loads and stores of spilled registers", problem)
+
+    def test_knows_other_kernels(self):
+        self.assertIsNone(found(listing(LOOP, name="_ZN2sq4cuda16DequantizeKernelE"))[1])
+
+    def test_wants_a_loop(self):
+        with self.assertRaisesRegex(ValueError, "no loop"):
+            found(listing(["MOV R1, R2"]))
+
+
+if __name__ == "__main__":
+    unittest.main()

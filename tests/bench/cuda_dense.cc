@@ -1,0 +1,72 @@
+#include "tests/bench/cuda_dense.h"
+
+#include <cublas_v2.h>
+
+#include <random>
+
+#include "kernels/cuda/kernels.h"
+#include "sq/base/half.h"
+
+namespace sq::bench {
+namespace {
+
+void CheckBlas(cublasStatus_t status) {
+  SQ_CHECK(status == CUBLAS_STATUS_SUCCESS, "cuBLAS: ", cublasGetStatusString(status));
+}
+
+}  // namespace
+
+Timing TimeDense(int calls, int replays, int64_t rotated_bytes, const uint16_t* x, int64_t tokens,
+                 int64_t out, int64_t in) {
+  std::mt19937 random(5);
+  std::normal_distribution<float> normal(0, 0.02f);
+  std::vector<uint16_t> values(1 << 16);
+  for (uint16_t& value : values) value = FloatToFp16(normal(random));
+  std::vector<cuda::Buffer<uint16_t>> copies;
+  const int64_t count = out * in;
+  std::vector<uint16_t> host(static_cast<size_t>(count));
+  for (int64_t i = 0; i < count; ++i)
+    host[i] = values[static_cast<size_t>(i * 40503 >> 3) & 0xffff];
+  for (int64_t used = 0; used == 0 || used < rotated_bytes; used += 2 * count)
+    copies.emplace_back(host, "weights");
+  const cuda::Buffer<uint16_t> y16(tokens * out, "y");
+  const cuda::Buffer<float> y32(tokens * out, "y");
+  const auto weights = [&](int i) { return copies[static_cast<size_t>(i) % copies.size()].data(); };
+
+  cublasHandle_t handle;
+  CheckBlas(cublasCreate(&handle));
+  const float one = 1, zero = 0;
+  const auto by_gemm_ex = [&](void* y, cudaDataType_t type) {
+    return Time(calls, replays, [&](int i, cudaStream_t stream) {
+      CheckBlas(cublasSetStream(handle, stream));
+      CheckBlas(cublasGemmEx(handle, CUBLAS_OP_T, CUBLAS_OP_N, static_cast<int>(out),
+                             static_cast<int>(tokens), static_cast<int>(in), &one, weights(i),
+                             CUDA_R_16F, static_cast<int>(in), x, CUDA_R_16F, static_cast<int>(in),
+                             &zero, y, type, static_cast<int>(out), CUBLAS_COMPUTE_32F,
+                             CUBLAS_GEMM_DEFAULT));
+    });
+  };
+  cuda::Gemm lt;
+  const Timing by_lt = Time(calls, replays, [&](int i, cudaStream_t stream) {
+    cuda::Gemm::Operands operands;
+    operands.x = x;
+    operands.tokens = tokens;
+    operands.x_stride = in;
+    operands.w = weights(i);
+    operands.rows = out;
+    operands.inputs = in;
+    operands.w_stride = in;
+    operands.y = y32.data();
+    operands.y_stride = out;
+    lt.Multiply(operands, stream);
+  });
+  Timing best = by_lt;
+  for (const Timing& other :
+       {by_gemm_ex(y16.data(), CUDA_R_16F), by_gemm_ex(y32.data(), CUDA_R_32F)}) {
+    if (other.seconds < best.seconds) best = other;
+  }
+  CheckBlas(cublasDestroy(handle));
+  return best;
+}
+
+}  // namespace sq::bench

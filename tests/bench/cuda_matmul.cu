@@ -1,0 +1,319 @@
+// Times the LUT-GEMV on a CUDA device beside cuBLAS's fp16 product and the original's algorithm, in
+// one run on the same x, over copies of the weights that together do not fit the second-level
+// cache. Checks every kernel first.
+//
+//   cuda_matmul [--smoke] [--json FILE]      --smoke: tiny shapes, a few calls: whether it runs at
+//   all
+//
+// A line for each shape, bits, sparsity and number of tokens: microseconds of a call (median of 20
+// replays of a graph of 50), GB/s of the bytes that the product needs, their share of what this
+// device reads, times as fast as cuBLAS and as the original. Goals on an H100 or H200: 3.4 times
+// cuBLAS at 4 bits, 4.5 at 3; 0.45 % outliers at most 10 % more time; 16 tokens at most 1.5 times
+// one.
+
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "kernels/cuda/lut_gemv.h"
+#include "kernels/cuda/ptx.cuh"
+#include "kernels/cuda/repack.h"
+#include "sq/base/half.h"
+#include "sq/kernels/cuda_device.h"
+#include "sq/packed/bit_pack.h"
+#include "tests/bench/cuda_dense.h"
+#include "tests/bench/cuda_timing.h"
+#include "tests/bench/seed_gemv.cuh"
+
+namespace sq::bench {
+namespace {
+
+using cuda::Buffer;
+using Json = nlohmann::ordered_json;
+
+struct Settings {
+  int calls = 50, replays = 20;
+  int64_t rotated_bytes = int64_t{512}
+                          << 20;  // of all copies: ten times the largest second-level cache
+  std::vector<std::pair<int64_t, int64_t>> shapes = {{4096, 4096},  {11008, 4096}, {4096, 11008},
+                                                     {8192, 28672}, {12288, 4096}, {22016, 4096}};
+};
+
+PackedLayer RandomLayer(int bits, int64_t out, int64_t in, double sparsity) {
+  std::mt19937_64 random(1);
+  std::normal_distribution<float> normal(0, 0.02f);
+  PackedLayer layer;
+  layer.bits = bits;
+  layer.out_features = out;
+  layer.in_features = in;
+  layer.qweight.resize(static_cast<size_t>(in / 32 * bits * out));
+  for (size_t i = 0; i < layer.qweight.size(); i += 2) {
+    const uint64_t word = random();
+    std::memcpy(&layer.qweight[i], &word,
+                sizeof(uint32_t) * std::min<size_t>(2, layer.qweight.size() - i));
+  }
+  layer.lookup_table.resize(static_cast<size_t>(out << bits));
+  for (float& value : layer.lookup_table) value = Fp16ToFloat(FloatToFp16(normal(random)));
+  if (sparsity == 0) return layer;
+  const auto per_row = static_cast<int64_t>(std::lround(sparsity * static_cast<double>(in)));
+  for (int64_t row = 0; row <= out; ++row)
+    layer.outliers.row_ptr.push_back(static_cast<int32_t>(row * per_row));
+  for (int64_t row = 0; row < out; ++row) {
+    for (int64_t i = 0; i < per_row; ++i) {
+      const int64_t begin = i * in / per_row, end = (i + 1) * in / per_row;
+      layer.outliers.cols.push_back(
+          static_cast<int32_t>(begin + static_cast<int64_t>(random() % (end - begin))));
+      layer.outliers.vals.push_back(Fp16ToFloat(FloatToFp16(10 * normal(random))));
+    }
+  }
+  return layer;
+}
+
+// A layer in device memory, as often as wanted.
+struct Copies {
+  struct One {
+    Buffer<uint32_t> codes, sparse;
+    Buffer<uint16_t> table;
+    Buffer<float> row_scale;
+    Buffer<int32_t> sparse_begin;
+    cuda::LayerView view = {};
+  };
+  std::vector<One> all;
+  int64_t bytes = 0;  // that a product needs of one: codes, tables, outliers
+
+  Copies(const PackedLayer& layer, int64_t rotated_bytes) {
+    const cuda::RepackedLayer host = cuda::Repack({layer});
+    bytes = 4 * static_cast<int64_t>(host.codes.size() + host.sparse.size() +
+                                     host.sparse_begin.size()) +
+            2 * static_cast<int64_t>(host.table.size());
+    for (int64_t used = 0; used == 0 || used < rotated_bytes; used += bytes) {
+      One& one = all.emplace_back();
+      one.codes = Buffer<uint32_t>(host.codes, "codes");
+      one.table = Buffer<uint16_t>(host.table, "tables");
+      one.row_scale = Buffer<float>(host.row_scale, "scales");
+      one.view.code_bits = host.code_bits;
+      one.view.rows = static_cast<int32_t>(host.rows);
+      one.view.inputs = static_cast<int32_t>(host.inputs);
+      one.view.padded_rows = static_cast<int32_t>(host.padded_rows);
+      one.view.padded_inputs = static_cast<int32_t>(host.padded_inputs);
+      one.view.codes = one.codes.data();
+      one.view.table = one.table.data();
+      one.view.row_scale = one.row_scale.data();
+      if (host.sparse_begin.empty()) continue;
+      one.sparse_begin = Buffer<int32_t>(host.sparse_begin, "outliers");
+      one.sparse = Buffer<uint32_t>(host.sparse, "outliers");
+      one.view.sparse_begin = one.sparse_begin.data();
+      one.view.sparse = one.sparse.data();
+    }
+  }
+};
+
+// The largest error relative to the norm of the result, over some rows, against double precision.
+double Error(const PackedLayer& layer, const std::vector<float>& x, const std::vector<float>& y,
+             int64_t tokens) {
+  double error = 0, norm = 0;
+  std::vector<float> weight(static_cast<size_t>(layer.in_features));
+  for (int64_t row = 0; row < layer.out_features;
+       row += std::max<int64_t>(layer.out_features / 97, 1)) {
+    Dequantize(layer, row, {weight.data(), 1, layer.in_features});
+    for (int64_t t = 0; t < tokens; ++t) {
+      double sum = 0;
+      for (int64_t k = 0; k < layer.in_features; ++k)
+        sum += double{weight[k]} * x[t * layer.in_features + k];
+      error += std::pow(y[t * layer.out_features + row] - sum, 2);
+      norm += sum * sum;
+    }
+  }
+  return std::sqrt(error / norm);
+}
+
+struct Inputs {
+  std::vector<float> values;  // that fp16 holds
+  Buffer<uint16_t> halves;
+  Buffer<float> floats;
+
+  Inputs(int64_t tokens, int64_t in) {
+    std::mt19937 random(2);
+    std::normal_distribution<float> normal;
+    std::vector<uint16_t> rounded;
+    for (int64_t i = 0; i < tokens * in; ++i) {
+      rounded.push_back(FloatToFp16(normal(random)));
+      values.push_back(Fp16ToFloat(rounded.back()));
+    }
+    halves = Buffer<uint16_t>(rounded, "x");
+    floats = Buffer<float>(values, "x");
+  }
+};
+
+constexpr double kMostError = 1e-3;
+
+void CheckError(double error, const char* what) {
+  SQ_CHECK(error < kMostError, what, ": relative error ", error, ", more than ", kMostError);
+}
+
+Timing TimeGemv(const Settings& settings, const PackedLayer& layer, const Copies& copies,
+                const Inputs& x, int64_t tokens) {
+  const int64_t out = layer.out_features;
+  const cuda::DeviceInfo& device = cuda::CurrentDeviceInfo();
+  const cuda::GemvRoom room = cuda::RoomForGemv(copies.all[0].view, tokens, device);
+  const Buffer<float> partials(room.partials, "partials"), y(tokens * out, "y");
+  const Buffer<unsigned> arrived(std::vector<unsigned>(static_cast<size_t>(room.arrived), 0),
+                                 "counters");
+  const auto call = [&](int i, cudaStream_t stream) {
+    for (int64_t first = 0; first < tokens; first += cuda::kGemvTokens) {
+      const int64_t count = std::min(cuda::kGemvTokens, tokens - first);
+      cuda::GemvArguments arguments = {};
+      arguments.layer = copies.all[static_cast<size_t>(i) % copies.all.size()].view;
+      arguments.x = x.halves.data() + first * layer.in_features;
+      arguments.x_stride = layer.in_features;
+      arguments.tokens = static_cast<int>(count);
+      arguments.x_scale = 1;
+      arguments.y = CudaMatrix(y.data() + first * out, CudaType::kFloat32, count, out);
+      arguments.partials = partials.data();
+      arguments.arrived = arrived.data();
+      cuda::LutGemv(arguments, device, true, stream);
+    }
+  };
+  call(0, nullptr);
+  CheckError(Error(layer, x.values, y.ToHost(), tokens), "LUT-GEMV");
+  return Time(settings.calls, settings.replays, call);
+}
+
+Timing TimeSeed(const Settings& settings, const PackedLayer& layer, const Inputs& x) {
+  std::vector<SeedLayer> copies;
+  for (int64_t used = 0; used == 0 || used < settings.rotated_bytes;
+       used += copies.back().words.bytes()) {
+    copies.emplace_back(layer);
+  }
+  const Buffer<float> y(layer.out_features, "y");
+  const auto call = [&](int i, cudaStream_t stream) {
+    SeedGemv(copies[static_cast<size_t>(i) % copies.size()], x.floats.data(), y.data(), stream);
+  };
+  call(0, nullptr);
+  CheckError(Error(layer, x.values, y.ToHost(), 1), "the original's algorithm");
+  return Time(settings.calls, settings.replays, call);
+}
+
+__global__ void ReadKernel(const uint4* data, int64_t count, uint32_t* out) {
+  uint32_t sum = 0;
+  const int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.x;
+#pragma unroll 8
+  for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < count;
+       i += step) {
+    const uint4 words = cuda::LoadOnce(data + i);
+    sum ^= words.x ^ words.y ^ words.z ^ words.w;
+  }
+  if (sum == 1) *out = sum;  // so that the loads are needed
+}
+
+// Bytes per second that a kernel reads which does nothing else.
+double ReadBandwidth(const Settings& settings) {
+  const int64_t bytes = std::max<int64_t>(settings.rotated_bytes, 1 << 20);
+  const Buffer<uint8_t> data(bytes, "what is read");
+  const Buffer<uint32_t> out(1, "a word");
+  cuda::Check(cudaMemset(data.data(), 1, static_cast<size_t>(bytes)), "fill");
+  cuda::LaunchShape shape;
+  shape.grid = dim3(static_cast<unsigned>(8 * cuda::CurrentDeviceInfo().multiprocessors));
+  shape.block = dim3(512);
+  const Timing timing = Time(4, settings.replays, [&](int, cudaStream_t stream) {
+    cuda::Launch("read", shape, stream, ReadKernel, reinterpret_cast<const uint4*>(data.data()),
+                 bytes / 16, out.data());
+  });
+  return static_cast<double>(bytes) / timing.seconds;
+}
+
+Json Measure(const Settings& settings, double bandwidth) {
+  Json rows = Json::array();
+  for (const auto& [out, in] : settings.shapes) {
+    for (const int64_t tokens : {1, 2, 4, 8, 16, 32}) {
+      const Inputs x(tokens, in);
+      const Timing dense = TimeDense(settings.calls, settings.replays, settings.rotated_bytes,
+                                     x.halves.data(), tokens, out, in);
+      for (const int bits : {4, 3}) {
+        double without_outliers = 0;
+        for (const double sparsity : {0.0, 0.0005, 0.0045}) {
+          if (tokens > 1 && sparsity == 0.0005) continue;
+          const PackedLayer layer = RandomLayer(bits, out, in, sparsity);
+          const Copies copies(layer, settings.rotated_bytes);
+          const Timing ours = TimeGemv(settings, layer, copies, x, tokens);
+          if (sparsity == 0) without_outliers = ours.seconds;
+          const int64_t bytes = copies.bytes + 2 * tokens * in + 4 * tokens * out;
+          const double rate = static_cast<double>(bytes) / ours.seconds;
+          Json row = {{"out", out},
+                      {"in", in},
+                      {"bits", bits},
+                      {"sparsity_percent", 100 * sparsity},
+                      {"tokens", tokens},
+                      {"microseconds", 1e6 * ours.seconds},
+                      {"least", 1e6 * ours.least},
+                      {"most", 1e6 * ours.most},
+                      {"gigabytes_per_second", rate / 1e9},
+                      {"share_of_bandwidth", rate / bandwidth},
+                      {"cublas_microseconds", 1e6 * dense.seconds},
+                      {"times_cublas", dense.seconds / ours.seconds},
+                      {"outliers_cost", ours.seconds / without_outliers - 1}};
+          if (tokens == 1) {
+            const Timing seed = TimeSeed(settings, layer, x);
+            row["original_microseconds"] = 1e6 * seed.seconds;
+            row["times_original"] = seed.seconds / ours.seconds;
+          }
+          std::printf(
+              "%6ld x %-6ld %d bit %5.2f %% %3ld tokens: %8.2f us (%.2f to %.2f) %6.0f GB/s %4.0f "
+              "%%  cuBLAS "
+              "%8.2f us, %.2f times; original %.2f times\n",
+              static_cast<long>(out), static_cast<long>(in), bits, 100 * sparsity,
+              static_cast<long>(tokens), 1e6 * ours.seconds, 1e6 * ours.least, 1e6 * ours.most,
+              rate / 1e9, 100 * rate / bandwidth, 1e6 * dense.seconds, dense.seconds / ours.seconds,
+              row.value("times_original", 0.0));
+          std::fflush(stdout);
+          rows.push_back(row);
+        }
+      }
+    }
+  }
+  return rows;
+}
+
+int Main(int argc, char** argv) {
+  Settings settings;
+  std::string json;
+  for (int i = 1; i < argc; ++i) {
+    if (std::strcmp(argv[i], "--smoke") == 0) {
+      settings = {2, 1, 1, {{128, 256}, {256, 512}}};
+    } else if (std::strcmp(argv[i], "--json") == 0 && i + 1 < argc) {
+      json = argv[++i];
+    } else {
+      std::fprintf(stderr, "usage: cuda_matmul [--smoke] [--json FILE]\n");
+      return 2;
+    }
+  }
+  const CudaDevice device = UseCudaDevice(0);
+  const double bandwidth = ReadBandwidth(settings);
+  std::printf("%s, compute capability %d.%d, %d multiprocessors; reads %.0f GB/s\n",
+              device.name.c_str(), device.major, device.minor, device.multiprocessors,
+              bandwidth / 1e9);
+  const Json report = {{"device", device.name},
+                       {"read_bytes_per_second", bandwidth},
+                       {"rows", Measure(settings, bandwidth)}};
+  if (!json.empty()) std::ofstream(json) << report.dump(1) << "\n";
+  return 0;
+}
+
+}  // namespace
+}  // namespace sq::bench
+
+int main(int argc, char** argv) {
+  try {
+    return sq::bench::Main(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "error: %s\n", error.what());
+    return 1;
+  }
+}

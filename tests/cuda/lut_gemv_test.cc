@@ -1,0 +1,182 @@
+// The LUT-GEMV alone: every instance, work divided in every way, barriers, memory. What it computes
+// is tested with CudaPackedMatmul (packed_matmul_test.cc); here the pieces that such small layers
+// do not reach.
+#include "kernels/cuda/lut_gemv.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+
+#include "kernels/cuda/repack.h"
+#include "tests/support/cuda_memory.h"
+#include "tests/support/matmul_reference.h"
+#include "tests/support/random_layer.h"
+
+namespace sq {
+namespace {
+
+using cuda::Buffer;
+using test::DeviceMatrix;
+
+struct OnDevice {
+  explicit OnDevice(const PackedLayer& layer) : host(cuda::Repack({layer})) {
+    codes = Buffer<uint32_t>(host.codes, "codes");
+    table = Buffer<uint16_t>(host.table, "table");
+    row_scale = Buffer<float>(host.row_scale, "scale");
+    view = {host.code_bits,
+            static_cast<int32_t>(host.rows),
+            static_cast<int32_t>(host.inputs),
+            static_cast<int32_t>(host.padded_rows),
+            static_cast<int32_t>(host.padded_inputs),
+            codes.data(),
+            table.data(),
+            row_scale.data(),
+            nullptr,
+            nullptr,
+            nullptr};
+    if (host.sparse_begin.empty()) return;
+    sparse_begin = Buffer<int32_t>(host.sparse_begin, "sparse");
+    sparse = Buffer<uint32_t>(host.sparse, "sparse");
+    view.sparse_begin = sparse_begin.data();
+    view.sparse = sparse.data();
+  }
+  cuda::RepackedLayer host;
+  Buffer<uint32_t> codes, sparse;
+  Buffer<uint16_t> table;
+  Buffer<float> row_scale;
+  Buffer<int32_t> sparse_begin;
+  cuda::LayerView view;
+};
+
+// Whole numbers: every sum is exact.
+PackedLayer WholeLayer(int bits, int64_t out, int64_t in, int64_t outliers) {
+  PackedLayer layer = test::MakeRandomLayer(bits, out, in, outliers, 21).layer;
+  for (float& value : layer.lookup_table) value = std::round(2 * value);
+  for (float& value : layer.outliers.vals) value = std::round(2 * value);
+  return layer;
+}
+
+std::vector<float> WholeValues(int64_t count) {
+  std::mt19937 random(4);
+  std::vector<float> values(static_cast<size_t>(count));
+  for (float& value : values) value = static_cast<float>(static_cast<int>(random() % 7)) - 3;
+  return values;
+}
+
+// Runs as a device with so many multiprocessors would.
+std::vector<float> Multiply(const OnDevice& layer, const DeviceMatrix& x,
+                            const cuda::DeviceInfo& device, Buffer<unsigned>* arrived) {
+  const CudaMatrix given = x.View();
+  const DeviceMatrix y(CudaType::kFloat32, given.rows, layer.view.rows);
+  const cuda::GemvRoom room = cuda::RoomForGemv(layer.view, given.rows, device);
+  const Buffer<float> partials(room.partials, "partials");
+  if (arrived->count() == 0)
+    *arrived = Buffer<unsigned>(std::vector<unsigned>(room.arrived, 0), "arrived");
+  cuda::GemvArguments arguments = {};
+  arguments.layer = layer.view;
+  arguments.x = static_cast<const uint16_t*>(given.data);
+  arguments.x_stride = given.stride;
+  arguments.tokens = static_cast<int>(given.rows);
+  arguments.x_scale = 1;
+  arguments.y = y.View();
+  arguments.partials = partials.data();
+  arguments.arrived = arrived->data();
+  cuda::LutGemv(arguments, device, false, nullptr);
+  EXPECT_TRUE(y.Untouched());
+  for (const unsigned count : arrived->ToHost()) EXPECT_EQ(count, 0u);
+  return y.Values();
+}
+
+void ExpectExact(const std::vector<float>& found, const std::vector<double>& expected,
+                 const std::string& what) {
+  for (size_t i = 0; i < found.size(); ++i)
+    ASSERT_EQ(found[i], expected[i]) << what << ": element " << i;
+}
+
+// From one stripe for all to one for each unit: groups of rows whole, in two, in many.
+TEST(LutGemv, AnyDivisionOfTheWorkGivesTheSame) {
+  constexpr int64_t kOut = 190, kIn = 2048, kTokens = 3;
+  const std::vector<float> x = WholeValues(kTokens * kIn);
+  for (const int bits : {3, 4}) {
+    const PackedLayer layer = WholeLayer(bits, kOut, kIn, 9);
+    const test::MatmulReference reference = test::ReferenceMatmul(layer, {x.data(), kTokens, kIn});
+    const OnDevice on_device(layer);
+    Buffer<unsigned> arrived;
+    for (const int multiprocessors : {1, 2, 3, 4, 5, 7, 11, 23, 24, 100}) {
+      for (const int64_t tokens : {1, 3}) {
+        const DeviceMatrix given(CudaType::kFloat16, {x.data(), tokens, kIn});
+        cuda::DeviceInfo device = cuda::CurrentDeviceInfo();
+        device.multiprocessors = multiprocessors;
+        ExpectExact(
+            Multiply(on_device, given, device, &arrived), reference.y,
+            StrCat(bits, " bits, ", multiprocessors, " multiprocessors, ", tokens, " tokens"));
+      }
+    }
+  }
+}
+
+// More inputs than a chunk of x holds, a last chunk that is not whole, and every instance.
+TEST(LutGemv, TakesInputsByChunks) {
+  constexpr int64_t kOut = 64, kIn = 9 * 1024 + 32, kMostTokens = 16;
+  const std::vector<float> x = WholeValues(kMostTokens * kIn);
+  for (const int bits : {3, 4}) {
+    const PackedLayer layer = WholeLayer(bits, kOut, kIn, 20);
+    const test::MatmulReference reference =
+        test::ReferenceMatmul(layer, {x.data(), kMostTokens, kIn});
+    const OnDevice on_device(layer);
+    Buffer<unsigned> arrived;
+    cuda::DeviceInfo device = cuda::CurrentDeviceInfo();
+    for (const int64_t tokens : {1, 2, 4, 8, 13, 16}) {
+      for (const bool known : {true, false}) {
+        device.window_known = known;
+        device.multiprocessors = known ? 1 : 3;
+        const DeviceMatrix given(CudaType::kFloat16, {x.data(), tokens, kIn});
+        ExpectExact(Multiply(on_device, given, device, &arrived), reference.y,
+                    StrCat(bits, " bits, ", tokens, " tokens"));
+      }
+    }
+  }
+}
+
+TEST(LutGemv, AnyOrderOfThreadsGivesTheSameBits) {
+  constexpr int64_t kOut = 130, kIn = 4608, kTokens = 5;
+  std::mt19937 random(8);
+  std::normal_distribution<float> normal;
+  std::vector<float> x(static_cast<size_t>(kTokens * kIn));
+  for (float& value : x) value = normal(random);
+  for (const int bits : {3, 4}) {
+    const OnDevice on_device(test::MakeRandomLayer(bits, kOut, kIn, 600, 2).layer);
+    Buffer<unsigned> arrived;
+    for (const int64_t tokens : {1, 5}) {
+      const DeviceMatrix given(CudaType::kFloat16, {x.data(), tokens, kIn});
+      const std::vector<float> first =
+          Multiply(on_device, given, cuda::CurrentDeviceInfo(), &arrived);
+      for (const uint64_t seed : {1, 2, 3}) {
+        test::SetScheduleSeed(seed);
+        EXPECT_EQ(Multiply(on_device, given, cuda::CurrentDeviceInfo(), &arrived), first)
+            << bits << " bits, seed " << seed;
+      }
+      test::SetScheduleSeed(0);
+    }
+  }
+}
+
+TEST(LutGemv, StripesShareOutAllUnits) {
+  for (const int total : {1, 7, 64, 1000}) {
+    for (const int stripes : {1, 2, 7, 50}) {
+      if (stripes > total) continue;
+      EXPECT_EQ(cuda::StripeBegin(0, stripes, total), 0);
+      EXPECT_EQ(cuda::StripeBegin(stripes, stripes, total), total);
+      for (int stripe = 0; stripe < stripes; ++stripe) {
+        for (int unit = cuda::StripeBegin(stripe, stripes, total);
+             unit < cuda::StripeBegin(stripe + 1, stripes, total); ++unit) {
+          EXPECT_EQ(cuda::StripeOf(unit, stripes, total), stripe);
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace sq
