@@ -47,6 +47,13 @@ void Accumulate(const std::vector<WatchedLayer>& batches, size_t projection, int
   }
 }
 
+// By way of page-locked memory, as a device copies fastest.
+at::Tensor ToHost(const at::Tensor& tensor) {
+  if (tensor.device().is_cpu()) return tensor;
+  return at::empty(tensor.sizes(), at::TensorOptions().dtype(at::kFloat).pinned_memory(true))
+      .copy_(tensor);
+}
+
 // While it lives, attention on a device is LibTorch's plain one: the fused ones add up a gradient
 // in no set order.
 class PlainAttention {
@@ -233,7 +240,7 @@ void FisherPass::Backward(int64_t layer, std::array<at::Tensor, kProjections>* f
   Synchronize(device);
   if (fisher == nullptr) return;
   for (at::Tensor& matrix : *fisher) {
-    if (matrix.defined()) matrix = matrix.cpu();
+    if (matrix.defined()) matrix = ToHost(matrix);
   }
 }
 

@@ -1,6 +1,7 @@
 #include "sq/model/device.h"
 
 #include <ATen/Context.h>
+#include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <charconv>
@@ -97,7 +98,14 @@ void MakeCurrent(const Device& device) {
   }
 }
 
+void ReleaseCached(const Device& device) {
+  if (!device.cuda || device.emulated) return;
+  c10::DeviceAllocator* const allocator = c10::getDeviceAllocator(at::kCUDA);
+  if (allocator->initialized()) allocator->emptyCache();
+}
+
 int64_t FreeBytes(const Device& device) {
+  ReleaseCached(device);
   return device.cuda ? UseCudaDevice(device.index).free_bytes : AvailableBytes();
 }
 

@@ -1,12 +1,13 @@
-"""--device cuda: through tools whose CUDA device is the host (tests/cuda_shim), and the refusals of the real tools where
-there is no GPU. What a real GPU computes is for a machine that has one."""
+"""--device cuda: through tools whose CUDA device is the host (tests/cuda_shim); the real tools on a GPU where there is
+one, and what they say where there is none."""
 
 import array
 import os
 import shutil
+import subprocess
 import unittest
 
-from cli_support import (SHIM_BIN, SOURCE, CliTest, digests, make_answering_model, make_model, read_json,
+from cli_support import (SHIM_BIN, SOURCE, CliTest, command, digests, make_answering_model, make_model, read_json,
                          read_safetensors, token_lists, write_json)
 
 GOLDEN = ("llama-mha-fp16", "llama-gqa-tied-fp32", "llama3-rope-bf16", "llama-head-dim-fp16", "llama-sharded-bf16",
@@ -25,8 +26,8 @@ def relative_error(found, expected):
     return sum(abs(a - b) for a, b in zip(found, expected)) / sum(map(abs, expected))
 
 
-class OnTheShim(CliTest):
-    tools = SHIM_BIN
+class Agreement:
+    """What must hold on any device, whose name the class has or, as None, does not know."""
 
     @classmethod
     def setUpClass(cls):
@@ -40,11 +41,17 @@ class OnTheShim(CliTest):
         report = read_json(report)
         return report["results"][0]["perplexity"], report["device"]
 
+    def check_name(self, name):
+        if self.device_name is None:
+            self.assertNotEqual(name, "cpu")
+        else:
+            self.assertEqual(name, self.device_name)
+
     def agrees(self, model, tokens, *flags, within=1e-3):
         cpu, name = self.perplexity(model, tokens, "--device", "cpu", *flags)
         self.assertEqual(name, "cpu")
         cuda, name = self.perplexity(model, tokens, "--device", "cuda", *flags)
-        self.assertEqual(name, DEVICE)
+        self.check_name(name)
         self.assertLess(abs(cuda / cpu - 1), within, f"{model}: {cpu} on the CPU, {cuda} on the device")
         return cpu, cuda
 
@@ -53,7 +60,7 @@ class OnTheShim(CliTest):
         tokens = write_json(self.folder / "short.json", [*token_lists(2, 20, 96), list(range(3, 12))])
         for name in GOLDEN:
             model = SOURCE / "tests/golden/models" / name
-            self.agrees(model, tokens, within=1e-5)
+            self.agrees(model, tokens, within=1e-4)
             output = self.folder / f"{name}-w3"
             self.quantize(model, output, "--bits", 3, "--sparsity-percent", 0.45, "--uniform-sensitivity")
             cpu, cuda = self.agrees(output, tokens)
@@ -91,7 +98,7 @@ class OnTheShim(CliTest):
         model = make_answering_model(self.folder / "mmlu-model", "--hidden", 32, "--intermediate", 32, "--layers", 2)
         quantized = self.folder / "mmlu-w4"
         self.quantize(model, quantized, "--uniform-sensitivity")
-        for folder, within in ((model, 1e-5), (quantized, 5e-3)):
+        for folder, within in ((model, 1e-4), (quantized, 5e-3)):
             found = {}
             for device in ("cpu", "cuda"):
                 path = self.folder / "mmlu.safetensors"
@@ -114,15 +121,15 @@ class OnTheShim(CliTest):
 
     def test_the_fisher_information_and_the_codes_it_leads_to(self):
         exact = self.fisher("cpu", "--device", "cpu", "--dtype", "float32")
-        for dtype, within in (("float32", 1e-4), ("bfloat16", 0.1)):
+        for dtype, within in (("float32", 1e-3), ("bfloat16", 0.1)):
             name = f"cuda-{dtype}"
             found = self.fisher(name, "--device", "cuda", "--dtype", dtype)
             self.assertEqual(found.keys(), exact.keys())
             for tensor, expected in exact.items():
                 self.assertLess(relative_error(floats(found[tensor]), floats(expected)), within, tensor)
             report = read_json(self.folder / name / "report.json")
-            self.assertEqual(report["device"], DEVICE)
-            self.assertEqual(report["calibration"]["device"], DEVICE)
+            self.check_name(report["device"])
+            self.check_name(report["calibration"]["device"])
             self.assertEqual(report["options"]["device"], "cuda")
             # The same sensitivities give the same bytes wherever they are used.
             for device in ("cpu", "cuda"):
@@ -136,6 +143,11 @@ class OnTheShim(CliTest):
         second = self.fisher("second", "--device", "auto", "--threads", 3, "--max-memory", "1K")
         self.assertEqual(first, second)
         self.assertEqual(digests(self.folder / "first"), digests(self.folder / "second"))
+
+
+class OnTheShim(Agreement, CliTest):
+    tools = SHIM_BIN
+    device_name = DEVICE
 
     def test_a_device_lost_in_the_middle(self):
         self.fisher("whole", "--device", "cuda")
@@ -176,6 +188,19 @@ class OnTheShim(CliTest):
 
 def has_gpu():
     return shutil.which("nvidia-smi") is not None or os.path.exists("/dev/nvidia0")
+
+
+@unittest.skipUnless(has_gpu(), "there is no GPU")
+class OnAGpu(Agreement, CliTest):
+    device_name = None
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        done = subprocess.run(command("sq-eval", cls.model, "--tokens", cls.tokens, "--device", "cuda"),
+                              capture_output=True, text=True, check=False)
+        if "no CUDA half" in done.stderr or "built without CUDA" in done.stderr:
+            raise unittest.SkipTest(done.stderr.strip())
 
 
 class WithoutAGpu(CliTest):
