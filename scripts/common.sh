@@ -22,6 +22,20 @@ install_packages() {
     fail "apt-get failed; when the network is back, run this again"
 }
 
+# find_nvcc: prints the path of CUDA's compiler, or nothing.
+find_nvcc() {
+  command -v "${CUDACXX:-nvcc}" || { [ -x /usr/local/cuda/bin/nvcc ] && echo /usr/local/cuda/bin/nvcc; } || true
+}
+
+# need_nvcc: fails without that compiler, else lets CMake find it.
+need_nvcc() {
+  local nvcc
+  nvcc=$(find_nvcc)
+  [ -n "$nvcc" ] ||
+    fail "--cuda needs a CUDA toolkit of 12.8 or newer, and there is no nvcc on the PATH nor in /usr/local/cuda/bin"
+  export CUDACXX=$nvcc
+}
+
 # download FOLDER REQUIREMENTS [PIP OPTION...]: the wheels of a requirements file, checksums checked.
 download() {
   local folder=$1 requirements=$2

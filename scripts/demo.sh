@@ -2,19 +2,36 @@
 # The main job on a fresh machine: installs what is missing, builds, fetches a real model (SmolLM2-135M-Instruct),
 # quantizes it four ways, evaluates each, and prints a table. Everything lies in build/; run again it only
 # measures anew what is not there.
-# usage: scripts/demo.sh [--again]      --again: quantize and evaluate anew
+# usage: scripts/demo.sh [--cuda] [--again]
+#   --cuda    with LibTorch's CUDA half and the CUDA kernels, in a build folder of its own (build-cuda): on the GPU if there
+#             is one
+#   --again   quantize and evaluate anew
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/common.sh
 find_data
-work=build/demo
-[ "${1:-}" = --again ] && rm -rf "$work"/{fp16-eval.json,w[34]*,w-sensitivity}
+build=build
+again=
+options=()
+for argument in "$@"; do
+  case $argument in
+    --cuda)
+      need_nvcc
+      build=build-cuda
+      options=(-DSQ_CUDA=ON)
+      ;;
+    --again) again=yes ;;
+    *) fail "unknown option $argument; usage: scripts/demo.sh [--cuda] [--again]" ;;
+  esac
+done
+work=$build/demo
+[ -z "$again" ] || rm -rf "$work"/{fp16-eval.json,w[34]*,w-sensitivity}
 
-scripts/setup.sh build
+scripts/setup.sh "$build" ${options:+--cuda}
 say "building the tools"
-cmake -S . -B build -G Ninja >"build/configure.log" || { cat build/configure.log; exit 1; }
-cmake --build build --target sq-quantize sq-eval sq-pack
-export PATH=$PWD/build/bin:$PATH
+cmake -S . -B "$build" -G Ninja "${options[@]}" >"$build/configure.log" || { cat "$build/configure.log"; exit 1; }
+cmake --build "$build" --target sq-quantize sq-eval sq-pack
+export PATH=$PWD/$build/bin:$PATH
 mkdir -p "$work"
 
 model=$work/smollm2-135m-instruct

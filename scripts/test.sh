@@ -1,20 +1,28 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds, and runs all tests.
-# usage: scripts/test.sh [--sanitize] [CTEST OPTION...]
+# usage: scripts/test.sh [--sanitize | --cuda] [CTEST OPTION...]
 #   --sanitize   with AddressSanitizer and UndefinedBehaviorSanitizer, in a build folder of its own
+#   --cuda       with LibTorch's CUDA half and the CUDA kernels, in build-cuda; what needs a GPU is skipped where there
+#                is none
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/common.sh
 find_data
 
-scripts/setup.sh build
+folder=build
+options=()
+if [ "${1:-}" = --cuda ]; then
+  shift
+  need_nvcc
+  folder=build-cuda
+  options=(-DSQ_CUDA=ON)
+fi
+scripts/setup.sh "$folder" ${options:+--cuda}
 # One test loads our .pt files with torch.load; Debian has a PyTorch for its Python.
 if apt-cache show python3-torch >/dev/null 2>&1; then install_packages python3-torch; fi
 # Another downloads from a hub of its own with huggingface_hub.
 install_packages python3-venv
 scripts/fetch_data.py --setup || say "its test is skipped"
-folder=build
-options=()
 if [ "${1:-}" = --sanitize ]; then
   shift
   folder=build-sanitize

@@ -1,5 +1,7 @@
 #include "tools/cli.h"
 
+#include <c10/util/Exception.h>
+
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
@@ -12,10 +14,14 @@
 #include "sq/base/log.h"
 #include "sq/base/parallel.h"
 #include "sq/base/process.h"
+#include "sq/model/device.h"
 #include "sq/model/runtime.h"
 
 namespace sq {
 namespace {
+
+constexpr char kNeedsLess[] =
+    "; a smaller --max-memory, or fewer --samples or --windows, would need less";
 
 void Complain(const std::string& message) { std::fprintf(stderr, "error: %s\n", message.c_str()); }
 
@@ -39,6 +45,16 @@ void AddCommonFlags(CLI::App& app, CommonFlags* flags) {
   app.set_version_flag("--version", [] {
     return StrCat("squeezellm ", Version(), ", LibTorch ", LibTorchVersion(), ", ", CpuText());
   });
+}
+
+void AddDeviceOption(CLI::App& app, std::string* device) {
+  app.add_option("--device", *device,
+                 "Where to compute: auto (a CUDA device if there is one), cpu, cuda or cuda:N")
+      ->check([](const std::string& text) {
+        return IsDeviceFlag(text) ? "" : "expected auto, cpu, cuda or cuda:N, found " + text;
+      })
+      ->type_name("DEVICE")
+      ->capture_default_str();
 }
 
 CLI::Option* AddSizeOption(CLI::App& app, const std::string& name, int64_t* bytes,
@@ -78,6 +94,10 @@ int RunTool(CLI::App& app, int argc, char** argv, const CommonFlags& flags,
   } catch (const Interrupted&) {
     Complain("interrupted; what is finished is kept");
     return kExitInterrupted;
+  } catch (const OutOfMemory& error) {
+    Complain(std::string(error.what()) + kNeedsLess);
+  } catch (const c10::OutOfMemoryError& error) {
+    Complain(OutOfMemoryText(error.what()) + kNeedsLess);
   } catch (const Error& error) {
     Complain(error.what());
   } catch (const std::bad_alloc&) {

@@ -25,6 +25,9 @@ struct CommonFlags {
 // --threads, --quiet, --verbose, --version.
 void AddCommonFlags(CLI::App& app, CommonFlags* flags);
 
+// --device: auto, cpu, cuda or cuda:N. To be given to ChooseDevice.
+void AddDeviceOption(CLI::App& app, std::string* device);
+
 // An option that takes "512M", "1.5GiB" or plain bytes.
 CLI::Option* AddSizeOption(CLI::App& app, const std::string& name, int64_t* bytes,
                            const std::string& help);

@@ -113,11 +113,9 @@ int main(int argc, char** argv) {
       ->needs(gate)
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  app.add_option("--device", device, "Where to compute")
-      ->check(CLI::IsMember({"auto", "cpu"}))
-      ->capture_default_str();
+  sq::AddDeviceOption(app, &device);
   app.add_option("--dtype", options.dtype,
-                 "Of matrix products; auto: bfloat16 where the processor has it")
+                 "Of matrix products; auto: bfloat16 where the device has it")
       ->check(CLI::IsMember({"auto", "float32", "bfloat16"}))
       ->capture_default_str();
   sq::AddSizeOption(app, "--max-memory", &options.max_memory,
@@ -140,6 +138,7 @@ int main(int argc, char** argv) {
       options.benchmark.dataset = options.datasets.front();
     }
     if (generate->count() > 0) options.generate = prompt;
+    options.device = sq::ChooseDevice(device);
     const nlohmann::ordered_json report = sq::EvaluateModel(options);
     std::printf("%s", sq::ReportText(report).c_str());
     if (!flags.json.empty()) sq::WriteFile(flags.json, report.dump(2) + "\n");

@@ -94,11 +94,9 @@ int main(int argc, char** argv) {
                  "Folder to be made of the squared gradients")
       ->excludes(sensitivity)
       ->excludes(uniform);
-  app.add_option("--device", device, "Where to compute")
-      ->check(CLI::IsMember({"auto", "cpu"}))
-      ->capture_default_str();
+  sq::AddDeviceOption(app, &device);
   app.add_option("--dtype", options.dtype,
-                 "Of the Fisher pass's products; auto: bfloat16 where the processor has it")
+                 "Of the Fisher pass's products; auto: bfloat16 where the device has it")
       ->check(CLI::IsMember({"auto", "float32", "bfloat16"}))
       ->capture_default_str();
   sq::AddSizeOption(app, "--max-memory", &options.max_memory,
@@ -109,6 +107,7 @@ int main(int argc, char** argv) {
   sq::AddCommonFlags(app, &flags);
 
   return sq::RunTool(app, argc, argv, flags, [&] {
+    options.device = sq::ChooseDevice(device);
     if (sparsity->count() > 0) {
       options.outliers = sq::SparsityLevels(sparsity_percent);
     } else {

@@ -46,8 +46,8 @@ void* AllocateBytes(int64_t bytes, const char* what) {
     cudaGetLastError();
     size_t free_bytes = 0, total_bytes = 0;
     Check(cudaMemGetInfo(&free_bytes, &total_bytes), "memory of the device");
-    throw Error(StrCat("CUDA: out of memory: ", what, " wants ", bytes, " bytes, ", free_bytes,
-                       " of ", total_bytes, " are free"));
+    throw OutOfMemory(StrCat("CUDA: out of memory: ", what, " wants ", bytes, " bytes, ",
+                             free_bytes, " of ", total_bytes, " are free"));
   }
   Check(error, what);
   if (pointer == nullptr) return pointer;

@@ -1,8 +1,9 @@
-# Finds LibTorch (its CPU half) without TorchConfig.cmake, which in a CUDA build of LibTorch demands a
+# Finds LibTorch without TorchConfig.cmake, which in a CUDA build of LibTorch demands a
 # CUDA toolkit. Looks under CMAKE_PREFIX_PATH, be it a libtorch folder, a Python site-packages folder
 # or site-packages/torch/share/cmake (what torch.utils.cmake_prefix_path prints).
 #
-# Defines LibTorch_VERSION and the imported target LibTorch::cpu (libtorch_cpu and libc10).
+# Defines LibTorch_VERSION and the imported target LibTorch::cpu (libtorch_cpu and libc10), and, where the same folder
+# has the CUDA half, LibTorch::cuda (libtorch_cuda and libc10_cuda). NVIDIA's libraries they find by their own RPATH.
 
 set(_hints)
 foreach(_prefix IN LISTS CMAKE_PREFIX_PATH)
@@ -40,6 +41,24 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::cpu)
     INTERFACE_LINK_LIBRARIES LibTorch::c10
     # A CUDA build of libtorch_cpu names libcudart and libcupti, which it finds by its own RPATH.
     INTERFACE_LINK_OPTIONS LINKER:--allow-shlib-undefined)
+endif()
+
+get_filename_component(_folder "${LibTorch_CPU_LIBRARY}" DIRECTORY)
+set(LibTorch_CUDA_LIBRARY ${_folder}/libtorch_cuda.so)
+set(LibTorch_CUDA_FOUND OFF)
+if(LibTorch_FOUND AND EXISTS ${LibTorch_CUDA_LIBRARY})
+  set(LibTorch_CUDA_FOUND ON)
+  if(NOT TARGET LibTorch::cuda)
+    # Our code calls nothing in it: it is there to register its kernels, which the linker must not think superfluous.
+    add_library(LibTorch::cuda INTERFACE IMPORTED)
+    target_link_libraries(LibTorch::cuda INTERFACE
+      "-Wl,--push-state,--no-as-needed,${LibTorch_CUDA_LIBRARY},${_folder}/libc10_cuda.so,--pop-state" LibTorch::cpu)
+    # Its cuBLAS goes with its own cuBLASLt, not with another one that a toolkit has: first in the search.
+    get_filename_component(_nvidia "${_folder}/../../nvidia/cu13/lib" ABSOLUTE)
+    if(EXISTS ${_nvidia})
+      target_link_options(LibTorch::cuda INTERFACE LINKER:-rpath,${_nvidia})
+    endif()
+  endif()
 endif()
 mark_as_advanced(LibTorch_INCLUDE_DIR LibTorch_API_INCLUDE_DIR LibTorch_CPU_LIBRARY
                  LibTorch_C10_LIBRARY)

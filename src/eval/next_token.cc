@@ -9,7 +9,8 @@
 #include <numeric>
 
 #include "sq/base/error.h"
-#include "sq/base/parallel.h"
+#include "sq/model/batches.h"
+#include "sq/model/layer_loader.h"
 
 namespace sq {
 namespace {
@@ -40,7 +41,7 @@ int64_t SharedTokens(const Prompts& prompts) {
 
 // Prompts of about the same length go together, so that little is padding.
 std::vector<Batch> MakeBatches(const std::vector<Prompts>& groups,
-                               const std::vector<int64_t>& shared) {
+                               const std::vector<int64_t>& shared, int64_t most_tokens) {
   std::vector<Batch> batches;
   for (size_t g = 0; g < groups.size(); ++g) {
     std::vector<size_t> order(groups[g].size());
@@ -51,7 +52,7 @@ std::vector<Batch> MakeBatches(const std::vector<Prompts>& groups,
       const int64_t tokens = Size(groups[g][prompt]) - shared[g];
       const bool fits =
           !batches.empty() && batches.back().group == g &&
-          static_cast<int64_t>(batches.back().prompts.size() + 1) * tokens <= kBatchTokens;
+          static_cast<int64_t>(batches.back().prompts.size() + 1) * tokens <= most_tokens;
       if (!fits) batches.push_back({g, {}, 0});
       batches.back().prompts.push_back(prompt);
       batches.back().tokens = tokens;
@@ -91,9 +92,11 @@ std::vector<Pass> MakePasses(const ModelConfig& config, const std::vector<Batch>
   return passes;
 }
 
-LayerCache Room(const ModelConfig& config, int64_t batch, int64_t tokens) {
+LayerCache Room(const ModelConfig& config, int64_t batch, int64_t tokens,
+                const at::Device& device) {
   const std::vector<int64_t> shape = {batch, config.num_kv_heads, tokens, config.head_dim};
-  return {at::empty(shape, at::kFloat), at::empty(shape, at::kFloat), 0};
+  const auto options = at::TensorOptions().dtype(at::kFloat).device(device);
+  return {at::empty(shape, options), at::empty(shape, options), 0};
 }
 
 // What a batch's prompts have of their own: [prompts, tokens, hidden]. Padding repeats the last
@@ -113,7 +116,7 @@ at::Tensor EmbedOwn(const Model& model, const Prompts& prompts, const Batch& bat
 at::Tensor ForwardBatch(const ModelConfig& config, const DecoderLayer& layer,
                         const at::Tensor& hidden, const RopeTable& rope, const LayerCache& prefix) {
   const int64_t shared = prefix.length, tokens = hidden.size(1);
-  LayerCache cache = Room(config, hidden.size(0), shared + tokens);
+  LayerCache cache = Room(config, hidden.size(0), shared + tokens, hidden.device());
   cache.keys.narrow(2, 0, shared).copy_(prefix.keys);
   cache.values.narrow(2, 0, shared).copy_(prefix.values);
   cache.length = shared;
@@ -124,6 +127,7 @@ at::Tensor ForwardBatch(const ModelConfig& config, const DecoderLayer& layer,
 struct Work {
   const Model& model;
   const std::vector<Prompts>& groups;
+  const NextTokenOptions& options;
   std::vector<int64_t> shared;  // tokens, of each group
   std::vector<Batch> batches;
   RopeTable rope;
@@ -133,16 +137,18 @@ struct Work {
 std::vector<at::Tensor> RunPass(const Work& work, const Pass& pass,
                                 const std::function<void()>& layer_done) {
   const ModelConfig& config = work.model.config;
+  const Device& device = work.options.device;
+  const at::Device where = TensorDevice(device);
   std::vector<at::Tensor> prefixes(pass.groups), hidden(pass.end - pass.begin);
   // Calls body(group, its index in the pass), or the same with a batch.
   const auto for_groups = [&](const auto& body) {
-    ParallelFor(static_cast<int64_t>(pass.groups), [&](int64_t i) {
+    DeviceFor(device, static_cast<int64_t>(pass.groups), [&](int64_t i) {
       const c10::NoGradGuard no_grad;
       body(pass.first_group + static_cast<size_t>(i), static_cast<size_t>(i));
     });
   };
   const auto for_batches = [&](const auto& body) {
-    ParallelFor(static_cast<int64_t>(hidden.size()), [&](int64_t i) {
+    DeviceFor(device, static_cast<int64_t>(hidden.size()), [&](int64_t i) {
       const c10::NoGradGuard no_grad;
       body(work.batches[pass.begin + static_cast<size_t>(i)], static_cast<size_t>(i));
     });
@@ -150,17 +156,22 @@ std::vector<at::Tensor> RunPass(const Work& work, const Pass& pass,
   for_groups([&](size_t g, size_t i) {
     const auto& prompt = work.groups[g].front();
     prefixes[i] = EmbedTokens(work.model, {prompt.begin(), prompt.begin() + work.shared[g]});
-    prefixes[i] = prefixes[i].unsqueeze(0);
+    prefixes[i] = prefixes[i].unsqueeze(0).to(where);
   });
   for_batches([&](const Batch& batch, size_t i) {
     hidden[i] = EmbedOwn(work.model, work.groups[batch.group], batch, work.shared[batch.group]);
+    hidden[i] = hidden[i].to(where);
   });
+  LayerLoader loader(
+      work.model,
+      device.cuda && work.options.bfloat16 ? DenseWeights::kBFloat16 : DenseWeights::kFloat,
+      device);
   for (int64_t layer = 0; layer < config.num_layers; ++layer) {
-    const DecoderLayer weights = LoadDecoderLayer(work.model, layer);
+    const DecoderLayer weights = loader.Load(layer, layer + 1);
     std::vector<LayerCache> caches(pass.groups);
     for_groups([&](size_t g, size_t i) {
       const int64_t tokens = work.shared[g];
-      caches[i] = Room(config, 1, tokens);
+      caches[i] = Room(config, 1, tokens, where);
       if (tokens == 0) return;
       prefixes[i] =
           DecoderForward(config, weights, prefixes[i], work.rope.Rows(0, tokens), &caches[i]);
@@ -169,6 +180,7 @@ std::vector<at::Tensor> RunPass(const Work& work, const Pass& pass,
       hidden[i] = ForwardBatch(config, weights, hidden[i], work.rope,
                                caches[batch.group - pass.first_group]);
     });
+    Synchronize(device);
     layer_done();
   }
   return hidden;
@@ -181,7 +193,8 @@ std::vector<at::Tensor> NextTokenLogits(const Model& model, const std::vector<Pr
                                         const NextTokenOptions& options) {
   const ModelConfig& config = model.config;
   const c10::NoGradGuard no_grad;
-  Work work{model, groups, {}, {}, {}};
+  const Device& device = options.device;
+  Work work{model, groups, options, {}, {}, {}};
   std::vector<at::Tensor> last;  // hidden values of each prompt's last token
   int64_t longest = 0;
   for (const Prompts& group : groups) {
@@ -190,8 +203,8 @@ std::vector<at::Tensor> NextTokenLogits(const Model& model, const std::vector<Pr
     work.shared.push_back(SharedTokens(group));
     last.push_back(at::empty({static_cast<int64_t>(group.size()), config.hidden_size}, at::kFloat));
   }
-  work.batches = MakeBatches(groups, work.shared);
-  work.rope = MakeRopeTable(config, 0, longest);
+  work.batches = MakeBatches(groups, work.shared, device.cuda ? kDeviceTokens : kBatchTokens);
+  work.rope = MakeRopeTable(config, 0, longest, device);
   const std::vector<Pass> passes = MakePasses(config, work.batches, work.shared, options.max_bytes);
   const int64_t layers = static_cast<int64_t>(passes.size()) * config.num_layers;
   int64_t layers_done = 0;
@@ -210,16 +223,16 @@ std::vector<at::Tensor> NextTokenLogits(const Model& model, const std::vector<Pr
       }
     }
   }
-  Head head = LoadHead(model);
+  Head head = LoadHead(model, DenseWeights::kFloat, device);
   for (const int32_t id : candidates) {
     SQ_CHECK(id >= 0 && id < config.vocab_size, model.folder, ": token id ", id,
              " outside the vocabulary of ", config.vocab_size);
   }
   const std::vector<int64_t> ids(candidates.begin(), candidates.end());
-  head.linear.weight = head.linear.weight.index_select(0, at::tensor(ids));
+  head.linear.weight = head.linear.weight.index_select(0, at::tensor(ids).to(TensorDevice(device)));
   std::vector<at::Tensor> logits;
   for (const at::Tensor& rows : last) {
-    logits.push_back(Logits(head, FinalNorm(config, head, rows)));
+    logits.push_back(Logits(head, FinalNorm(config, head, rows.to(TensorDevice(device)))).cpu());
   }
   return logits;
 }

@@ -9,24 +9,27 @@
 #include <cmath>
 
 #include "sq/base/error.h"
-#include "sq/base/parallel.h"
+#include "sq/model/batches.h"
+#include "sq/model/layer_loader.h"
 
 namespace sq {
 namespace {
 
 constexpr int64_t kLossTokens = 256;  // logits of so many tokens at once: [256, vocab]
 
+// `hidden`, [tokens, hidden], may lie elsewhere than the head.
 double WindowLoss(const Model& model, const Head& head, const at::Tensor& hidden,
                   const std::vector<int32_t>& window, at::Tensor* all_logits) {
   const c10::NoGradGuard no_grad;
   const int64_t tokens = hidden.size(0), predictions = tokens - 1;
   const std::vector<int64_t> ids(window.begin(), window.end());
-  const at::Tensor targets = at::tensor(ids);
+  const at::Device device = head.norm.weight.device();
+  const at::Tensor targets = at::tensor(ids).to(device);
   double sum = 0;
   for (int64_t begin = 0; begin < tokens; begin += kLossTokens) {
     const int64_t count = std::min(kLossTokens, tokens - begin);
     const at::Tensor logits =
-        Logits(head, FinalNorm(model.config, head, hidden.narrow(0, begin, count)));
+        Logits(head, FinalNorm(model.config, head, hidden.narrow(0, begin, count).to(device)));
     if (all_logits != nullptr) all_logits->narrow(0, begin, count).copy_(logits);
     // The last position of the window predicts nothing.
     const int64_t predicted = std::min(count, predictions - begin);
@@ -61,28 +64,38 @@ WindowLosses EvaluateWindows(const Model& model, const std::vector<std::vector<i
     longest = std::max(longest, size);
   }
   const int64_t count = static_cast<int64_t>(windows.size());
-  const ActivationStore store(1, begin.back(), config.hidden_size, options.activations);
+  const Device& device = options.device;
+  const ActivationStore store(1, begin.back(), config.hidden_size, options.activations, device);
   const at::Tensor hidden = store.Slot(0);
   const auto rows = [&](int64_t w) { return hidden.narrow(0, begin[w], begin[w + 1] - begin[w]); };
-  ParallelFor(count, [&](int64_t w) { rows(w).copy_(EmbedTokens(model, windows[w])); });
-  const RopeTable rope = MakeRopeTable(config, 0, longest);
+  DeviceFor(device, count, [&](int64_t w) { rows(w).copy_(EmbedTokens(model, windows[w])); });
+  const RopeTable rope = MakeRopeTable(config, 0, longest, device);
+  const std::vector<SequenceBatch> batches =
+      BatchSequences(windows, device.cuda ? kDeviceTokens : 0);
+  LayerLoader loader(
+      model, device.cuda && options.bfloat16 ? DenseWeights::kBFloat16 : DenseWeights::kFloat,
+      device);
   for (int64_t layer = 0; layer < config.num_layers; ++layer) {
-    const DecoderLayer weights = LoadDecoderLayer(model, layer);
-    ParallelFor(count, [&](int64_t w) {
+    const DecoderLayer weights = loader.Load(layer, layer + 1);
+    DeviceFor(device, static_cast<int64_t>(batches.size()), [&](int64_t b) {
       const c10::NoGradGuard no_grad;
-      const at::Tensor in = rows(w);
-      in.copy_(
-          DecoderForward(config, weights, in.unsqueeze(0), rope.Rows(0, in.size(0))).squeeze(0));
+      const SequenceBatch& batch = batches[static_cast<size_t>(b)];
+      const at::Tensor in = hidden.narrow(0, batch.begin, batch.count * batch.length);
+      const at::Tensor out = DecoderForward(
+          config, weights, in.to(TensorDevice(device)).view({batch.count, batch.length, -1}),
+          rope.Rows(0, batch.length));
+      in.copy_(out.view(in.sizes()));
     });
+    Synchronize(device);
     if (options.progress) options.progress(layer + 1, config.num_layers);
   }
-  const Head head = LoadHead(model);
+  const Head head = LoadHead(model, DenseWeights::kFloat, device);
   WindowLosses losses;
   losses.nll.resize(windows.size());
   for (const auto& window : windows)
     losses.tokens.push_back(static_cast<int64_t>(window.size()) - 1);
   if (!logits) {
-    ParallelFor(count, [&](int64_t w) {
+    DeviceFor(device, count, [&](int64_t w) {
       losses.nll[w] = WindowLoss(model, head, rows(w), windows[w], nullptr);
     });
     return losses;

@@ -1,10 +1,12 @@
 #include "sq/model/activation_store.h"
 
+#include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -29,9 +31,21 @@ int UnnamedFile(const std::string& folder, int64_t bytes) {
 }  // namespace
 
 ActivationStore::ActivationStore(int64_t slots, int64_t tokens, int64_t hidden,
-                                 const ActivationMemory& memory)
+                                 const ActivationMemory& memory, const Device& device)
     : tokens_(tokens), hidden_(hidden) {
   bytes_ = CheckedMultiply(CheckedMultiply(slots, tokens, kWhat), hidden * 4, kWhat);
+  if (device.cuda) {
+    const int64_t room = FreeBytes(device) / 2;
+    const int64_t most =
+        memory.max_device_bytes > 0 ? std::min(memory.max_device_bytes, room) : room;
+    if (bytes_ <= most) {
+      const auto options = at::TensorOptions().dtype(at::kFloat).device(TensorDevice(device));
+      for (int64_t slot = 0; slot < slots; ++slot) {
+        on_device_.push_back(at::empty({tokens, hidden}, options));
+      }
+      return;
+    }
+  }
   const bool spill = memory.max_bytes > 0 && bytes_ > memory.max_bytes;
   const int descriptor = spill ? UnnamedFile(memory.spill_folder, bytes_) : -1;
   void* mapped = mmap(nullptr, static_cast<size_t>(bytes_), PROT_READ | PROT_WRITE,
@@ -44,13 +58,20 @@ ActivationStore::ActivationStore(int64_t slots, int64_t tokens, int64_t hidden,
   data_ = static_cast<float*>(mapped);
 }
 
-ActivationStore::~ActivationStore() { munmap(data_, static_cast<size_t>(bytes_)); }
+ActivationStore::~ActivationStore() {
+  if (data_ != nullptr) munmap(data_, static_cast<size_t>(bytes_));
+}
 
 at::Tensor ActivationStore::Slot(int64_t slot) const {
+  if (!on_device_.empty()) return on_device_[static_cast<size_t>(slot)];
   return at::from_blob(data_ + slot * tokens_ * hidden_, {tokens_, hidden_}, at::kFloat);
 }
 
-void ActivationStore::Drop(int64_t slot) const {
+void ActivationStore::Drop(int64_t slot) {
+  if (!on_device_.empty()) {
+    on_device_[static_cast<size_t>(slot)] = at::Tensor();
+    return;
+  }
   const int64_t page = sysconf(_SC_PAGESIZE), size = tokens_ * hidden_ * 4;
   const int64_t begin = (slot * size + page - 1) / page * page;
   const int64_t end = (slot + 1) * size / page * page;

@@ -65,11 +65,12 @@ at::Tensor RepeatHeads(const at::Tensor& x, int64_t times) {
 
 // Which of `keys` positions the `tokens` last ones attend to: bool [tokens, keys], or undefined
 // when that is causal attention over one whole sequence, which LibTorch knows by itself.
-at::Tensor AttentionMask(int64_t tokens, int64_t keys, int64_t window) {
+at::Tensor AttentionMask(int64_t tokens, int64_t keys, int64_t window, const at::Device& device) {
   const bool windowed = window > 0 && window < keys;
   if (tokens == keys && !windowed) return {};
-  const at::Tensor query = at::arange(keys - tokens, keys).unsqueeze(1);
-  const at::Tensor key = at::arange(keys).unsqueeze(0);
+  const at::TensorOptions options = at::TensorOptions().dtype(at::kLong).device(device);
+  const at::Tensor query = at::arange(keys - tokens, keys, options).unsqueeze(1);
+  const at::Tensor key = at::arange(keys, options).unsqueeze(0);
   const at::Tensor causal = key <= query;
   return windowed ? causal.logical_and(key > query - window) : causal;
 }
@@ -79,7 +80,7 @@ at::Tensor AttentionMask(int64_t tokens, int64_t keys, int64_t window) {
 // of fp32 products, so where that is bfloat16 the operands are handed over as such.
 at::Tensor AttendCausally(const at::Tensor& queries, const at::Tensor& keys,
                           const at::Tensor& values, int64_t window) {
-  const at::Tensor mask = AttentionMask(queries.size(2), keys.size(2), window);
+  const at::Tensor mask = AttentionMask(queries.size(2), keys.size(2), window, queries.device());
   const auto attend = [&](const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
     std::optional<at::Tensor> given;
     if (mask.defined()) given = mask;
@@ -103,6 +104,10 @@ at::Tensor AttendToCache(const at::Tensor& queries, const at::Tensor& all_keys,
   const at::Tensor values = all_values.narrow(2, length - seen, seen);
   const int64_t batch = queries.size(0), head_dim = queries.size(3);
   const at::Tensor grouped = queries.reshape({batch, keys.size(1), -1, head_dim});
+  if (grouped.is_cuda()) {
+    return at::scaled_dot_product_attention(grouped, keys, values)
+        .reshape({batch, -1, 1, head_dim});
+  }
   at::Tensor out = at::empty_like(grouped);
   ParallelFor(batch, [&](int64_t b) {
     const c10::NoGradGuard no_grad;
@@ -177,11 +182,11 @@ TensorStore WithFullNames(TensorStore store, const Architecture& architecture,
   return TensorStore::Of(folder, tensors);
 }
 
-Norm LoadNorm(const Model& model, const std::string& name, int64_t size) {
+Norm LoadNorm(const Model& model, const std::string& name, int64_t size, const Device& device) {
   Norm norm;
-  norm.weight = LoadFloats(model.store.Get(name + ".weight"), {size});
+  norm.weight = LoadFloats(model.store.Get(name + ".weight"), {size}, device);
   if (FindArchitecture(model.config.model_type).layer_norms) {
-    norm.bias = LoadFloats(model.store.Get(name + ".bias"), {size});
+    norm.bias = LoadFloats(model.store.Get(name + ".bias"), {size}, device);
   }
   return norm;
 }
@@ -199,30 +204,32 @@ Model OpenModel(const std::string& folder) {
   return model;
 }
 
-DecoderLayer LoadDecoderLayer(const Model& model, int64_t layer, DenseWeights dense) {
+DecoderLayer LoadDecoderLayer(const Model& model, int64_t layer, DenseWeights dense,
+                              const Device& device) {
   const Architecture& architecture = FindArchitecture(model.config.model_type);
   const std::string prefix = architecture.layer_prefix + std::to_string(layer) + ".";
   const int64_t hidden = model.config.hidden_size, head_dim = model.config.head_dim;
   DecoderLayer loaded;
   for (const LinearInfo& info : LayerLinears(model.config, layer)) {
-    loaded.linears[static_cast<size_t>(info.projection)] = LoadLinear(model.store, info, dense);
+    loaded.linears[static_cast<size_t>(info.projection)] =
+        LoadLinear(model.store, info, dense, device);
   }
-  loaded.attention_norm = LoadNorm(model, prefix + architecture.attention_norm, hidden);
-  loaded.mlp_norm = LoadNorm(model, prefix + architecture.mlp_norm, hidden);
+  loaded.attention_norm = LoadNorm(model, prefix + architecture.attention_norm, hidden, device);
+  loaded.mlp_norm = LoadNorm(model, prefix + architecture.mlp_norm, hidden, device);
   if (architecture.query_norm != nullptr) {
-    loaded.query_norm = LoadNorm(model, prefix + architecture.query_norm, head_dim);
-    loaded.key_norm = LoadNorm(model, prefix + architecture.key_norm, head_dim);
+    loaded.query_norm = LoadNorm(model, prefix + architecture.query_norm, head_dim, device);
+    loaded.key_norm = LoadNorm(model, prefix + architecture.key_norm, head_dim, device);
   }
   loaded.attention_window = model.config.AttentionWindow(layer);
   return loaded;
 }
 
-Head LoadHead(const Model& model, DenseWeights dense) {
+Head LoadHead(const Model& model, DenseWeights dense, const Device& device) {
   const Architecture& architecture = FindArchitecture(model.config.model_type);
   const char* name = model.config.tie_word_embeddings ? architecture.embedding : architecture.head;
-  return {LoadNorm(model, architecture.final_norm, model.config.hidden_size),
+  return {LoadNorm(model, architecture.final_norm, model.config.hidden_size, device),
           LoadDenseWeight(model.store.Get(name),
-                          {model.config.vocab_size, model.config.hidden_size}, dense)};
+                          {model.config.vocab_size, model.config.hidden_size}, dense, device)};
 }
 
 at::Tensor EmbedTokens(const Model& model, const std::vector<int32_t>& ids, int64_t position) {
@@ -250,7 +257,8 @@ at::Tensor EmbedTokens(const Model& model, const std::vector<int32_t>& ids, int6
   return rows.add_(positions);
 }
 
-RopeTable MakeRopeTable(const ModelConfig& config, int64_t begin, int64_t count) {
+RopeTable MakeRopeTable(const ModelConfig& config, int64_t begin, int64_t count,
+                        const Device& device) {
   if (FindArchitecture(config.model_type).positions != nullptr) return {};
   const int64_t half = config.head_dim / 2;
   at::Tensor frequencies = at::empty({half}, at::kFloat);
@@ -269,7 +277,7 @@ RopeTable MakeRopeTable(const ModelConfig& config, int64_t begin, int64_t count)
   const at::Tensor positions = at::arange(begin, begin + count, at::kFloat);
   const at::Tensor angles = positions.unsqueeze(1) * frequencies.unsqueeze(0);
   const at::Tensor both = at::cat({angles, angles}, -1);
-  return {both.cos(), both.sin()};
+  return {both.cos().to(TensorDevice(device)), both.sin().to(TensorDevice(device))};
 }
 
 at::Tensor DecoderForward(const ModelConfig& config, const DecoderLayer& layer,

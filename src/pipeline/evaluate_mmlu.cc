@@ -49,7 +49,7 @@ struct Count {
 // The logits of A to D for each question: by subject, fp32 [questions, 4].
 std::vector<at::Tensor> QuestionLogits(const Model& model, const Tokenizer& tokenizer,
                                        const std::vector<MmluSubject>& subjects,
-                                       int64_t max_memory) {
+                                       NextTokenOptions options) {
   std::vector<QuestionGroup> groups;
   std::vector<Prompts> prompts;
   int64_t cut = 0;
@@ -74,8 +74,6 @@ std::vector<at::Tensor> QuestionLogits(const Model& model, const Tokenizer& toke
   }
   const auto answers = MmluAnswerTokens(tokenizer);
   std::optional<Progress> progress;
-  NextTokenOptions options;
-  options.max_bytes = max_memory > 0 ? max_memory : AvailableBytes() / 2;
   options.progress = [&](int64_t done, int64_t layers) {
     if (!progress) progress.emplace("MMLU", "layer", layers);
     progress->Update(done);
@@ -122,11 +120,15 @@ void WriteLogits(const std::string& path, const std::vector<MmluSubject>& subjec
 }  // namespace
 
 Json EvaluateMmlu(const Model& model, const Tokenizer& tokenizer, const MmluOptions& options,
-                  int64_t max_memory) {
+                  int64_t max_memory, const Device& device, bool bfloat16) {
   const Stopwatch watch;
   const std::vector<MmluSubject> subjects =
       ReadMmlu(options.folder, options.subjects, options.shots);
-  const std::vector<at::Tensor> logits = QuestionLogits(model, tokenizer, subjects, max_memory);
+  NextTokenOptions next_token;
+  next_token.device = device;
+  next_token.bfloat16 = bfloat16;
+  next_token.max_bytes = max_memory > 0 ? max_memory : FreeBytes(device) / 2;
+  const std::vector<at::Tensor> logits = QuestionLogits(model, tokenizer, subjects, next_token);
   Count all;
   std::map<std::string, Count> by_category;
   Json subject_list = Json::array();

@@ -50,6 +50,9 @@ Json Result(const Model& model, const std::string& dataset, const TokenLists& wi
   const Stopwatch watch;
   Progress progress(dataset, "layer", model.config.num_layers);
   PerplexityOptions perplexity;
+  perplexity.device = options.device;
+  perplexity.bfloat16 = WantsBfloat16(options.dtype, options.device);
+  perplexity.activations.max_device_bytes = options.max_memory;
   perplexity.activations.max_bytes =
       options.max_memory > 0 ? options.max_memory : AvailableBytes() / 2;
   perplexity.activations.spill_folder = std::filesystem::temp_directory_path();
@@ -158,12 +161,17 @@ Json EvaluateModel(const EvaluateModelOptions& options) {
   SQ_CHECK(options.save_tokens.empty() || options.datasets.size() == 1,
            "the tokens of one --dataset can be saved, not of ", options.datasets.size());
   const Model model = OpenEvaluated(options);
-  const MatmulPrecision precision(WantsBfloat16(options.dtype));
+  const bool bfloat16 = WantsBfloat16(options.dtype, options.device);
+  const MatmulPrecision precision(bfloat16);
   Json report = {
       {"model", options.model},
       {"bits", model.config.quantized_bits > 0 ? Json(model.config.quantized_bits) : Json(nullptr)},
       {"sparsity", SparsityPercent(model)},
       {"results", Json::array()}};
+  if (options.device.cuda && (options.generate || benchmark.tokens > 0)) {
+    // CUDA decoding: goes here and where LoadModel is called.
+    LogWarning("--generate and --benchmark decode on the CPU");
+  }
   TokenLists tokens;
   if (has_tokens) {
     tokens = ReadTokenLists(options.tokens);
@@ -183,7 +191,8 @@ Json EvaluateModel(const EvaluateModelOptions& options) {
     report["results"].push_back(Result(model, dataset, windows.samples, options));
   }
   if (has_mmlu) {
-    report["mmlu"] = EvaluateMmlu(model, *tokenizer, options.mmlu, options.max_memory);
+    report["mmlu"] =
+        EvaluateMmlu(model, *tokenizer, options.mmlu, options.max_memory, options.device, bfloat16);
   }
   if (benchmark.tokens > 0) {
     if (benchmarks_text) {
@@ -195,6 +204,7 @@ Json EvaluateModel(const EvaluateModelOptions& options) {
         Benchmark(model, tokens, has_tokens ? options.tokens : benchmark.dataset, benchmark);
   }
   if (options.generate) report["generated"] = Generated(model, options);
+  report["device"] = DeviceName(options.device);
   report["threads"] = ThreadCount();
   report["peak_memory_bytes"] = PeakResidentBytes();
   report["version"] = Version();

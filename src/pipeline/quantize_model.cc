@@ -56,6 +56,8 @@ Json Request(const QuantizeModelOptions& options, const Model& model, bool bfloa
     request["seed"] = options.seed;
     request["dtype"] = bfloat16 ? "bfloat16" : "float32";
   }
+  // Sums come in another order on another kind of device.
+  request["device"] = DeviceKind(options.device);
   request["save_sensitivity"] = !options.save_sensitivity.empty();
   return request;
 }
@@ -105,6 +107,8 @@ void QuantizeDecoderLayer(const Model& model, int64_t layer, const LayerSensitiv
   quantize.bits = options.bits;
   quantize.outliers = options.outliers;
   quantize.report_dense_distortion = true;
+  // GPU k-means: with options.device.cuda the clustering of cuda_kmeans.h is set in `quantize`
+  // here.
   std::vector<QuantizedLayer> results;
   Json statistics = Json::array();
   const std::vector<LinearInfo> linears = LayerLinears(model.config, layer);
@@ -165,13 +169,16 @@ CalibrationReport QuantizeByFisher(const Model& model, const QuantizeModelOption
                  {"samples", samples->size()},
                  {"tokens", tokens},
                  {"seed", options.seed},
+                 {"device", DeviceName(options.device)},
                  {"dtype", bfloat16 ? "bfloat16" : "float32"},
                  {"sampling_seconds", watch.Seconds()}};
   LogInfo(StrCat("calibration: ", samples->size(), " samples, ", tokens, " tokens of ",
                  options.calibration, ", multiplied in ", bfloat16 ? "bfloat16" : "float32"));
 
   FisherOptions fisher_options;
+  fisher_options.device = options.device;
   fisher_options.bfloat16 = bfloat16;
+  fisher_options.activations.max_device_bytes = options.max_memory;
   fisher_options.activations.max_bytes =
       options.max_memory > 0 ? options.max_memory : AvailableBytes() / 2;
   fisher_options.activations.spill_folder = run.path();
@@ -211,7 +218,8 @@ CalibrationReport QuantizeByFisher(const Model& model, const QuantizeModelOption
   Progress progress("quantizing", "layer", last + 1);
   Stopwatch since_gradient;
   const auto save_gradient = [&](int64_t layer) {
-    run.WriteGradient(layer, loss, FileView("gradient", pass.gradient()));
+    const at::Tensor gradient = pass.gradient();
+    run.WriteGradient(layer, loss, FileView("gradient", gradient));
     since_gradient = Stopwatch();
   };
   for (int64_t layer = last; layer >= 0; --layer) {
@@ -303,7 +311,7 @@ Json QuantizeModel(const QuantizeModelOptions& options) {
   }
   const Model model = OpenModel(options.model);
   CheckQuantizable(model);
-  const bool bfloat16 = WantsBfloat16(options.dtype);
+  const bool bfloat16 = WantsBfloat16(options.dtype, options.device);
   const Json request = Request(options, model, bfloat16);
   const RunFolder run(work, request, options.resume);
   std::optional<OutputFolder> sensitivity;
@@ -322,6 +330,7 @@ Json QuantizeModel(const QuantizeModelOptions& options) {
   report["bits"] = options.bits;
   report["threads"] = ThreadCount();
   report["cpu"] = CpuText();
+  report["device"] = DeviceName(options.device);
   double fisher_seconds = 0;
   if (options.uniform_sensitivity) {
     report["sensitivity"] = "uniform";

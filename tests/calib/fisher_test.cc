@@ -46,6 +46,64 @@ TEST_P(FisherGolden, SquaredGradientsAreThoseOfTransformers) {
   }
 }
 
+// Samples of one length go together; what is kept lies in the device's memory or, with one byte
+// allowed there, in the host's.
+TEST_P(FisherGolden, ADeviceGivesTheSame) {
+  const test::GoldenModel golden(GetParam());
+  const Model model = OpenModel(golden.folder);
+  std::vector<std::vector<int32_t>> samples = golden.Sequences();
+  for (int repeat = 0; repeat < 3; ++repeat) {
+    samples.push_back(samples[2]);
+    samples.back()[0] = repeat;
+  }
+  FisherPass on_cpu(model, samples, {});
+  const std::vector<LayerFisher> expected = AllLayers(model, on_cpu);
+  FisherOptions options;
+  options.device = ChooseDevice("cuda");
+  FisherPass on_device(model, samples, options);
+  const std::vector<LayerFisher> found = AllLayers(model, on_device);
+  options.activations = {1, SQ_TEST_SCRATCH, 1};
+  FisherPass spilled(model, samples, options);
+  const std::vector<LayerFisher> again = AllLayers(model, spilled);
+  options.bfloat16 = true;
+  FisherPass rounded(model, samples, options);
+  const std::vector<LayerFisher> coarse = AllLayers(model, rounded);
+  for (size_t layer = 0; layer < expected.size(); ++layer) {
+    for (int p = 0; p < kProjections; ++p) {
+      if (!expected[layer][p].defined()) continue;
+      const at::Tensor sum = expected[layer][p].sum();
+      const auto error = [&](const at::Tensor& other) {
+        return ((other - expected[layer][p]).abs().sum() / sum).item<float>();
+      };
+      EXPECT_LT(error(found[layer][p]), 1e-4f);
+      EXPECT_TRUE(at::equal(again[layer][p], found[layer][p]));
+      EXPECT_GT(error(coarse[layer][p]), 0);
+      EXPECT_LT(error(coarse[layer][p]), 0.1f);
+    }
+  }
+}
+
+TEST(FisherTest, OnADeviceGoesOnFromASavedGradientWithTheSameBits) {
+  const test::GoldenModel golden("llama-mha-fp16");
+  const Model model = OpenModel(golden.folder);
+  const int64_t layers = model.config.num_layers;
+  FisherOptions options;
+  options.device = ChooseDevice("cuda");
+  options.bfloat16 = true;
+  FisherPass whole(model, golden.Sequences(), options);
+  whole.Forward(layers);
+  whole.Loss();
+  whole.Backward(layers - 1, nullptr);
+  const at::Tensor gradient = whole.gradient().clone();
+  LayerFisher expected, found;
+  whole.Backward(layers - 2, &expected);
+  FisherPass resumed(model, golden.Sequences(), options);
+  resumed.Forward(layers - 1);
+  resumed.set_gradient(gradient);
+  resumed.Backward(layers - 2, &found);
+  for (int p = 0; p < kProjections; ++p) EXPECT_TRUE(at::equal(found[p], expected[p]));
+}
+
 TEST(FisherTest, LossIsTheMeanOverSamples) {
   const test::GoldenModel golden("llama-gqa-tied-fp32");
   const Model model = OpenModel(golden.folder);

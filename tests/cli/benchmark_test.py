@@ -3,22 +3,8 @@
 import csv
 import unittest
 
-from cli_support import SENTENCE, CliTest, make_model, read_json, read_safetensors, token_lists, write_json
-
-# As many of the tiny tokenizer's merges give way to the answers' tokens.
-ANSWERS = dict(zip(("Ġ o", "Ġo f", "Ġ a", "in g"), ("Ġ A", "Ġ B", "Ġ C", "Ġ D")))
-
-
-def make_answering_model(folder, *arguments):
-    model = make_model(folder, *arguments)
-    path = model / "tokenizer.json"
-    tokenizer = read_json(path)
-    bpe = tokenizer["model"]
-    bpe["merges"] = [ANSWERS.get(merge, merge) for merge in bpe["merges"]]
-    for old, new in ANSWERS.items():
-        bpe["vocab"][new.replace(" ", "")] = bpe["vocab"].pop(old.replace(" ", ""))
-    write_json(path, tokenizer)
-    return model
+from cli_support import (SENTENCE, CliTest, make_answering_model, make_model, read_json, read_safetensors, token_lists,
+                         write_json)
 
 
 class Benchmark(CliTest):

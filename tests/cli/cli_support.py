@@ -18,6 +18,8 @@ import zipfile
 from pathlib import Path
 
 BIN = Path(os.environ["SQ_BIN"]).resolve()
+# The same tools with a CUDA device that is the host.
+SHIM_BIN = Path(os.environ["SQ_SHIM_BIN"]).resolve()
 SOURCE = Path(os.environ["SQ_SOURCE"]).resolve()
 SCRATCH = Path(os.environ["SQ_SCRATCH"]).resolve()
 
@@ -33,12 +35,14 @@ def environment(**more):
     return {**kept, **more}
 
 
-def command(tool, *arguments):
-    return [str(BIN / tool), *map(str, arguments)]
+def command(tool, *arguments, folder=BIN):
+    return [str(folder / tool), *map(str, arguments)]
 
 
 class CliTest(unittest.TestCase):
     """Each class works in a folder of its own, removed at the end."""
+
+    tools = BIN
 
     @classmethod
     def setUpClass(cls):
@@ -48,8 +52,8 @@ class CliTest(unittest.TestCase):
 
     def run_tool(self, tool, *arguments, code=0, **more):
         """Runs a tool to its end and checks the exit code; stdout and stderr come as text."""
-        done = subprocess.run(command(tool, *arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              env=environment(**more), timeout=TIMEOUT_SECONDS, check=False,
+        done = subprocess.run(command(tool, *arguments, folder=self.tools), stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, env=environment(**more), timeout=TIMEOUT_SECONDS, check=False,
                               text=True, errors="backslashreplace")
         self.assertEqual(done.returncode, code,
                          f"{tool} {' '.join(map(str, arguments))}\n{done.stdout}{done.stderr}")
@@ -79,6 +83,22 @@ def make_model(folder, *arguments):
     subprocess.run([sys.executable, SOURCE / "scripts/make_tiny_checkpoint.py", folder, "--vocab", "270",
                     *map(str, arguments)], check=True)
     return Path(folder)
+
+
+ANSWERS = dict(zip(("Ġ o", "Ġo f", "Ġ a", "in g"), ("Ġ A", "Ġ B", "Ġ C", "Ġ D")))
+
+
+def make_answering_model(folder, *arguments):
+    """With a tokenizer that MMLU can be asked by: as many of its merges give way to the answers' tokens."""
+    model = make_model(folder, *arguments)
+    path = model / "tokenizer.json"
+    tokenizer = read_json(path)
+    bpe = tokenizer["model"]
+    bpe["merges"] = [ANSWERS.get(merge, merge) for merge in bpe["merges"]]
+    for old, new in ANSWERS.items():
+        bpe["vocab"][new.replace(" ", "")] = bpe["vocab"].pop(old.replace(" ", ""))
+    write_json(path, tokenizer)
+    return model
 
 
 def write_json(path, value):

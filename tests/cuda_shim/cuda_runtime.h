@@ -156,6 +156,7 @@ enum cudaError_t {
   cudaErrorInsufficientDriver = 35,
   cudaErrorNoDevice = 100,
   cudaErrorInvalidDevice = 101,
+  cudaErrorLaunchFailure = 719,
 };
 const char* cudaGetErrorString(cudaError_t error);
 const char* cudaGetErrorName(cudaError_t error);
@@ -188,7 +189,11 @@ cudaError_t cudaFree(void* pointer);
 cudaError_t cudaMallocHost(void** pointer, size_t bytes);
 cudaError_t cudaFreeHost(void* pointer);
 namespace sq::shim {
+// Both may be set from outside, for programs under test: SQ_SHIM_MEMORY and SQ_SHIM_LOST_AFTER.
 void SetDeviceMemory(size_t bytes);
+// From the call of cudaDeviceSynchronize after `calls` more on, everything fails, as when a device
+// falls off the bus. Negative: never.
+void LoseDeviceAfter(int calls);
 size_t DeviceMemoryUsed();
 }  // namespace sq::shim
 

@@ -2,8 +2,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <map>
 #include <mutex>
 #include <vector>
@@ -36,16 +38,28 @@ struct Allocation {
   size_t mapped_bytes, bytes;
 };
 std::map<void*, Allocation> allocations;
-size_t device_bytes = size_t{8} << 30, used = 0;
+
+long long FromEnvironment(const char* name, long long otherwise) {
+  const char* value = std::getenv(name);
+  return value != nullptr ? std::atoll(value) : otherwise;
+}
+size_t device_bytes = static_cast<size_t>(FromEnvironment("SQ_SHIM_MEMORY", 8LL << 30)), used = 0;
+std::atomic<int> calls_left{static_cast<int>(FromEnvironment("SQ_SHIM_LOST_AFTER", -1))};
+std::atomic<bool> lost{false};
 
 size_t RoundUp(size_t size, size_t unit) { return (size + unit - 1) / unit * unit; }
 
 }  // namespace
 
 void SetDeviceMemory(size_t bytes) { device_bytes = bytes; }
+void LoseDeviceAfter(int calls) {
+  calls_left = calls;
+  lost = false;
+}
 size_t DeviceMemoryUsed() { return used; }
 
 cudaError_t Submit(cudaStream_t stream, std::function<void()> work) {
+  if (lost) return cudaErrorLaunchFailure;
   if (stream != nullptr && stream->capturing) {
     stream->captured.push_back(std::move(work));
     return cudaSuccess;
@@ -67,10 +81,12 @@ const char* cudaGetErrorName(cudaError_t error) {
     case cudaErrorInsufficientDriver: return "cudaErrorInsufficientDriver";
     case cudaErrorNoDevice: return "cudaErrorNoDevice";
     case cudaErrorInvalidDevice: return "cudaErrorInvalidDevice";
+    case cudaErrorLaunchFailure: return "cudaErrorLaunchFailure";
   }
   return "unknown";
 }
 const char* cudaGetErrorString(cudaError_t error) {
+  if (error == cudaErrorLaunchFailure) return "unspecified launch failure";
   return error == cudaErrorMemoryAllocation ? "out of memory" : cudaGetErrorName(error);
 }
 
@@ -101,12 +117,17 @@ cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
   *free_bytes = sq::shim::device_bytes - std::min(sq::shim::used, sq::shim::device_bytes);
   return cudaSuccess;
 }
-cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
+cudaError_t cudaDeviceSynchronize() {
+  using namespace sq::shim;
+  if (calls_left >= 0 && calls_left-- == 0) lost = true;
+  return lost ? cudaErrorLaunchFailure : cudaSuccess;
+}
 
 cudaError_t cudaMalloc(void** pointer, size_t bytes) {
   using namespace sq::shim;
   const std::lock_guard<std::mutex> lock(allocations_mutex);
   *pointer = nullptr;
+  if (lost) return cudaErrorLaunchFailure;
   if (bytes == 0) return cudaSuccess;
   if (bytes > device_bytes - std::min(used, device_bytes)) return cudaErrorMemoryAllocation;
   const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));

@@ -50,6 +50,26 @@ TEST_P(NextTokenGolden, LogitsAreThoseOfWholePrompts) {
   }
 }
 
+TEST_P(NextTokenGolden, ADeviceGivesTheSame) {
+  const test::GoldenModel golden(GetParam());
+  const Model model = OpenModel(golden.folder);
+  const std::vector<Prompts> groups = Groups(golden.Sequences());
+  const auto expected = NextTokenLogits(model, groups, kCandidates, {});
+  NextTokenOptions options;
+  options.device = ChooseDevice("cuda");
+  for (const int64_t max_bytes : {0, 1}) {
+    options.max_bytes = max_bytes;
+    const auto found = NextTokenLogits(model, groups, kCandidates, options);
+    for (size_t g = 0; g < groups.size(); ++g) {
+      EXPECT_LT((found[g] - expected[g]).abs().max().item<float>(), 2e-5f) << "group " << g;
+    }
+  }
+  options.bfloat16 = true;
+  const auto rounded = NextTokenLogits(model, groups, kCandidates, options);
+  EXPECT_FALSE(at::equal(rounded[0], expected[0]));
+  EXPECT_LT((rounded[0] - expected[0]).abs().max().item<float>(), 0.1f);
+}
+
 // Prompts that share nothing, and prompts that are alike.
 TEST(NextTokenTest, NothingOrAllButOneTokenMayBeShared) {
   const test::GoldenModel golden("llama-mha-fp16");

@@ -37,6 +37,39 @@ TEST_P(PerplexityGolden, LogitsAndLossesAreThoseOfTransformers) {
   EXPECT_NEAR(Perplexity(losses), std::exp(mean), 1e-5 * std::exp(mean));
 }
 
+// On a device windows of one length go together: here those of 31 tokens.
+TEST_P(PerplexityGolden, ADeviceGivesTheSame) {
+  const test::GoldenModel golden(GetParam());
+  const Model model = OpenModel(golden.folder);
+  std::vector<std::vector<int32_t>> windows = golden.Sequences();
+  windows.push_back(windows[1]);
+  std::reverse(windows[3].begin(), windows[3].end());
+  windows.insert(windows.begin(), windows[1]);
+  std::swap(windows[1], windows[2]);
+  std::vector<at::Tensor> expected, found;
+  const WindowLosses on_cpu = EvaluateWindows(
+      model, windows, {}, [&](int64_t, const at::Tensor& logits) { expected.push_back(logits); });
+  PerplexityOptions options;
+  options.device = ChooseDevice("cuda");
+  const WindowLosses on_device =
+      EvaluateWindows(model, windows, options, [&](int64_t window, const at::Tensor& logits) {
+        EXPECT_EQ(window, static_cast<int64_t>(found.size()));
+        found.push_back(logits);
+      });
+  EXPECT_EQ(on_cpu.tokens, on_device.tokens);
+  ASSERT_EQ(found.size(), windows.size());
+  for (size_t w = 0; w < windows.size(); ++w) {
+    EXPECT_NEAR(on_cpu.nll[w], on_device.nll[w], 1e-5);
+    EXPECT_LT((expected[w] - found[w]).abs().max().item<float>(), 4e-5f) << "window " << w;
+  }
+  // Activations that do not fit there lie in the host's memory, or in a file.
+  options.activations = {1, SQ_TEST_SCRATCH, 1};
+  EXPECT_EQ(EvaluateWindows(model, windows, options).nll, on_device.nll);
+  options.bfloat16 = true;
+  EXPECT_NEAR(Perplexity(EvaluateWindows(model, windows, options)), Perplexity(on_cpu),
+              0.01 * Perplexity(on_cpu));
+}
+
 TEST(PerplexityTest, IsTheSameForAnyThreadsAndWithActivationsInAFile) {
   const test::GoldenModel golden("llama3-rope-bf16");
   const Model model = OpenModel(golden.folder);

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <gmock/gmock.h>
 
+#include "cuda_shim/cuda_runtime.h"
 #include "sq/base/error.h"
 #include "tests/support/error_message.h"
 #include "tests/support/scratch.h"
@@ -18,7 +19,7 @@ INSTANTIATE_TEST_SUITE_P(MaxBytes, ActivationStoreTest, ::testing::Values(0, 1))
 
 TEST_P(ActivationStoreTest, KeepsEachSlotApart) {
   const std::string folder = test::ScratchFolder();
-  const ActivationStore store(3, 700, 40, {GetParam(), folder});
+  ActivationStore store(3, 700, 40, {GetParam(), folder});
   for (int64_t slot = 0; slot < 3; ++slot) store.Slot(slot).fill_(static_cast<double>(slot + 1));
   store.Drop(1);  // leaves its neighbours alone
   EXPECT_TRUE(at::equal(store.Slot(0), at::full({700, 40}, 1.0f)));
@@ -26,6 +27,29 @@ TEST_P(ActivationStoreTest, KeepsEachSlotApart) {
   store.Slot(1).fill_(7);
   EXPECT_EQ(store.Slot(1).sum().item<double>(), 7.0 * 700 * 40);
   EXPECT_TRUE(test::NamesIn(folder).empty()) << "the file has a name";
+}
+
+// In a device's memory when half of what it has free, or the bound, is enough.
+TEST(ActivationStoreDevice, GoesToTheDeviceIfThereIsRoom) {
+  const Device device = ChooseDevice("cuda");
+  constexpr int64_t kBytes = 3 * 700 * 40 * 4;
+  const auto on_device = [&](int64_t free, int64_t most) {
+    shim::SetDeviceMemory(shim::DeviceMemoryUsed() + static_cast<size_t>(free));
+    ActivationMemory memory;
+    memory.max_device_bytes = most;
+    ActivationStore store(3, 700, 40, memory, device);
+    for (int64_t slot = 0; slot < 3; ++slot) store.Slot(slot).fill_(static_cast<double>(slot + 1));
+    store.Drop(1);
+    EXPECT_TRUE(at::equal(store.Slot(0), at::full({700, 40}, 1.0f)));
+    EXPECT_TRUE(at::equal(store.Slot(2), at::full({700, 40}, 3.0f)));
+    return !store.Slot(1).defined();  // the host's memory could be used again
+  };
+  EXPECT_TRUE(on_device(2 * kBytes, 0));
+  EXPECT_FALSE(on_device(2 * kBytes - 2, 0));
+  EXPECT_TRUE(on_device(2 * kBytes, kBytes));
+  EXPECT_FALSE(on_device(2 * kBytes, kBytes - 1));
+  EXPECT_FALSE(on_device(2 * kBytes - 2, kBytes));
+  shim::SetDeviceMemory(size_t{8} << 30);
 }
 
 TEST(ActivationStoreErrors, SayWhatWasWanted) {

@@ -67,6 +67,74 @@ TEST(LinearTest, StoredWeightsAreConvertedAsTheyAreUsed) {
   }
 }
 
+// A layer of the store on a device: packed by its own kernels, which round x and the table to fp16
+// (2^-12 each, as cuda_matmul.h says); dense in the type that is asked for, with fp32 sums.
+TEST(LinearTest, OnADeviceAgreesWithDouble) {
+  const Device device = ChooseDevice("cuda");
+  const c10::NoGradGuard no_grad;
+  at::manual_seed(3);
+  for (const int64_t out : {64, 70}) {  // the second one's rows begin at no multiple of 16 bytes
+    test::RandomLayer random = test::MakeRandomLayer(4, out, 96, 2, 5);
+    random.layer.bias.assign(static_cast<size_t>(out), 0.25f);
+    const at::Tensor bias = at::full({out}, 0.25f);
+    std::vector<TensorView> tensors = PackedTensors(random.layer, "m.packed");
+    tensors.push_back(
+        {"m.dense.weight", DType::kF32, {out, 96}, random.weight.data(), out * 96 * 4});
+    tensors.push_back({"m.dense.bias", DType::kF32, {out}, bias.const_data_ptr(), out * 4});
+    const std::string path = std::string(SQ_TEST_SCRATCH) + "/linear-device.safetensors";
+    WriteSafetensors(path, tensors, {});
+    const TensorStore store = TensorStore::Open(path);
+    const Linear packed = LoadLinear(store, {Projection::kQuery, "m.packed", out, 96, true},
+                                     DenseWeights::kFloat, device);
+    EXPECT_NE(packed.cuda, nullptr);
+    EXPECT_EQ(packed.packed, nullptr);
+    EXPECT_FALSE(packed.Empty());
+    const at::Tensor x = at::randn({2, 9, 96});
+    const at::Tensor weight = at::tensor(random.weight).reshape({out, 96});
+    const auto error = [&](const Linear& linear, const at::Tensor& x, const at::Tensor& weight) {
+      const at::Tensor y = ApplyLinear(linear, x).to(at::kDouble);
+      const at::Tensor expected =
+          at::linear(x.to(at::kDouble), weight.to(at::kDouble), bias.to(at::kDouble));
+      EXPECT_EQ(y.sizes(), expected.sizes());
+      return ((y - expected).norm() / expected.norm()).item<double>();
+    };
+    EXPECT_LT(error(packed, x, weight), 5e-4);
+    for (const DenseWeights dense :
+         {DenseWeights::kFloat, DenseWeights::kStored, DenseWeights::kBFloat16}) {
+      const Linear linear =
+          LoadLinear(store, {Projection::kQuery, "m.dense", out, 96, true}, dense, device);
+      const bool rounded = dense == DenseWeights::kBFloat16;
+      EXPECT_EQ(linear.weight.scalar_type(), rounded ? at::kBFloat16 : at::kFloat);
+      const auto round = [&](const at::Tensor& t) { return rounded ? t.to(at::kBFloat16) : t; };
+      EXPECT_LT(error(linear, x, round(weight)), rounded ? 3e-3 : 1e-6);
+      EXPECT_LT(error(linear, round(x).to(at::kFloat), round(weight)), 1e-6);  // the sums are fp32
+    }
+  }
+}
+
+TEST(LinearTest, AGradientThroughBfloat16WeightsHasFloatSums) {
+  at::manual_seed(4);
+  Linear linear;
+  linear.weight = at::randn({70, 96}).to(at::kBFloat16);
+  const at::Tensor gradient = at::randn({2, 5, 70});
+  const at::Tensor x = at::randn({2, 5, 96}).requires_grad_(true);
+  ApplyLinear(linear, x).backward(gradient);
+  const at::Tensor expected =
+      at::matmul(gradient.to(at::kBFloat16).to(at::kDouble), linear.weight.to(at::kDouble));
+  EXPECT_LT(((x.grad() - expected).norm() / expected.norm()).item<double>(), 1e-6);
+}
+
+TEST(LinearTest, AProductOfSixteenBitsHasFloatSums) {
+  at::manual_seed(5);
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16, at::kHalf}) {
+    const at::Tensor a = at::randn({9, 300}).to(type), b = at::randn({7, 300}).to(type).t();
+    const at::Tensor found = FloatProduct(a, b);
+    EXPECT_EQ(found.scalar_type(), at::kFloat);
+    EXPECT_LT((found - at::mm(a.to(at::kDouble), b.to(at::kDouble))).abs().max().item<double>(),
+              1e-4);
+  }
+}
+
 TEST(LinearTest, ADenseLayerHasAGradient) {
   Linear linear;
   linear.weight = at::randn({5, 3});

@@ -16,6 +16,12 @@ class Error : public std::runtime_error {
   explicit Error(const std::string& message) : std::runtime_error(message) {}
 };
 
+// A memory will not do; the message says how much was wanted. The tools add which flags need less.
+class OutOfMemory : public Error {
+ public:
+  using Error::Error;
+};
+
 // The run was asked to stop (SIGINT, SIGTERM) and has kept its state. The tools exit with 130.
 class Interrupted : public std::runtime_error {
  public:

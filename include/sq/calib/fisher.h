@@ -11,11 +11,14 @@
 #include <vector>
 
 #include "sq/model/activation_store.h"
+#include "sq/model/batches.h"
+#include "sq/model/layer_loader.h"
 #include "sq/model/transformer.h"
 
 namespace sq {
 
 struct FisherOptions {
+  Device device;
   bool bfloat16 = false;  // multiply in bfloat16, add in fp32; else all in fp32
   ActivationMemory activations;
 };
@@ -28,6 +31,9 @@ struct FisherOptions {
 // Memory: one layer in fp32, its Fisher matrices, and tokens * hidden * 4 bytes per layer for the
 // kept inputs. Every sum runs in the order of the samples, so results do not depend on the number
 // of threads.
+//
+// On a device, samples of one length go through a layer several at a time, the next layer is read
+// meanwhile, and attention is LibTorch's plain one, whose gradient is the same in every run.
 class FisherPass {
  public:
   // Samples of at least two tokens each. `model` must outlive the pass, be dense, and hold fp32,
@@ -47,21 +53,24 @@ class FisherPass {
   double Loss();
 
   // Differentiates layer `layer`, which must be the last one not done yet. With `fisher`, fills it
-  // with the layer's Fisher matrices, fp32 [out, in], by Projection.
+  // with the layer's Fisher matrices, fp32 [out, in] in the host's memory, by Projection.
   void Backward(int64_t layer, std::array<at::Tensor, kProjections>* fisher);
 
   // The gradient of the loss at the output of the next layer to be differentiated: fp32
-  // [all samples' tokens, hidden]. Saved and set again, it is all that Backward needs besides
-  // Forward.
-  const at::Tensor& gradient() const { return gradient_; }
+  // [all samples' tokens, hidden] in the host's memory. Saved and set again, it is all that
+  // Backward needs besides Forward.
+  at::Tensor gradient() const { return gradient_.cpu(); }
   void set_gradient(const at::Tensor& gradient);
 
  private:
   at::Tensor SampleRows(const at::Tensor& tokens, size_t sample) const;
+  at::Tensor BatchRows(const at::Tensor& tokens, const SequenceBatch& batch) const;
 
   const Model& model_;
   std::vector<std::vector<int32_t>> samples_;
   FisherOptions options_;
+  std::vector<SequenceBatch> batches_;
+  LayerLoader loader_;
   std::vector<int64_t> begin_;  // first row of each sample, then the total
   // The input of each layer, then the output of the last.
   std::unique_ptr<ActivationStore> inputs_;

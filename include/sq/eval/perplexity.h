@@ -7,11 +7,14 @@
 #include <vector>
 
 #include "sq/model/activation_store.h"
+#include "sq/model/device.h"
 #include "sq/model/transformer.h"
 
 namespace sq {
 
 struct PerplexityOptions {
+  Device device;
+  bool bfloat16 = false;  // on a device: dense products round their operands to bfloat16
   ActivationMemory activations;
   // Called with layers done and layers in all.
   std::function<void(int64_t, int64_t)> progress;
@@ -27,7 +30,7 @@ double Perplexity(const WindowLosses& losses);
 
 // The loss of each window's tokens 1 .. n-1 given those before. Windows of at least two tokens
 // each; they may differ in length. With `logits`, calls it with a window's index and its logits,
-// fp32 [tokens, vocab], one window at a time in order.
+// fp32 [tokens, vocab] in the host's memory, one window at a time in order.
 WindowLosses EvaluateWindows(const Model& model, const std::vector<std::vector<int32_t>>& windows,
                              const PerplexityOptions& options,
                              const std::function<void(int64_t, const at::Tensor&)>& logits = {});

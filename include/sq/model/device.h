@@ -39,8 +39,13 @@ std::string DeviceName(const Device& device);
 // Makes it current for the calling thread: a thread begins with device 0.
 void MakeCurrent(const Device& device);
 
-// What the device has free at present, in bytes. For the CPU, what the system has.
+// What the device has free at present, in bytes, after ReleaseCached. For the CPU, what the system
+// has.
 int64_t FreeBytes(const Device& device);
+
+// Gives back the device memory that LibTorch keeps for tensors to come, of which others, such as
+// our own kernels, know nothing.
+void ReleaseCached(const Device& device);
 
 // Waits for all that it has been told to do. Throws sq::Error when that failed or the device is
 // lost; does nothing on the CPU.

@@ -8,38 +8,53 @@
 #include <optional>
 
 #include "sq/checkpoint/tensor_store.h"
+#include "sq/kernels/cuda_matmul.h"
 #include "sq/model/architecture.h"
+#include "sq/model/device.h"
 #include "sq/packed/packed_layer.h"
 
 namespace sq {
 
-// Exactly one of weight, stored and packed is set.
+// Exactly one of weight, stored, packed and cuda is set.
 struct Linear {
-  at::Tensor weight;                          // fp32 [out, in]
+  at::Tensor weight;                          // [out, in]: fp32; on a device also bf16, fp16
   std::optional<FileTensor> stored;           // F32, F16 or BF16 [out, in]
   std::shared_ptr<const PackedLayer> packed;  // holds its own bias
+  std::shared_ptr<const CudaLayer> cuda;      // a packed layer in a device's memory, its bias too
+  int device = 0;                             // where `cuda` lies
   at::Tensor bias;                            // fp32 [out], undefined when there is none
 
-  bool Empty() const { return packed == nullptr && !weight.defined() && !stored; }
+  bool Empty() const {
+    return packed == nullptr && cuda == nullptr && !weight.defined() && !stored;
+  }
 };
 
 // What becomes of a dense weight: fp32 in memory, for use with many tokens and for gradients; or
 // left in the mapped file and converted a block of rows at a time whenever it is used. For a whole
 // model that is decoded token by token the latter takes no memory of its own and half the traffic.
-enum class DenseWeights { kFloat, kStored };
+// In a device's memory kStored is the type of the file, and kBFloat16 is there alone: products
+// round their operands to it.
+enum class DenseWeights { kFloat, kStored, kBFloat16 };
 
-// Reads the layer in whichever form `store` holds it.
+// Reads the layer in whichever form `store` holds it, into the memory of `device`.
 Linear LoadLinear(const TensorStore& store, const LinearInfo& info,
-                  DenseWeights dense = DenseWeights::kFloat);
+                  DenseWeights dense = DenseWeights::kFloat, const Device& device = {});
 
 // A dense weight without a layer around it, such as the head's.
-Linear LoadDenseWeight(const FileTensor& tensor, const Shape& expected, DenseWeights dense);
+Linear LoadDenseWeight(const FileTensor& tensor, const Shape& expected, DenseWeights dense,
+                       const Device& device = {});
 
-// x: fp32 [..., in] -> fp32 [..., out]. Only a layer that holds fp32 has a gradient. Runs on the
-// calling thread when it is called from a ParallelFor; else the work is split by output rows.
+// x: fp32 [..., in] -> fp32 [..., out], both where the layer is. A weight of 16 bits has x rounded
+// to its type, and sums are fp32 still, those of a gradient too. Only a layer that holds a dense
+// weight in memory has a gradient. On the CPU it runs on the calling thread when it is called from
+// a ParallelFor; else the work is split by output rows. On a device it is queued on the default
+// stream, LibTorch's as long as nobody sets another.
 at::Tensor ApplyLinear(const Linear& linear, const at::Tensor& x);
 
+// a [m, k] times b [k, n], of one type, with fp32 sums: fp32 [m, n]. Has no gradient.
+at::Tensor FloatProduct(const at::Tensor& a, const at::Tensor& b);
+
 // The tensor converted to fp32 and shaped; `expected` is checked.
-at::Tensor LoadFloats(const FileTensor& tensor, const Shape& expected);
+at::Tensor LoadFloats(const FileTensor& tensor, const Shape& expected, const Device& device = {});
 
 }  // namespace sq

@@ -7,18 +7,19 @@
 
 #include "sq/base/cpu.h"
 #include "sq/base/error.h"
+#include "sq/model/device.h"
 
 namespace sq {
 
-// Whether a --dtype asks for bfloat16 products: auto means where the processor has units for them.
-// Throws sq::Error for anything but auto, float32 and bfloat16.
-inline bool WantsBfloat16(const std::string& dtype) {
+// Whether a --dtype asks for bfloat16 products: auto means where the device has units for them, as
+// every CUDA device that we run on. Throws sq::Error for anything but auto, float32 and bfloat16.
+inline bool WantsBfloat16(const std::string& dtype, const Device& device = {}) {
   SQ_CHECK(dtype == "auto" || dtype == "float32" || dtype == "bfloat16",
            "dtype: expected auto, float32 or bfloat16, found ", dtype);
-  return dtype == "bfloat16" || (dtype == "auto" && Cpu().avx512_bf16);
+  return dtype == "bfloat16" || (dtype == "auto" && (device.cuda || Cpu().avx512_bf16));
 }
 
-// Whether fp32 matrix products round their operands to bfloat16 at present.
+// Whether fp32 matrix products round their operands to bfloat16 at present, attention's among them.
 inline bool Bfloat16Products() {
   return at::globalContext().float32Precision(at::Float32Backend::MKLDNN, at::Float32Op::MATMUL) ==
          at::Float32Precision::BF16;
@@ -26,7 +27,8 @@ inline bool Bfloat16Products() {
 
 // While it lives, fp32 matrix products round their operands to bfloat16 and add in fp32. Several
 // times faster where the processor has bfloat16 units (base/cpu.h), slower elsewhere. Process-wide;
-// does nothing when `bfloat16` is false.
+// does nothing when `bfloat16` is false. On a device it speaks for attention alone, and weights are
+// loaded as bfloat16.
 class MatmulPrecision {
  public:
   explicit MatmulPrecision(bool bfloat16) {

@@ -1,4 +1,5 @@
-// The decoder's forward pass, layer by layer, for every architecture of the table. fp32 on the CPU.
+// The decoder's forward pass, layer by layer, for every architecture of the table. Values are fp32;
+// all of a forward pass lies and runs on one device.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -48,12 +49,13 @@ struct Head {
 };
 
 DecoderLayer LoadDecoderLayer(const Model& model, int64_t layer,
-                              DenseWeights dense = DenseWeights::kFloat);
-Head LoadHead(const Model& model, DenseWeights dense = DenseWeights::kFloat);
+                              DenseWeights dense = DenseWeights::kFloat, const Device& device = {});
+Head LoadHead(const Model& model, DenseWeights dense = DenseWeights::kFloat,
+              const Device& device = {});
 
 // Rows of the embedding, converted to fp32, and learned positions added where the architecture has
 // them: ids -> [tokens, hidden]. The first id stands at `position`. Throws sq::Error on an id
-// outside the vocabulary, and on more positions than were learned.
+// outside the vocabulary, and on more positions than were learned. In the host's memory.
 at::Tensor EmbedTokens(const Model& model, const std::vector<int32_t>& ids, int64_t position = 0);
 
 // Keys and values of one layer for the tokens seen so far: [batch, kv_heads, capacity, head_dim].
@@ -72,8 +74,9 @@ struct RopeTable {
     return {cos.narrow(0, begin, count), sin.narrow(0, begin, count)};
   }
 };
-// Positions [begin, begin + count).
-RopeTable MakeRopeTable(const ModelConfig& config, int64_t begin, int64_t count);
+// Positions [begin, begin + count): computed on the host, so that they are the same everywhere.
+RopeTable MakeRopeTable(const ModelConfig& config, int64_t begin, int64_t count,
+                        const Device& device = {});
 
 // How a linear layer is applied: ApplyLinear, or a wrapper that also watches it.
 using LinearFn = std::function<at::Tensor(Projection, const Linear&, const at::Tensor&)>;

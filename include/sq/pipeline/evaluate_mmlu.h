@@ -20,9 +20,11 @@ struct MmluOptions {
 
 // The member "mmlu" of sq-eval's report: accuracy over all questions, by category and by subject,
 // each with its standard error sqrt(p (1 - p) / questions), and the answers given as one string of
-// letters per subject. `max_memory` as in EvaluateModelOptions.
+// letters per subject. `max_memory` and `device` as in EvaluateModelOptions; with `bfloat16` dense
+// products on a device round their operands to that.
 nlohmann::ordered_json EvaluateMmlu(const Model& model, const Tokenizer& tokenizer,
-                                    const MmluOptions& options, int64_t max_memory);
+                                    const MmluOptions& options, int64_t max_memory,
+                                    const Device& device = {}, bool bfloat16 = false);
 
 // That member as a table for people.
 std::string MmluText(const nlohmann::ordered_json& mmlu);

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "sq/model/device.h"
 #include "sq/pipeline/benchmark.h"
 #include "sq/pipeline/evaluate_mmlu.h"
 
@@ -32,6 +33,7 @@ struct EvaluateModelOptions {
   MmluOptions mmlu;
   BenchmarkOptions benchmark;
 
+  Device device;
   std::string dtype = "float32";  // of dense matrix products: auto, float32, bfloat16
   int64_t max_memory = 0;  // bytes for activations, more go to a file; 0: half of what is free
 };

@@ -7,6 +7,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
+#include "sq/model/device.h"
 #include "sq/quant/outliers.h"
 
 namespace sq {
@@ -27,9 +28,11 @@ struct QuantizeModelOptions {
   std::string save_sensitivity;  // folder to be made of them
   bool uniform_sensitivity = false;
 
+  Device device;
   std::string dtype = "auto";  // of the Fisher pass: auto, float32, bfloat16
-  int64_t max_memory =
-      0;  // bytes for activations, more go to the work folder; 0: half of what is free
+  // Bytes for activations, more go to the work folder; 0: half of what is free, and on a device
+  // half of what that has free before the host's.
+  int64_t max_memory = 0;
   std::string work_dir;  // default: `output`.work
   bool resume = false;
 };

@@ -1,0 +1,85 @@
+// On the device of tests/cuda_shim, which is the host.
+#include "sq/model/device.h"
+
+#include <gmock/gmock.h>
+
+#include <atomic>
+#include <thread>
+
+#include "cuda_shim/cuda_runtime.h"
+#include "sq/base/error.h"
+#include "sq/base/parallel.h"
+#include "tests/support/error_message.h"
+
+namespace sq {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(DeviceTest, FlagsNameDevices) {
+  EXPECT_FALSE(ChooseDevice("cpu").cuda);
+  for (const char* flag : {"auto", "cuda", "cuda:0"}) {
+    const Device device = ChooseDevice(flag);
+    EXPECT_TRUE(device.cuda) << flag;
+    EXPECT_TRUE(device.emulated) << flag;
+    EXPECT_EQ(device.index, 0) << flag;
+  }
+  EXPECT_EQ(test::MessageOf([] { ChooseDevice("cuda:7"); }),
+            "device cuda:7: there is no such CUDA device");
+  for (const char* flag : {"", "gpu", "cuda:", "cuda:x", "cuda:-1", "cuda:1x", "cuda0", "CUDA"}) {
+    EXPECT_FALSE(IsDeviceFlag(flag)) << flag;
+    EXPECT_EQ(test::MessageOf([&] { ChooseDevice(flag); }),
+              StrCat("device: expected auto, cpu, cuda or cuda:N, found ", Quoted(flag)));
+  }
+}
+
+TEST(DeviceTest, NamesAndMemory) {
+  const Device cuda = ChooseDevice("cuda");
+  EXPECT_EQ(DeviceKind({}), "cpu");
+  EXPECT_EQ(DeviceName({}), "cpu");
+  EXPECT_EQ(DeviceKind(cuda), "cuda");
+  EXPECT_EQ(DeviceName(cuda), "the host, as a CUDA device for tests");
+  EXPECT_EQ(TensorDevice(cuda), at::Device(at::kCPU));
+  EXPECT_EQ(TensorDevice({true, 2, false}), at::Device(at::kCUDA, 2));
+  shim::SetDeviceMemory(shim::DeviceMemoryUsed() + 4711);
+  EXPECT_EQ(FreeBytes(cuda), 4711);
+  shim::SetDeviceMemory(size_t{8} << 30);
+  EXPECT_GT(FreeBytes({}), 0);
+}
+
+TEST(DeviceTest, ALoopIsOfThisThreadInOrderOnADevice) {
+  SetThreadCount(4);
+  std::vector<int64_t> order;
+  DeviceFor(ChooseDevice("cuda"), 50, [&](int64_t i) {
+    order.push_back(i);  // a race, were there other threads
+  });
+  ASSERT_EQ(order.size(), 50u);
+  for (int64_t i = 0; i < 50; ++i) EXPECT_EQ(order[static_cast<size_t>(i)], i);
+  std::atomic<int64_t> sum{0};
+  DeviceFor({}, 50, [&](int64_t i) { sum += i; });
+  EXPECT_EQ(sum, 49 * 50 / 2);
+  SetThreadCount(0);
+}
+
+TEST(DeviceTest, ALostDeviceIsAnError) {
+  const Device cuda = ChooseDevice("cuda");
+  shim::LoseDeviceAfter(1);
+  EXPECT_NO_THROW(Synchronize(cuda));
+  EXPECT_EQ(test::MessageOf([&] { Synchronize(cuda); }),
+            "CUDA: waiting for the device: unspecified launch failure");
+  EXPECT_NO_THROW(Synchronize({}));
+  shim::LoseDeviceAfter(-1);
+  EXPECT_NO_THROW(Synchronize(cuda));
+}
+
+// The wording of LibTorch 2.11's allocator.
+TEST(DeviceTest, OutOfMemoryBecomesOneLine) {
+  EXPECT_EQ(OutOfMemoryText("CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a total "
+                            "capacity of 79.10 GiB of which 1.88 GiB is free. Including "
+                            "non-PyTorch memory, this process has 77.2 GiB memory in use.\nmore"),
+            "CUDA: out of memory: wanted 2.50 GiB, 1.88 GiB of 79.10 GiB are free");
+  EXPECT_EQ(OutOfMemoryText("anything else"), "CUDA: out of memory");
+}
+
+}  // namespace
+}  // namespace sq
