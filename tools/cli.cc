@@ -1,7 +1,5 @@
 #include "tools/cli.h"
 
-#include <c10/util/Exception.h>
-
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
@@ -96,16 +94,14 @@ int RunTool(CLI::App& app, int argc, char** argv, const CommonFlags& flags,
     return kExitInterrupted;
   } catch (const OutOfMemory& error) {
     Complain(std::string(error.what()) + kNeedsLess);
-  } catch (const c10::OutOfMemoryError& error) {
-    Complain(OutOfMemoryText(error.what()) + kNeedsLess);
   } catch (const Error& error) {
     Complain(error.what());
   } catch (const std::bad_alloc&) {
     Complain("out of memory");
   } catch (const std::exception& error) {
     // LibTorch's messages go on with a backtrace; the first line says what is wrong.
-    const std::string text = error.what();
-    Complain(text.substr(0, text.find('\n')));
+    const std::string text = error.what(), memory = OutOfMemoryText(error);
+    Complain(memory.empty() ? text.substr(0, text.find('\n')) : memory + kNeedsLess);
   }
   return kExitFailed;
 }

@@ -3,6 +3,7 @@
 #include <ATen/Context.h>
 #include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
+#include <c10/util/Exception.h>
 
 #include <charconv>
 #include <regex>
@@ -118,7 +119,9 @@ void DeviceFor(const Device& device, int64_t count, const std::function<void(int
   for (int64_t i = 0; i < count; ++i) body(i);
 }
 
-std::string OutOfMemoryText(const std::string& message) {
+std::string OutOfMemoryText(const std::exception& error) {
+  if (dynamic_cast<const c10::OutOfMemoryError*>(&error) == nullptr) return "";
+  const std::string message = error.what();
   // "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.10 GiB of
   // which 1.88 GiB is free. ..."
   std::smatch found;

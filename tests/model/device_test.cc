@@ -1,6 +1,7 @@
 // On the device of tests/cuda_shim, which is the host.
 #include "sq/model/device.h"
 
+#include <c10/util/Exception.h>
 #include <gmock/gmock.h>
 
 #include <atomic>
@@ -74,11 +75,16 @@ TEST(DeviceTest, ALostDeviceIsAnError) {
 
 // The wording of LibTorch 2.11's allocator.
 TEST(DeviceTest, OutOfMemoryBecomesOneLine) {
-  EXPECT_EQ(OutOfMemoryText("CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a total "
-                            "capacity of 79.10 GiB of which 1.88 GiB is free. Including "
-                            "non-PyTorch memory, this process has 77.2 GiB memory in use.\nmore"),
+  const auto text = [](const std::string& message) {
+    const c10::SourceLocation here = {__func__, __FILE__, static_cast<uint32_t>(__LINE__)};
+    return OutOfMemoryText(c10::OutOfMemoryError(here, message));
+  };
+  EXPECT_EQ(text("CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a total "
+                 "capacity of 79.10 GiB of which 1.88 GiB is free. Including "
+                 "non-PyTorch memory, this process has 77.2 GiB memory in use.\nmore"),
             "CUDA: out of memory: wanted 2.50 GiB, 1.88 GiB of 79.10 GiB are free");
-  EXPECT_EQ(OutOfMemoryText("anything else"), "CUDA: out of memory");
+  EXPECT_EQ(text("anything else"), "CUDA: out of memory");
+  EXPECT_EQ(OutOfMemoryText(std::runtime_error("Tried to allocate 2.50 GiB")), "");
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <string>
 
@@ -55,8 +56,8 @@ void Synchronize(const Device& device);
 // other on the calling thread, since what they queue runs in order anyway.
 void DeviceFor(const Device& device, int64_t count, const std::function<void(int64_t)>& body);
 
-// One line of LibTorch's message when a device's memory will not do: how much was wanted, how much
-// is there.
-std::string OutOfMemoryText(const std::string& message);
+// If it is LibTorch's error for a device's memory that will not do, one line that says how much was
+// wanted and how much is there; else nothing.
+std::string OutOfMemoryText(const std::exception& error);
 
 }  // namespace sq
