@@ -47,9 +47,9 @@ Buffer<T> OnDevice(const std::vector<T>& values) {
 void InAnyOrder(const std::function<void()>& body) {
   for (const uint64_t seed : kSeeds) {
     SCOPED_TRACE(StrCat("schedule ", seed));
-    shim::SetScheduleSeed(seed);
+    test::SetScheduleSeed(seed);
     body();
-    shim::SetScheduleSeed(0);
+    test::SetScheduleSeed(0);
   }
 }
 

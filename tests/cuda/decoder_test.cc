@@ -176,7 +176,7 @@ TEST(CudaDecoderTest, RepeatsBitForBitInAnyOrderOfThreads) {
   const auto model = host.Upload();
   std::vector<float> first;
   for (const uint64_t seed : {0, 1, 2}) {
-    shim::SetScheduleSeed(seed);
+    test::SetScheduleSeed(seed);
     CudaDecoder decoder(model, 2, kCapacity, host.Rotary());
     std::vector<float> logits(2 * kVocab);
     decoder.Step(Prompt(30), logits.data());
@@ -184,7 +184,7 @@ TEST(CudaDecoderTest, RepeatsBitForBitInAnyOrderOfThreads) {
     decoder.Step({{1}, {2}}, logits.data());
     if (first.empty()) first = logits;
     EXPECT_EQ(logits, first) << "schedule " << seed;
-    shim::SetScheduleSeed(0);
+    test::SetScheduleSeed(0);
   }
 }
 
