@@ -38,10 +38,11 @@ int32_t Draw(const float* probabilities, int64_t count, std::mt19937_64& random)
 std::vector<std::vector<int32_t>> SampleFromModel(const Model& model,
                                                   const std::vector<int32_t>& prefix, int64_t count,
                                                   int64_t length, uint64_t seed,
-                                                  const std::function<void(int64_t)>& progress) {
+                                                  const std::function<void(int64_t)>& progress,
+                                                  const Device& device) {
   SQ_CHECK(length > static_cast<int64_t>(prefix.size()) + 1, "samples of ", length,
            " tokens are too short");
-  const auto loaded = LoadModel(model);
+  const auto loaded = LoadModel(model, device);
   const int64_t vocabulary = model.config.vocab_size;
   std::vector<std::vector<int32_t>> samples(static_cast<size_t>(count), prefix);
   std::vector<std::mt19937_64> randoms;

@@ -11,6 +11,7 @@
 #include "sq/base/stopwatch.h"
 #include "sq/eval/decoding_speed.h"
 #include "sq/eval/perplexity.h"
+#include "sq/kernels/cuda_device.h"
 #include "sq/pipeline/progress.h"
 
 namespace sq {
@@ -39,7 +40,7 @@ Json Benchmark(const Model& model, const TokenLists& samples, const std::string&
                const BenchmarkOptions& options) {
   const TokenLists ids = FirstTokens(samples, source, options);
   const Stopwatch loading;
-  const auto loaded = LoadModel(model);
+  const auto loaded = LoadModel(model, options.device);
   const double load_seconds = loading.Seconds();
   Progress progress("benchmark", "token", options.tokens);
   const DecodingSpeed speed = MeasureDecoding(loaded, ids, options.check, [&](int64_t done) {
@@ -51,7 +52,9 @@ Json Benchmark(const Model& model, const TokenLists& samples, const std::string&
   const double total = std::accumulate(speed.seconds.begin(), speed.seconds.end(), 0.0);
   const double median = Quantile(speed.seconds, 0.5);
   const double bytes = static_cast<double>(WeightBytesPerStep(*loaded));
-  const double bandwidth = ReadBandwidth();
+  const bool on_device = options.device.cuda;
+  const int64_t peak_device_bytes = CudaMemoryInUse().peak;
+  const double bandwidth = on_device ? CudaReadBandwidth() : ReadBandwidth();
   Json result = {{"dataset", source},
                  {"tokens", options.tokens},
                  {"batch", options.batch},
@@ -60,6 +63,7 @@ Json Benchmark(const Model& model, const TokenLists& samples, const std::string&
                  {"p95_seconds_per_token", Quantile(speed.seconds, 0.95)},
                  {"load_seconds", load_seconds},
                  {"peak_memory_bytes", peak_bytes},
+                 {"peak_device_memory_bytes", peak_device_bytes},
                  {"weight_bytes_per_token", static_cast<int64_t>(bytes)},
                  {"weight_bytes_per_second", bytes / median},
                  {"memory_bandwidth_bytes_per_second", bandwidth},
@@ -81,6 +85,7 @@ std::string BenchmarkText(const Json& benchmark) {
     std::snprintf(buffer, sizeof buffer, text, value);
     return std::string(buffer);
   };
+  const auto on_device = benchmark["peak_device_memory_bytes"].get<int64_t>();
   std::string text =
       StrCat("benchmark: ", benchmark["tokens"].get<int64_t>(), " tokens of ",
              benchmark["dataset"].get<std::string>(), ", batch ", benchmark["batch"].get<int64_t>(),
@@ -88,7 +93,8 @@ std::string BenchmarkText(const Json& benchmark) {
              format(", p95 %.3f ms a token", 1e3 * number("p95_seconds_per_token")),
              format("; %.1f tokens/s\n", number("tokens_per_second")), "  loaded in ",
              SecondsText(number("load_seconds")), "; peak memory ",
-             BytesText(benchmark["peak_memory_bytes"].get<int64_t>()), "\n  ",
+             BytesText(benchmark["peak_memory_bytes"].get<int64_t>()),
+             on_device > 0 ? StrCat(", of the device ", BytesText(on_device)) : "", "\n  ",
              BytesText(benchmark["weight_bytes_per_token"].get<int64_t>()),
              format(" of weights a token: %.2f GB/s", 1e-9 * number("weight_bytes_per_second")),
              format(" of the %.2f GB/s that memory gives",

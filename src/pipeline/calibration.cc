@@ -24,8 +24,9 @@ std::vector<std::vector<int32_t>> LoadCalibration(const Model& model,
                                                   const QuantizeModelOptions& options) {
   if (options.calibration == "self") {
     Progress progress("sampling", "token", options.samples * options.sequence_length);
-    return SampleFromModel(model, Prefix(model.folder), options.samples, options.sequence_length,
-                           options.seed, [&](int64_t done) { progress.Update(done); });
+    return SampleFromModel(
+        model, Prefix(model.folder), options.samples, options.sequence_length, options.seed,
+        [&](int64_t done) { progress.Update(done); }, options.device);
   }
   if (IsTokenListPath(options.calibration)) return ReadTokenLists(options.calibration);
   const auto tokenizer = LoadTokenizer(model.folder);

@@ -105,7 +105,7 @@ Json TokensResult(const Model& model, TokenLists windows, const EvaluateModelOpt
 Json Generated(const Model& model, const EvaluateModelOptions& options) {
   const auto tokenizer = LoadTokenizer(model.folder);
   const std::vector<int32_t> prompt = tokenizer->Encode(*options.generate);
-  const auto loaded = LoadModel(model);
+  const auto loaded = LoadModel(model, options.device);
   const Stopwatch watch;
   const std::vector<int32_t> ids = GenerateGreedy(loaded, prompt, options.max_new_tokens);
   return {{"prompt", *options.generate},
@@ -154,7 +154,8 @@ const Json* FindResult(const Json& report, const Json& like) {
 
 Json EvaluateModel(const EvaluateModelOptions& options) {
   const bool has_tokens = !options.tokens.empty(), has_mmlu = !options.mmlu.folder.empty();
-  const BenchmarkOptions& benchmark = options.benchmark;
+  BenchmarkOptions benchmark = options.benchmark;
+  benchmark.device = options.device;
   SQ_CHECK(!options.datasets.empty() || has_tokens || options.generate || has_mmlu ||
                benchmark.tokens > 0,
            "nothing to evaluate: give --dataset, --tokens, --generate, --mmlu or --benchmark");
@@ -168,10 +169,6 @@ Json EvaluateModel(const EvaluateModelOptions& options) {
       {"bits", model.config.quantized_bits > 0 ? Json(model.config.quantized_bits) : Json(nullptr)},
       {"sparsity", SparsityPercent(model)},
       {"results", Json::array()}};
-  if (options.device.cuda && (options.generate || benchmark.tokens > 0)) {
-    // CUDA decoding: goes here and where LoadModel is called.
-    LogWarning("--generate and --benchmark decode on the CPU");
-  }
   TokenLists tokens;
   if (has_tokens) {
     tokens = ReadTokenLists(options.tokens);

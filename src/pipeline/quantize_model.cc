@@ -17,6 +17,7 @@
 #include "sq/base/stopwatch.h"
 #include "sq/calib/fisher.h"
 #include "sq/checkpoint/packed_checkpoint.h"
+#include "sq/kernels/cuda_kmeans.h"
 #include "sq/model/matmul_precision.h"
 #include "sq/model/runtime.h"
 #include "sq/pipeline/calibration.h"
@@ -100,15 +101,18 @@ Json Statistics(const LinearInfo& linear, const QuantizedLayer& quantized) {
   return json;
 }
 
-// Quantizes the matrices of one decoder layer and writes them to the run's folder.
-void QuantizeDecoderLayer(const Model& model, int64_t layer, const LayerSensitivity& sensitivity,
-                          const QuantizeModelOptions& options, const RunFolder& run) {
+QuantizeOptions LayerOptions(const QuantizeModelOptions& options) {
   QuantizeOptions quantize;
   quantize.bits = options.bits;
   quantize.outliers = options.outliers;
   quantize.report_dense_distortion = true;
-  // GPU k-means: with options.device.cuda the clustering of cuda_kmeans.h is set in `quantize`
-  // here.
+  if (options.device.cuda) quantize.cluster_rows = CudaRowClusterer();
+  return quantize;
+}
+
+// Quantizes the matrices of one decoder layer and writes them to the run's folder.
+void QuantizeDecoderLayer(const Model& model, int64_t layer, const LayerSensitivity& sensitivity,
+                          const QuantizeOptions& quantize, const RunFolder& run) {
   std::vector<QuantizedLayer> results;
   Json statistics = Json::array();
   const std::vector<LinearInfo> linears = LayerLinears(model.config, layer);
@@ -215,6 +219,7 @@ CalibrationReport QuantizeByFisher(const Model& model, const QuantizeModelOption
   report.json["loss"] = loss;
   report.fisher_seconds += fisher_watch.Seconds();
 
+  const QuantizeOptions quantize = LayerOptions(options);
   Progress progress("quantizing", "layer", last + 1);
   Stopwatch since_gradient;
   const auto save_gradient = [&](int64_t layer) {
@@ -232,7 +237,7 @@ CalibrationReport QuantizeByFisher(const Model& model, const QuantizeModelOption
       pass.Backward(layer, &fisher);
       report.fisher_seconds += fisher_watch.Seconds();
       if (keep) KeepSensitivity(model, layer, fisher, run);
-      QuantizeDecoderLayer(model, layer, fisher, options, run);
+      QuantizeDecoderLayer(model, layer, fisher, quantize, run);
     }
     progress.Update(last + 1 - layer);
     if (layer == 0) break;
@@ -250,6 +255,7 @@ void QuantizeBySensitivity(const Model& model, const QuantizeModelOptions& optio
                            const RunFolder& run) {
   std::optional<TensorStore> store;
   if (!options.uniform_sensitivity) store = TensorStore::Open(options.sensitivity);
+  const QuantizeOptions quantize = LayerOptions(options);
   Progress progress("quantizing", "layer", model.config.num_layers);
   for (int64_t layer = 0; layer < model.config.num_layers; ++layer) {
     if (!run.HasLayer(layer)) {
@@ -260,7 +266,7 @@ void QuantizeBySensitivity(const Model& model, const QuantizeModelOptions& optio
               store->Get(linear.name + ".weight"), {linear.out_features, linear.in_features});
         }
       }
-      QuantizeDecoderLayer(model, layer, sensitivity, options, run);
+      QuantizeDecoderLayer(model, layer, sensitivity, quantize, run);
     }
     progress.Update(layer + 1);
     StopIfInterrupted();

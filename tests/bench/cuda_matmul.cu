@@ -201,34 +201,6 @@ Timing TimeSeed(const Settings& settings, const PackedLayer& layer, const Inputs
   return Time(settings.calls, settings.replays, call);
 }
 
-__global__ void ReadKernel(const uint4* data, int64_t count, uint32_t* out) {
-  uint32_t sum = 0;
-  const int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.x;
-#pragma unroll 8
-  for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < count;
-       i += step) {
-    const uint4 words = cuda::LoadOnce(data + i);
-    sum ^= words.x ^ words.y ^ words.z ^ words.w;
-  }
-  if (sum == 1) *out = sum;  // so that the loads are needed
-}
-
-// Bytes per second that a kernel reads which does nothing else.
-double ReadBandwidth(const Settings& settings) {
-  const int64_t bytes = std::max<int64_t>(settings.rotated_bytes, 1 << 20);
-  const Buffer<uint8_t> data(bytes, "what is read");
-  const Buffer<uint32_t> out(1, "a word");
-  cuda::Check(cudaMemset(data.data(), 1, static_cast<size_t>(bytes)), "fill");
-  cuda::LaunchShape shape;
-  shape.grid = dim3(static_cast<unsigned>(8 * cuda::CurrentDeviceInfo().multiprocessors));
-  shape.block = dim3(512);
-  const Timing timing = Time(4, settings.replays, [&](int, cudaStream_t stream) {
-    cuda::Launch("read", shape, stream, ReadKernel, reinterpret_cast<const uint4*>(data.data()),
-                 bytes / 16, out.data());
-  });
-  return static_cast<double>(bytes) / timing.seconds;
-}
-
 Json Measure(const Settings& settings, double bandwidth) {
   Json rows = Json::array();
   for (const auto& [out, in] : settings.shapes) {
@@ -295,7 +267,7 @@ int Main(int argc, char** argv) {
     }
   }
   const CudaDevice device = UseCudaDevice(0);
-  const double bandwidth = ReadBandwidth(settings);
+  const double bandwidth = CudaReadBandwidth();
   std::printf("%s, compute capability %d.%d, %d multiprocessors; reads %.0f GB/s\n",
               device.name.c_str(), device.major, device.minor, device.multiprocessors,
               bandwidth / 1e9);

@@ -24,6 +24,8 @@ TEST(CudaDevice, DescribesTheDevices) {
   SynchronizeCudaDevice();
 }
 
+TEST(CudaDevice, ReadsItsMemory) { EXPECT_GT(CudaReadBandwidth(), 1e6); }
+
 TEST(CudaDevice, SaysThatThereIsNoSuchOne) {
   EXPECT_THAT(test::MessageOf([] { UseCudaDevice(99); }),
               ::testing::StartsWith("device cuda:99: there is no such CUDA device"));

@@ -33,6 +33,11 @@ struct CudaMemory {
 };
 CudaMemory CudaMemoryInUse();
 
+// Bytes per second that the current device reads from its memory when it does nothing else: the
+// best of a few passes over 256 MB, in a few milliseconds. Throws sq::Error when it has no room for
+// that.
+double CudaReadBandwidth();
+
 // Waits for all that the device has been told to do. Throws sq::Error when it failed.
 void SynchronizeCudaDevice();
 

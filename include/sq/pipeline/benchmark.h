@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "sq/model/device.h"
 #include "sq/model/transformer.h"
 
 namespace sq {
@@ -14,6 +15,7 @@ struct BenchmarkOptions {
   int64_t tokens = 0;  // of each sequence; 0: no benchmark
   int64_t batch = 1;   // sequences decoded together
   bool check = false;  // also the perplexity over the tokens
+  Device device;
   // Whose first evaluation windows, of `tokens` tokens, are fed; token lists (--tokens) go first.
   std::string dataset = "wikitext2";
 };

@@ -1,0 +1,64 @@
+// What the device's memory gives: a kernel that only reads.
+#include <algorithm>
+
+#include "kernels/cuda/ptx.cuh"
+#include "kernels/cuda/runtime.h"
+#include "kernels/cuda/tuning.h"
+#include "sq/kernels/cuda_device.h"
+
+namespace sq {
+namespace cuda {
+namespace {
+
+// Five times the largest second-level cache; the emulated device need not be measured.
+constexpr int64_t kBytes = kEmulated ? 1 << 20 : 256 << 20;
+constexpr int kThreads = 512, kBlocks = 8;  // of a multiprocessor
+constexpr int kPasses = 5;
+
+struct Event {
+  cudaEvent_t handle = nullptr;
+  Event() { Check(cudaEventCreate(&handle), "event"); }
+  ~Event() { cudaEventDestroy(handle); }
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+};
+
+__global__ void ReadKernel(const uint4* data, int64_t count, uint32_t* out) {
+  uint32_t sum = 0;
+  const int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.x;
+#pragma unroll 8
+  for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < count;
+       i += step) {
+    const uint4 words = LoadOnce(data + i);
+    sum ^= words.x ^ words.y ^ words.z ^ words.w;
+  }
+  if (sum == 1) *out = sum;  // so that the loads are needed
+}
+
+}  // namespace
+}  // namespace cuda
+
+double CudaReadBandwidth() {
+  using namespace cuda;
+  const Buffer<uint8_t> data(kBytes, "measuring the memory");
+  const Buffer<uint32_t> out(1, "measuring the memory");
+  Check(cudaMemset(data.data(), 1, static_cast<size_t>(kBytes)), "measuring the memory");
+  LaunchShape shape;
+  shape.grid = dim3(static_cast<unsigned>(kBlocks * CurrentDeviceInfo().multiprocessors));
+  shape.block = dim3(kThreads);
+  const Event begin, end;
+  double best = 0;
+  for (int pass = 0; pass < kPasses; ++pass) {
+    Check(cudaEventRecord(begin.handle), "event");
+    Launch("reading", shape, nullptr, ReadKernel, reinterpret_cast<const uint4*>(data.data()),
+           kBytes / 16, out.data());
+    Check(cudaEventRecord(end.handle), "event");
+    Check(cudaEventSynchronize(end.handle), "reading");
+    float milliseconds = 0;
+    Check(cudaEventElapsedTime(&milliseconds, begin.handle, end.handle), "event");
+    best = std::max(best, static_cast<double>(kBytes) / (1e-3 * static_cast<double>(milliseconds)));
+  }
+  return best;
+}
+
+}  // namespace sq
