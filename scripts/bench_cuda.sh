@@ -1,54 +1,60 @@
 #!/usr/bin/env bash
 # Every figure of the CUDA half in one run on a machine with a GPU, in about 25 minutes: tests on the device, machine
 # code, the LUT-GEMV beside cuBLAS and the original's algorithm, k-means, and a checkpoint of LLaMA-2-7B's shape from
-# disk to quantized, decoded and measured. Results in build/bench-cuda/*.json, a summary at the end.
-# usage: scripts/bench_cuda.sh [--smoke]
+# disk to quantized, decoded and measured. Results in build-cuda/bench/*.json, a summary at the end.
+# usage: scripts/bench_cuda.sh [--smoke | --built]
 #   --smoke   without a GPU: the same steps with tiny shapes, kernels run by the host; the times mean nothing
+#   --built   with the programs that are in build-cuda/bin already, such as on a machine that cannot build
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/common.sh
 find_data
-work=build/bench-cuda
+mode=${1:-}
+case $mode in "" | --smoke | --built) ;; *) fail "unknown option $mode; usage: scripts/bench_cuda.sh [--smoke | --built]" ;; esac
+build=build-cuda
+[ "$mode" = --smoke ] && build=build
+work=$build/bench
 mkdir -p "$work"
-smoke=
-[ "${1:-}" = --smoke ] && smoke=--smoke
 
-if [ -n "$smoke" ]; then
-  scripts/setup.sh build
+if [ "$mode" = --smoke ]; then
+  scripts/setup.sh "$build"
   say "building"
-  cmake -S . -B build -G Ninja >"$work/configure.log" || { cat "$work/configure.log"; exit 1; }
-  cmake --build build --target cuda_tests cuda_matmul_smoke shim-quantize shim-eval
-  bin=build/bin-shim
-  tests=(build/bin/cuda_tests --gtest_brief=1)
-  matmul=(build/bin/cuda_matmul_smoke --smoke)
+  cmake -S . -B "$build" -G Ninja >"$work/configure.log" || { cat "$work/configure.log"; exit 1; }
+  cmake --build "$build" --target cuda_tests cuda_matmul_smoke shim-quantize shim-eval
+  bin=$build/bin-shim
+  tests=("$build/bin/cuda_tests" --gtest_brief=1)
+  matmul=("$build/bin/cuda_matmul_smoke" --smoke)
   kmeans=()
   shape=(--hidden 256 --intermediate 512 --layers 2 --heads 4 --kv-heads 4)
   samples=4 length=64 tokens=8
 else
-  scripts/setup.sh build --cuda
-  say "building for the GPU at hand"
-  cmake -S . -B build -G Ninja -DSQ_CUDA=ON -DSQ_BENCH=ON -DSQ_CUDA_ARCHITECTURES=native >"$work/configure.log" ||
-    { cat "$work/configure.log"; exit 1; }
-  cmake --build build --target cuda_device_tests cuda_matmul cuda_kmeans sq-quantize sq-eval
-  bin=build/bin
-  tests=(build/bin/cuda_device_tests --gtest_brief=1)
-  matmul=(build/bin/cuda_matmul)
-  kmeans=(build/bin/cuda_kmeans)
+  if [ "$mode" != --built ]; then
+    need_nvcc
+    scripts/setup.sh "$build" --cuda
+    say "building for the GPU at hand"
+    cmake -S . -B "$build" -G Ninja -DSQ_CUDA=ON -DSQ_BENCH=ON -DSQ_CUDA_ARCHITECTURES=native >"$work/configure.log" ||
+      { cat "$work/configure.log"; exit 1; }
+    cmake --build "$build" --target cuda_device_tests cuda_matmul cuda_kmeans sq-quantize sq-eval
+  fi
+  bin=$build/bin
+  tests=("$build/bin/cuda_device_tests" --gtest_brief=1)
+  matmul=("$build/bin/cuda_matmul")
+  kmeans=("$build/bin/cuda_kmeans")
   shape=(--hidden 4096 --intermediate 11008 --layers 32 --heads 32 --kv-heads 32 --vocab 32000 --shards 3)
   samples=100 length=512 tokens=128
 fi
 
 say "tests on the device"
 "${tests[@]}"
-if [ -z "$smoke" ] && sanitizer=$(command -v compute-sanitizer); then
+if [ "$mode" != --smoke ] && sanitizer=$(command -v compute-sanitizer); then
   for tool in memcheck racecheck; do
     say "$tool"
     "$sanitizer" --tool "$tool" --error-exitcode 1 "${tests[@]}" --gtest_filter='LutGemv.*:CudaCsr.*:CudaKmeans*'
   done
 fi
-if [ -f build/kernels/libsq_cuda.a ] && [ -x build/cuda-tools/bin/cuobjdump ]; then
+if [ -f "$build/kernels/libsq_cuda.a" ] && [ -x "$build/cuda-tools/bin/cuobjdump" ]; then
   say "machine code"
-  scripts/check_machine_code.py --tools build/cuda-tools/bin --table build/kernels/libsq_cuda.a | tee "$work/machine-code.md"
+  scripts/check_machine_code.py --tools "$build/cuda-tools/bin" --table "$build/kernels/libsq_cuda.a" | tee "$work/machine-code.md"
 fi
 
 say "matrix times vector"

@@ -53,7 +53,7 @@ Json Benchmark(const Model& model, const TokenLists& samples, const std::string&
   const double median = Quantile(speed.seconds, 0.5);
   const double bytes = static_cast<double>(WeightBytesPerStep(*loaded));
   const bool on_device = options.device.cuda;
-  const int64_t peak_device_bytes = CudaMemoryInUse().peak;
+  const int64_t peak_device_bytes = on_device ? CudaMemoryInUse().peak : 0;
   const double bandwidth = on_device ? CudaReadBandwidth() : ReadBandwidth();
   Json result = {{"dataset", source},
                  {"tokens", options.tokens},
@@ -63,11 +63,11 @@ Json Benchmark(const Model& model, const TokenLists& samples, const std::string&
                  {"p95_seconds_per_token", Quantile(speed.seconds, 0.95)},
                  {"load_seconds", load_seconds},
                  {"peak_memory_bytes", peak_bytes},
-                 {"peak_device_memory_bytes", peak_device_bytes},
                  {"weight_bytes_per_token", static_cast<int64_t>(bytes)},
                  {"weight_bytes_per_second", bytes / median},
                  {"memory_bandwidth_bytes_per_second", bandwidth},
                  {"bandwidth_share", bytes / median / bandwidth}};
+  if (on_device) result["peak_device_memory_bytes"] = peak_device_bytes;
   if (options.check) {
     WindowLosses losses;
     losses.nll = speed.nll;
@@ -85,7 +85,7 @@ std::string BenchmarkText(const Json& benchmark) {
     std::snprintf(buffer, sizeof buffer, text, value);
     return std::string(buffer);
   };
-  const auto on_device = benchmark["peak_device_memory_bytes"].get<int64_t>();
+  const int64_t on_device = benchmark.value("peak_device_memory_bytes", int64_t{0});
   std::string text =
       StrCat("benchmark: ", benchmark["tokens"].get<int64_t>(), " tokens of ",
              benchmark["dataset"].get<std::string>(), ", batch ", benchmark["batch"].get<int64_t>(),
