@@ -156,8 +156,9 @@ TEST(CudaDecoderTest, APromptGivesWhatItsTokensGiveOneByOne) {
   const auto ids = Prompt(60);
   std::vector<float> a(2 * kVocab), b(2 * kVocab);
   whole.Step(ids, a.data());
-  for (size_t t = 0; t < 300; ++t) {
-    by_token.Step({{ids[0][t]}, {ids[1][t]}}, t == 299 ? b.data() : nullptr);
+  for (size_t t = 0; t < ids[0].size(); ++t) {
+    const bool last = t + 1 == ids[0].size();
+    by_token.Step({{ids[0][t]}, {ids[1][t]}}, last ? b.data() : nullptr);
   }
   double most = 0;
   for (size_t i = 0; i < a.size(); ++i) {
