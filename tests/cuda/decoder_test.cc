@@ -153,7 +153,7 @@ TEST(CudaDecoderTest, APromptGivesWhatItsTokensGiveOneByOne) {
   const auto model = host.Upload();
   CudaDecoder whole(model, 2, kCapacity, host.Rotary()),
       by_token(model, 2, kCapacity, host.Rotary());
-  const auto ids = Prompt(60);
+  const auto ids = Prompt(300);
   std::vector<float> a(2 * kVocab), b(2 * kVocab);
   whole.Step(ids, a.data());
   for (size_t t = 0; t < ids[0].size(); ++t) {

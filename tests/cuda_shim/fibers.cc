@@ -51,7 +51,6 @@ enum class State { kReady, kAtBarrier, kAtExchange, kDone };
 
 struct Fiber {
   Context context;
-  std::unique_ptr<char[]> stack;
   ThreadPlace place;
   State state = State::kReady;
 };
@@ -67,6 +66,7 @@ struct Warp {
 struct Block {
   const std::function<void()>* kernel = nullptr;
   std::vector<Fiber> fibers;
+  std::vector<std::unique_ptr<char[]>> stacks;  // never fewer: blocks of other sizes come and go
   std::vector<Warp> warps;
   std::vector<unsigned char> shared;
   unsigned char* shared_begin = nullptr;
@@ -98,9 +98,8 @@ void FiberMain() {
   Switch(&self->context, &block_state.scheduler);
 }
 
-void Start(Fiber* fiber) {
-  if (!fiber->stack) fiber->stack = std::make_unique<char[]>(kStackBytes);
-  Prepare(&fiber->context, fiber->stack.get(), kStackBytes, FiberMain);
+void Start(Fiber* fiber, char* stack) {
+  Prepare(&fiber->context, stack, kStackBytes, FiberMain);
   fiber->state = State::kReady;
 }
 
@@ -206,6 +205,9 @@ void RunGrid(Dim3 grid, Dim3 block, size_t shared_bytes, const std::function<voi
   const size_t threads = size_t{block.x} * block.y * block.z;
   block_state.kernel = &kernel;
   block_state.fibers.resize(threads);
+  while (block_state.stacks.size() < threads) {
+    block_state.stacks.emplace_back(new char[kStackBytes]);
+  }
   block_state.warps.resize((threads + kLanes - 1) / kLanes);
   block_state.shared.resize(shared_bytes + kSharedAlignment);
   const auto address = reinterpret_cast<uintptr_t>(block_state.shared.data());
@@ -226,7 +228,7 @@ void RunGrid(Dim3 grid, Dim3 block, size_t shared_bytes, const std::function<voi
                          grid,
                          flat % kLanes,
                          flat / kLanes};
-          Start(&fiber);
+          Start(&fiber, block_state.stacks[i].get());
         }
         for (Warp& warp : block_state.warps) warp.arrived = 0;
         std::memset(block_state.shared_begin, 0xff, shared_bytes);  // NaN, in every float type
