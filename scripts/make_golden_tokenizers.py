@@ -7,6 +7,7 @@
 
 The newest transformers have no slow LlamaTokenizer any more, which the original method used.
 Training text and test strings are generated here, so the same versions give the same files.
+Long because it is one list: each kind of tokenizer beside the library that answers for it.
 """
 
 import base64

@@ -2,7 +2,7 @@
 #include <algorithm>
 
 #include "kernels/cuda/ptx.cuh"
-#include "kernels/cuda/runtime.h"
+#include "kernels/cuda/streams.h"
 #include "kernels/cuda/tuning.h"
 #include "sq/kernels/cuda_device.h"
 
@@ -14,14 +14,6 @@ namespace {
 constexpr int64_t kBytes = kEmulated ? 1 << 20 : 256 << 20;
 constexpr int kThreads = 512, kBlocks = 8;  // of a multiprocessor
 constexpr int kPasses = 5;
-
-struct Event {
-  cudaEvent_t handle = nullptr;
-  Event() { Check(cudaEventCreate(&handle), "event"); }
-  ~Event() { cudaEventDestroy(handle); }
-  Event(const Event&) = delete;
-  Event& operator=(const Event&) = delete;
-};
 
 __global__ void ReadKernel(const uint4* data, int64_t count, uint32_t* out) {
   uint32_t sum = 0;
@@ -49,14 +41,11 @@ double CudaReadBandwidth() {
   const Event begin, end;
   double best = 0;
   for (int pass = 0; pass < kPasses; ++pass) {
-    Check(cudaEventRecord(begin.handle), "event");
+    begin.Record(nullptr);
     Launch("reading", shape, nullptr, ReadKernel, reinterpret_cast<const uint4*>(data.data()),
            kBytes / 16, out.data());
-    Check(cudaEventRecord(end.handle), "event");
-    Check(cudaEventSynchronize(end.handle), "reading");
-    float milliseconds = 0;
-    Check(cudaEventElapsedTime(&milliseconds, begin.handle, end.handle), "event");
-    best = std::max(best, static_cast<double>(kBytes) / (1e-3 * static_cast<double>(milliseconds)));
+    end.Record(nullptr);
+    best = std::max(best, static_cast<double>(kBytes) / SecondsBetween(begin, end));
   }
   return best;
 }

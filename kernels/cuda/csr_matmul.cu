@@ -3,6 +3,7 @@
 
 #include "kernels/cuda/elements.cuh"
 #include "kernels/cuda/kernels.h"
+#include "kernels/cuda/reduce.cuh"
 #include "sq/kernels/cuda_csr.h"
 
 namespace sq {
@@ -46,16 +47,6 @@ __device__ __forceinline__ void AddEntries(const CsrArguments& a, int32_t begin,
   }
 }
 
-template <int kWidth>
-__device__ __forceinline__ void AddUpLanes(float (&sums)[kTokens]) {
-#pragma unroll
-  for (int t = 0; t < kTokens; ++t) {
-#pragma unroll
-    for (int step = 1; step < kWidth; step *= 2)
-      sums[t] += __shfl_xor_sync(0xffffffffu, sums[t], step);
-  }
-}
-
 __device__ __forceinline__ void AddToY(const CsrArguments& a, int64_t row, int64_t token,
                                        float sum) {
   if (token < a.x.rows) StoreElement(a.y, token, row, LoadElement(a.y, token, row) + sum);
@@ -74,7 +65,7 @@ __global__ void CsrMatmulKernel(CsrArguments a) {
       if (end - begin >= kLongEntries) end = begin;
     }
     AddEntries(a, begin + thread % kLanesPerShortRow, end, kLanesPerShortRow, token, sums);
-    AddUpLanes<kLanesPerShortRow>(sums);
+    for (float& sum : sums) sum = LanesSum(sum, 1, kLanesPerShortRow);
     if (end == begin || thread % kLanesPerShortRow != 0) return;
 #pragma unroll
     for (int t = 0; t < kTokens; ++t) AddToY(a, row, token + t, sums[t]);
@@ -83,7 +74,7 @@ __global__ void CsrMatmulKernel(CsrArguments a) {
   __shared__ float warp_sums[kThreads / kLanes][kTokens];
   const int32_t row = a.long_rows[block - a.short_blocks];
   AddEntries(a, a.row_ptr[row] + thread, a.row_ptr[row + 1], kThreads, token, sums);
-  AddUpLanes<kLanes>(sums);
+  for (float& sum : sums) sum = LanesSum(sum);
   if (thread % kLanes == 0) {
 #pragma unroll
     for (int t = 0; t < kTokens; ++t) warp_sums[thread / kLanes][t] = sums[t];

@@ -83,7 +83,7 @@ __device__ __forceinline__ void Scores(const uint16_t* keys, const float* querie
     }
 #pragma unroll
     for (int q = 0; q < kQueries; ++q) {
-      const float moved = __shfl_sync(kAllLanes, LanesSum(dot[q], 1, 4), lane % 8 * 4);
+      const float moved = __shfl_sync(kWholeWarp, LanesSum(dot[q], 1, 4), lane % 8 * 4);
       if (lane / 8 == i) scores[q] = moved;
     }
   }
@@ -117,7 +117,7 @@ __device__ __forceinline__ void Gather(const uint16_t* values, int head_dim, int
     }
 #pragma unroll
     for (int q = 0; q < kQueries; ++q) {
-      const float w = __shfl_sync(kAllLanes, weight[q], r);
+      const float w = __shfl_sync(kWholeWarp, weight[q], r);
 #pragma unroll
       for (int j = 0; j < 8; ++j) g->values[q][j] += w * v[j];
     }

@@ -39,8 +39,8 @@ __device__ __forceinline__ Candidate Better(const Candidate& a, const Candidate&
 __device__ Candidate BlockBest(Candidate best) {
   __shared__ Candidate of_warp[kThreads / kLanes];
   for (int bit = 1; bit < kLanes; bit *= 2) {
-    const Candidate other = {__shfl_xor_sync(kAllLanes, best.value, bit),
-                             __shfl_xor_sync(kAllLanes, best.id, bit)};
+    const Candidate other = {__shfl_xor_sync(kWholeWarp, best.value, bit),
+                             __shfl_xor_sync(kWholeWarp, best.id, bit)};
     best = Better(best, other);
   }
   if (threadIdx.x % kLanes == 0) of_warp[threadIdx.x / kLanes] = best;

@@ -20,6 +20,7 @@ using cuda::LinearPart;
 namespace {
 
 constexpr int64_t kAtOnce = 1 << 16;  // elements converted at a time
+constexpr char kNeedsLess[] = "quantized to fewer bits the model needs less";
 
 // `count` values from element `first` on, as fp32.
 void ReadValues(const HostMatrix& matrix, int64_t first, int64_t count, std::vector<float>* out) {
@@ -192,18 +193,6 @@ int64_t Bytes(const LinearGroup& group) {
 }
 int64_t Bytes(const cuda::NormWeights& norm) { return norm.weight.bytes() + norm.bias.bytes(); }
 
-// Runs `upload`; where memory will not do its message says what would help.
-template <typename Upload>
-void WithAdvice(const Upload& upload) {
-  try {
-    upload();
-  } catch (const Error& error) {
-    const std::string text = error.what();
-    if (text.find("out of memory") == std::string::npos) throw;
-    throw Error(text + "; quantized to fewer bits the model needs less");
-  }
-}
-
 }  // namespace
 
 CudaModel::CudaModel(const CudaModelShape& shape) : state_(std::make_unique<State>()) {
@@ -224,7 +213,7 @@ int64_t CudaModel::StepBytes() const {
 }
 
 void CudaModel::AddLayer(const CudaModelLayer& layer) {
-  WithAdvice([&] {
+  cuda::WithAdvice(kNeedsLess, [&] {
     const CudaModelShape& shape = state_->shape;
     const int64_t queries = shape.heads * shape.head_dim, keys = shape.kv_heads * shape.head_dim;
     cuda::ModelLayer out;
@@ -255,7 +244,7 @@ void CudaModel::AddLayer(const CudaModelLayer& layer) {
 }
 
 void CudaModel::SetEnds(const CudaModelEnds& ends) {
-  WithAdvice([&] {
+  cuda::WithAdvice(kNeedsLess, [&] {
     State& state = *state_;
     const CudaModelShape& shape = state.shape;
     const auto expect = [&](const HostMatrix& matrix, const char* what) {

@@ -6,6 +6,7 @@
 #include "kernels/cuda/decode_kernels.h"
 #include "kernels/cuda/decoder_model.h"
 #include "kernels/cuda/kernels.h"
+#include "kernels/cuda/streams.h"
 #include "sq/kernels/cuda_device.h"
 
 namespace sq {
@@ -19,37 +20,7 @@ namespace {
 
 constexpr int64_t kMostRows = 512;    // of a chunk of a prompt
 constexpr int64_t kBlocksWanted = 2;  // of attention, a multiprocessor
-
-// Runs `allocate`; where memory will not do its message says what would help.
-template <typename Allocate>
-void WithAdvice(const Allocate& allocate) {
-  try {
-    allocate();
-  } catch (const Error& error) {
-    const std::string text = error.what();
-    if (text.find("out of memory") == std::string::npos) throw;
-    throw Error(text + "; fewer sequences or fewer tokens need less");
-  }
-}
-
-// Page-locked host memory, without which copies wait for the host.
-struct Pinned {
-  void* data = nullptr;
-  explicit Pinned(int64_t bytes) {
-    cuda::Check(cudaMallocHost(&data, static_cast<size_t>(bytes)), "page-locked memory");
-  }
-  ~Pinned() { cudaFreeHost(data); }
-  Pinned(const Pinned&) = delete;
-  Pinned& operator=(const Pinned&) = delete;
-};
-
-struct Stream {
-  cudaStream_t handle = nullptr;
-  Stream() { cuda::Check(cudaStreamCreateWithFlags(&handle, cudaStreamNonBlocking), "stream"); }
-  ~Stream() { cudaStreamDestroy(handle); }
-  Stream(const Stream&) = delete;
-  Stream& operator=(const Stream&) = delete;
-};
+constexpr char kNeedsLess[] = "fewer sequences or fewer tokens need less";
 
 // What rows of one launch need; none of it outlives a step.
 struct RowBuffers {
@@ -74,7 +45,7 @@ struct CudaDecoder::State {
   std::shared_ptr<const CudaModel> model;
   int64_t batch = 0, capacity = 0, length = 0;
   bool graphs = true;
-  Stream stream;
+  cuda::Stream stream;
   cuda::Queue queue;
   int64_t blocks_wanted = 0;
   std::unique_ptr<CudaContext> context;
@@ -86,7 +57,8 @@ struct CudaDecoder::State {
   Buffer<int32_t> ids, device_length;  // ids: of a chunk
   Buffer<int32_t> best;  // [batch], what a step of one token reads and every step's argmax writes
   Buffer<float> logits;
-  std::unique_ptr<Pinned> host_logits, host_ids;
+  cuda::Pinned<float> host_logits;
+  cuda::Pinned<int32_t> host_ids;
   Buffer<float> partial, best_values;
   Buffer<int32_t> best_ids;
   Buffer<unsigned> attention_counters, best_counters;
@@ -144,8 +116,8 @@ void CudaDecoder::State::AllocateEnds(const RotaryRows& rotary) {
   device_length = Zeros<int32_t>(1, "a step's state");
   best = Zeros<int32_t>(batch, "a step's state");
   logits = Buffer<float>(CheckedMultiply(batch, vocab, "logits"), "logits");
-  host_logits = std::make_unique<Pinned>(logits.bytes());
-  host_ids = std::make_unique<Pinned>(std::max(batch, kMostRows) * 4);
+  host_logits.Grow(logits.count());
+  host_ids.Grow(std::max(batch, kMostRows));
   ids = Buffer<int32_t>(std::max(batch, kMostRows), "a step's state");
   best_values = Buffer<float>(batch * parts, "argmax");
   best_ids = Buffer<int32_t>(batch * parts, "argmax");
@@ -330,11 +302,11 @@ void CudaDecoder::State::Send(const std::vector<std::vector<int32_t>>& given, si
                               int64_t tokens, int32_t* to) {
   // Not to be written while it is still read.
   cuda::Check(cudaStreamSynchronize(stream.handle), "a step");
-  auto* host = static_cast<int32_t*>(host_ids->data);
+  int32_t* host = host_ids.data();
   for (const std::vector<int32_t>& sequence : given) {
     host = std::copy_n(sequence.begin() + static_cast<int64_t>(first), tokens, host);
   }
-  cuda::Check(cudaMemcpyAsync(to, host_ids->data, static_cast<size_t>(4 * batch * tokens),
+  cuda::Check(cudaMemcpyAsync(to, host_ids.data(), static_cast<size_t>(4 * batch * tokens),
                               cudaMemcpyHostToDevice, stream.handle),
               "token ids");
 }
@@ -355,7 +327,7 @@ CudaDecoder::CudaDecoder(std::shared_ptr<const CudaModel> model, int64_t batch, 
   state.queue = {state.stream.handle, properties.major >= 9};
   state.blocks_wanted = kBlocksWanted * properties.multiProcessorCount;
   state.context = std::make_unique<CudaContext>(state.stream.handle, state.queue.overlap);
-  WithAdvice([&] {
+  cuda::WithAdvice(kNeedsLess, [&] {
     state.AllocateCache();
     state.AllocateEnds(rotary);
     state.Reserve(1);
@@ -370,12 +342,14 @@ void CudaDecoder::Step(const std::vector<std::vector<int32_t>>& ids, float* logi
   const auto tokens = static_cast<int64_t>(ids[0].size());
   SQ_DCHECK(state.length + tokens <= state.capacity);
   if (tokens == 1) {
-    WithAdvice([&] { state.Reserve(1); });  // there is room, unless more was once asked for in vain
+    cuda::WithAdvice(kNeedsLess, [&] {
+      state.Reserve(1);
+    });  // there is room, unless more was once asked for in vain
     state.Send(ids, 0, 1, state.best.data());
     state.RunOne();
   } else {
     const int64_t chunk = std::min(std::max<int64_t>(kMostRows / state.batch, 1), tokens);
-    WithAdvice([&] { state.Reserve(chunk); });
+    cuda::WithAdvice(kNeedsLess, [&] { state.Reserve(chunk); });
     for (int64_t first = 0; first < tokens; first += chunk) {
       const int64_t some = std::min(chunk, tokens - first);
       state.Send(ids, static_cast<size_t>(first), some, state.ids.data());
@@ -384,12 +358,12 @@ void CudaDecoder::Step(const std::vector<std::vector<int32_t>>& ids, float* logi
   }
   state.length += tokens;
   if (logits == nullptr) return;
-  cuda::Check(cudaMemcpyAsync(state.host_logits->data, state.logits.data(),
+  cuda::Check(cudaMemcpyAsync(state.host_logits.data(), state.logits.data(),
                               static_cast<size_t>(state.logits.bytes()), cudaMemcpyDeviceToHost,
                               state.stream.handle),
               "logits");
   cuda::Check(cudaStreamSynchronize(state.stream.handle), "a step");
-  std::memcpy(logits, state.host_logits->data, static_cast<size_t>(state.logits.bytes()));
+  std::memcpy(logits, state.host_logits.data(), static_cast<size_t>(state.logits.bytes()));
 }
 
 std::vector<int32_t> CudaDecoder::Best() const {

@@ -6,65 +6,24 @@
 #include <array>
 #include <utility>
 
+#include "kernels/cuda/streams.h"
 #include "sq/base/parallel.h"
 #include "sq/kernels/cuda_kmeans.h"
 
 namespace sq {
 namespace {
 
-using cuda::Buffer;
 using cuda::KmeansBatch;
 
 // Rows of a batch at most, which bounds what each row costs beside its weights.
 constexpr int64_t kBatchRows = 8192;
 constexpr int64_t kLongestRow = int64_t{1} << 28;  // positions and places fit 32 bits with room
 
-// Page-locked host memory, from and to which copies run beside other work.
-template <typename T>
-class Pinned {
- public:
-  Pinned() = default;
-  Pinned(const Pinned&) = delete;
-  Pinned& operator=(const Pinned&) = delete;
-  ~Pinned() { cudaFreeHost(data_); }
-
-  void Grow(int64_t count) {
-    if (count_ >= count) return;
-    cudaFreeHost(data_);
-    data_ = nullptr;
-    count_ = 0;
-    void* memory = nullptr;
-    cuda::Check(cudaMallocHost(&memory, static_cast<size_t>(count) * sizeof(T)),
-                "pinned memory for k-means");
-    data_ = static_cast<T*>(memory);
-    count_ = count;
-  }
-  T* data() const { return data_; }
-
- private:
-  T* data_ = nullptr;
-  int64_t count_ = 0;
-};
-
-template <typename T>
-T* Grow(Buffer<T>* buffer, int64_t count) {
-  if (buffer->count() < count) {
-    *buffer = Buffer<T>();
-    *buffer = Buffer<T>(count, "k-means");
-  }
-  return buffer->data();
-}
-
 // One batch at a time: staged on the host, computed, staged back.
 class Slot {
  public:
-  Slot() {
-    cuda::Check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "stream for k-means");
-  }
-  ~Slot() {
-    cudaStreamSynchronize(stream_);  // memory may go only then
-    cudaStreamDestroy(stream_);
-  }
+  Slot() = default;
+  ~Slot() { cudaStreamSynchronize(stream_.handle); }  // memory may go only then
   Slot(const Slot&) = delete;
   Slot& operator=(const Slot&) = delete;
 
@@ -77,10 +36,10 @@ class Slot {
     indices_.Grow(values);
     fill(first, {input_.data(), rows, n}, {input_.data() + values, rows, n});
     CopyLater(memory_.input(), input_.data(), 2 * values, cudaMemcpyHostToDevice);
-    cuda::SortRows(batch, stream_);
-    cuda::BuildPoints(batch, stream_);
-    cuda::FindCentroids(batch, stream_);
-    cuda::AssignNearest(batch, stream_);
+    cuda::SortRows(batch, stream_.handle);
+    cuda::BuildPoints(batch, stream_.handle);
+    cuda::FindCentroids(batch, stream_.handle);
+    cuda::AssignNearest(batch, stream_.handle);
     CopyLater(centroids_.data(), batch.centroids, rows * k, cudaMemcpyDeviceToHost);
     CopyLater(indices_.data(), batch.index, values, cudaMemcpyDeviceToHost);
     first_ = first;
@@ -92,26 +51,27 @@ class Slot {
   void Finish(const TakeRows& take) {
     if (found_indices_.data == nullptr) return;
     const MatrixView<uint8_t> indices = std::exchange(found_indices_, {});
-    cuda::Check(cudaStreamSynchronize(stream_), "k-means");
+    cuda::Check(cudaStreamSynchronize(stream_.handle), "k-means");
     take(first_, found_centroids_, indices);
   }
 
   // Waits, and forgets the batch.
   void Drop() {
-    cudaStreamSynchronize(stream_);
+    cudaStreamSynchronize(stream_.handle);
     found_indices_ = {};
   }
 
  private:
   template <typename T>
   void CopyLater(T* to, const T* from, int64_t count, cudaMemcpyKind kind) {
-    cuda::Check(cudaMemcpyAsync(to, from, static_cast<size_t>(count) * sizeof(T), kind, stream_),
-                "copy for k-means");
+    cuda::Check(
+        cudaMemcpyAsync(to, from, static_cast<size_t>(count) * sizeof(T), kind, stream_.handle),
+        "copy for k-means");
   }
 
-  cudaStream_t stream_ = nullptr;
-  Pinned<float> input_, centroids_;
-  Pinned<uint8_t> indices_;
+  cuda::Stream stream_;
+  cuda::Pinned<float> input_, centroids_;
+  cuda::Pinned<uint8_t> indices_;
   cuda::KmeansMemory memory_;
   // Of the batch; no indices when there is none.
   int64_t first_ = 0;
@@ -129,24 +89,24 @@ cuda::KmeansBatch cuda::KmeansMemory::MakeRoom(int64_t rows, int64_t n, int64_t 
   batch.stride = n + 1;
   batch.words_stride = SortedLength(n);
   const int64_t places = rows * batch.stride;
-  batch.weights = Grow(&input_, 2 * rows * n);
+  batch.weights = input_.Grow(2 * rows * n, "k-means");
   batch.sensitivity = batch.weights + rows * n;
-  batch.words = Grow(&words_, rows * batch.words_stride);
-  double* doubles = Grow(&doubles_, 5 * places + rows);
+  batch.words = words_.Grow(rows * batch.words_stride, "k-means");
+  double* doubles = doubles_.Grow(5 * places + rows, "k-means");
   batch.value = doubles;
   batch.mass = doubles + places;
   batch.mass_to = doubles + 2 * places;
   batch.moment_to = doubles + 3 * places;
   batch.best = doubles + 4 * places;
   batch.second_moment = doubles + 5 * places;
-  int32_t* integers = Grow(&integers_, 4 * places + rows);
+  int32_t* integers = integers_.Grow(4 * places + rows, "k-means");
   batch.from = integers;
   batch.cuts = integers + places;
   batch.count = integers + 4 * places;
-  float* floats = Grow(&floats_, 2 * rows * k);
+  float* floats = floats_.Grow(2 * rows * k, "k-means");
   batch.centroids = floats;
   batch.steps = floats + rows * k;
-  batch.index = Grow(&index_, rows * n);
+  batch.index = index_.Grow(rows * n, "k-means");
   return batch;
 }
 

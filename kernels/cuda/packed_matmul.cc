@@ -1,9 +1,9 @@
 // cuda_matmul.h: checks, memory, and which kernels run.
 #include <algorithm>
 
+#include "kernels/cuda/device_layer.h"
 #include "kernels/cuda/kernels.h"
 #include "kernels/cuda/lut_gemv.h"
-#include "kernels/cuda/repack.h"
 #include "kernels/cuda/runtime.h"
 #include "sq/kernels/cuda_matmul.h"
 
@@ -33,48 +33,19 @@ void* CudaContext::stream() const { return state_->stream; }
 
 struct CudaLayer::State {
   int bits = 0;
-  LayerView view = {};
-  Buffer<uint32_t> codes, sparse;
-  Buffer<uint16_t> table;
-  Buffer<float> row_scale, bias;
-  Buffer<int32_t> sparse_begin;
+  cuda::DeviceLayer layer;
+  const LayerView& view() const { return layer.view(); }
 };
 
 CudaLayer::CudaLayer(const std::vector<PackedView>& layers) : state_(std::make_unique<State>()) {
-  const cuda::RepackedLayer host = cuda::Repack(layers);
-  State& state = *state_;
-  state.bits = layers.front().bits;
-  state.codes = Buffer<uint32_t>(host.codes, "codes of a layer");
-  state.table = Buffer<uint16_t>(host.table, "lookup tables of a layer");
-  state.row_scale = Buffer<float>(host.row_scale, "scales of a layer");
-  LayerView& view = state.view;
-  view.code_bits = host.code_bits;
-  view.rows = static_cast<int32_t>(host.rows);
-  view.inputs = static_cast<int32_t>(host.inputs);
-  view.padded_rows = static_cast<int32_t>(host.padded_rows);
-  view.padded_inputs = static_cast<int32_t>(host.padded_inputs);
-  view.codes = state.codes.data();
-  view.table = state.table.data();
-  view.row_scale = state.row_scale.data();
-  if (!host.sparse_begin.empty()) {
-    state.sparse_begin = Buffer<int32_t>(host.sparse_begin, "outliers of a layer");
-    state.sparse = Buffer<uint32_t>(host.sparse, "outliers of a layer");
-    view.sparse_begin = state.sparse_begin.data();
-    view.sparse = state.sparse.data();
-  }
-  if (!host.bias.empty()) {
-    state.bias = Buffer<float>(host.bias, "biases of a layer");
-    view.bias = state.bias.data();
-  }
+  state_->layer = cuda::DeviceLayer(cuda::Repack(layers));
+  state_->bits = layers.front().bits;
 }
 CudaLayer::~CudaLayer() = default;
 int CudaLayer::bits() const { return state_->bits; }
-int64_t CudaLayer::out_features() const { return state_->view.rows; }
-int64_t CudaLayer::in_features() const { return state_->view.inputs; }
-int64_t CudaLayer::DeviceBytes() const {
-  return state_->codes.bytes() + state_->table.bytes() + state_->row_scale.bytes() +
-         state_->sparse.bytes() + state_->sparse_begin.bytes() + state_->bias.bytes();
-}
+int64_t CudaLayer::out_features() const { return state_->view().rows; }
+int64_t CudaLayer::in_features() const { return state_->view().inputs; }
+int64_t CudaLayer::DeviceBytes() const { return state_->layer.bytes(); }
 
 namespace {
 
@@ -85,13 +56,6 @@ constexpr int64_t kPanelBytes = 16 << 20;  // stays in the second-level cache
 int64_t PanelRows(const LayerView& view) {
   const int64_t rows = kPanelBytes / (2 * static_cast<int64_t>(view.padded_inputs)) / 64 * 64;
   return std::min<int64_t>(std::max<int64_t>(rows, 64), view.rows);
-}
-
-template <typename T>
-void Grow(Buffer<T>* buffer, int64_t count, const char* what) {
-  if (buffer->count() >= count) return;
-  *buffer = Buffer<T>();
-  *buffer = Buffer<T>(count, what);
 }
 
 void CheckSizes(const LayerView& view, const CudaMatrix& x, const CudaMatrix& y,
@@ -167,13 +131,13 @@ void ByPanels(CudaContext::State& state, const LayerView& view, const CudaMatrix
 
 void ReserveCudaMatmul(const CudaContext& context, const CudaLayer& layer, int64_t tokens) {
   CudaContext::State& state = context.state();
-  const LayerView& view = layer.state().view;
+  const LayerView& view = layer.state().view();
   if (tokens <= kFewTokens) {
-    Grow(&state.input, tokens * cuda::RoundUp(view.inputs, 8), "rounded activations");
+    state.input.Grow(tokens * cuda::RoundUp(view.inputs, 8), "rounded activations");
     const cuda::GemvRoom room = cuda::RoomForGemv(view, tokens, cuda::CurrentDeviceInfo());
-    Grow(&state.partials, room.partials, "partial sums");
+    state.partials.Grow(room.partials, "partial sums");
     if (state.arrived.count() < room.arrived) {
-      Grow(&state.arrived, room.arrived, "counters");
+      state.arrived.Grow(room.arrived, "counters");
       cuda::Check(cudaMemsetAsync(state.arrived.data(), 0,
                                   static_cast<size_t>(state.arrived.bytes()), state.stream),
                   "counters");
@@ -181,14 +145,14 @@ void ReserveCudaMatmul(const CudaContext& context, const CudaLayer& layer, int64
     return;
   }
   const int64_t rows = PanelRows(view);
-  Grow(&state.input, tokens * view.padded_inputs, "rounded activations");
-  Grow(&state.panel, rows * view.padded_inputs, "a panel of weights");
-  Grow(&state.product, tokens * rows, "a panel of results");
+  state.input.Grow(tokens * view.padded_inputs, "rounded activations");
+  state.panel.Grow(rows * view.padded_inputs, "a panel of weights");
+  state.product.Grow(tokens * rows, "a panel of results");
 }
 
 void CudaPackedMatmul(const CudaContext& context, const CudaLayer& layer, const CudaMatrix& x,
                       const CudaMatrix& y, const CudaMatrix* add, float x_scale) {
-  const LayerView& view = layer.state().view;
+  const LayerView& view = layer.state().view();
   CheckSizes(view, x, y, add);
   if (x.rows == 0) return;
   ReserveCudaMatmul(context, layer, x.rows);
@@ -201,7 +165,7 @@ void CudaPackedMatmul(const CudaContext& context, const CudaLayer& layer, const 
 
 void CudaDequantize(const CudaContext& context, const CudaLayer& layer, int64_t first_row,
                     const CudaMatrix& out) {
-  const LayerView& view = layer.state().view;
+  const LayerView& view = layer.state().view();
   SQ_CHECK(out.cols == view.inputs && first_row >= 0 && out.rows >= 0 &&
                first_row + out.rows <= view.rows,
            "packed layer of [", view.rows, ", ", view.inputs, "]: rows ", first_row, " to ",

@@ -1,22 +1,19 @@
 // Sums and maxima over a warp or a block, in an order that depends on the number of threads alone.
 #pragma once
 
-#include "kernels/cuda/layout.h"
-#include "kernels/cuda/ptx.cuh"
+#include "kernels/cuda/warp.cuh"
 
 namespace sq::cuda {
-
-constexpr uint32_t kAllLanes = 0xffffffffu;
 
 // Over lanes that differ in bits `least`, 2 least, .. below `end` of their number; every lane gets
 // it.
 __device__ __forceinline__ float LanesSum(float value, int least = 1, int end = kLanes) {
-  for (int bit = least; bit < end; bit *= 2) value += __shfl_xor_sync(kAllLanes, value, bit);
+  for (int bit = least; bit < end; bit *= 2) value += __shfl_xor_sync(kWholeWarp, value, bit);
   return value;
 }
 __device__ __forceinline__ float LanesMax(float value) {
   for (int bit = 1; bit < kLanes; bit *= 2) {
-    value = fmaxf(value, __shfl_xor_sync(kAllLanes, value, bit));
+    value = fmaxf(value, __shfl_xor_sync(kWholeWarp, value, bit));
   }
   return value;
 }

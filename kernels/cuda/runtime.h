@@ -49,6 +49,15 @@ class Buffer {
   }
   ~Buffer() { FreeBytes(data_); }
 
+  // Makes room for `count` values; what was there is lost if it grows. Returns data().
+  T* Grow(int64_t count, const char* what) {
+    if (count_ < count) {
+      *this = Buffer();
+      *this = Buffer(count, what);
+    }
+    return data_;
+  }
+
   T* data() const { return data_; }
   int64_t count() const { return count_; }
   int64_t bytes() const { return count_ * static_cast<int64_t>(sizeof(T)); }
@@ -62,6 +71,16 @@ class Buffer {
   T* data_ = nullptr;
   int64_t count_ = 0;
 };
+
+// Runs `body`; where memory will not do, the error's message goes on with `advice`.
+template <typename Body>
+void WithAdvice(const char* advice, const Body& body) {
+  try {
+    body();
+  } catch (const OutOfMemory& error) {
+    throw Error(StrCat(error.what(), "; ", advice));
+  }
+}
 
 struct LaunchShape {
   dim3 grid, block;

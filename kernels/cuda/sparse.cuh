@@ -5,6 +5,7 @@
 
 #include "kernels/cuda/elements.cuh"
 #include "kernels/cuda/lut_gemv.h"
+#include "kernels/cuda/reduce.cuh"
 
 namespace sq::cuda {
 
@@ -76,10 +77,7 @@ struct SparseGroup {
     }
 #pragma unroll
     for (int t = 0; t < kTokens; ++t) {
-#pragma unroll
-      for (int step = 1; step < kLanesPerRow; step *= 2) {
-        own[t] += __shfl_xor_sync(0xffffffffu, own[t], step);
-      }
+      own[t] = LanesSum(own[t], 1, kLanesPerRow);
       if (OwnLane() == 0) sums[OwnRow() * kTokens + t] = own[t];
     }
     if (__syncthreads_or(IsLong()) != 0)
@@ -101,10 +99,7 @@ struct SparseGroup {
       }
 #pragma unroll
       for (int t = 0; t < kTokens; ++t) {
-#pragma unroll
-        for (int step = 1; step < kLanes; step *= 2) {
-          own[t] += __shfl_xor_sync(0xffffffffu, own[t], step);
-        }
+        own[t] = LanesSum(own[t]);
         if (lane == 0) scratch[warp * kTokens + t] = own[t];
       }
       __syncthreads();

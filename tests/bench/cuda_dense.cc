@@ -4,7 +4,6 @@
 
 #include <random>
 
-#include "kernels/cuda/kernels.h"
 #include "sq/base/half.h"
 
 namespace sq::bench {
@@ -48,17 +47,7 @@ Timing TimeDense(int calls, int replays, int64_t rotated_bytes, const uint16_t* 
   };
   cuda::Gemm lt;
   const Timing by_lt = Time(calls, replays, [&](int i, cudaStream_t stream) {
-    cuda::Gemm::Operands operands;
-    operands.x = x;
-    operands.tokens = tokens;
-    operands.x_stride = in;
-    operands.w = weights(i);
-    operands.rows = out;
-    operands.inputs = in;
-    operands.w_stride = in;
-    operands.y = y32.data();
-    operands.y_stride = out;
-    lt.Multiply(operands, stream);
+    MultiplyDense(&lt, x, tokens, in, weights(i), out, y32.data(), stream);
   });
   Timing best = by_lt;
   for (const Timing& other :

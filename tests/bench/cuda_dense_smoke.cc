@@ -1,6 +1,5 @@
 // Where the benchmark is only to show that it runs (cuda_matmul --smoke on the emulated device):
 // the library's own dense product alone, on zeros.
-#include "kernels/cuda/kernels.h"
 #include "tests/bench/cuda_dense.h"
 
 namespace sq::bench {
@@ -12,17 +11,7 @@ Timing TimeDense(int calls, int replays, int64_t, const uint16_t* x, int64_t tok
   const cuda::Buffer<float> y(tokens * out, "y");
   cuda::Gemm gemm;
   return Time(calls, replays, [&](int, cudaStream_t stream) {
-    cuda::Gemm::Operands operands;
-    operands.x = x;
-    operands.tokens = tokens;
-    operands.x_stride = in;
-    operands.w = w.data();
-    operands.rows = out;
-    operands.inputs = in;
-    operands.w_stride = in;
-    operands.y = y.data();
-    operands.y_stride = out;
-    gemm.Multiply(operands, stream);
+    MultiplyDense(&gemm, x, tokens, in, w.data(), out, y.data(), stream);
   });
 }
 

@@ -22,9 +22,8 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
+#include "kernels/cuda/device_layer.h"
 #include "kernels/cuda/lut_gemv.h"
-#include "kernels/cuda/ptx.cuh"
-#include "kernels/cuda/repack.h"
 #include "sq/base/half.h"
 #include "sq/kernels/cuda_device.h"
 #include "sq/packed/bit_pack.h"
@@ -78,39 +77,13 @@ PackedLayer RandomLayer(int bits, int64_t out, int64_t in, double sparsity) {
 
 // A layer in device memory, as often as wanted.
 struct Copies {
-  struct One {
-    Buffer<uint32_t> codes, sparse;
-    Buffer<uint16_t> table;
-    Buffer<float> row_scale;
-    Buffer<int32_t> sparse_begin;
-    cuda::LayerView view = {};
-  };
-  std::vector<One> all;
+  std::vector<cuda::DeviceLayer> all;
   int64_t bytes = 0;  // that a product needs of one: codes, tables, outliers
 
   Copies(const PackedLayer& layer, int64_t rotated_bytes) {
     const cuda::RepackedLayer host = cuda::Repack({layer});
-    bytes = 4 * static_cast<int64_t>(host.codes.size() + host.sparse.size() +
-                                     host.sparse_begin.size()) +
-            2 * static_cast<int64_t>(host.table.size());
     for (int64_t used = 0; used == 0 || used < rotated_bytes; used += bytes) {
-      One& one = all.emplace_back();
-      one.codes = Buffer<uint32_t>(host.codes, "codes");
-      one.table = Buffer<uint16_t>(host.table, "tables");
-      one.row_scale = Buffer<float>(host.row_scale, "scales");
-      one.view.code_bits = host.code_bits;
-      one.view.rows = static_cast<int32_t>(host.rows);
-      one.view.inputs = static_cast<int32_t>(host.inputs);
-      one.view.padded_rows = static_cast<int32_t>(host.padded_rows);
-      one.view.padded_inputs = static_cast<int32_t>(host.padded_inputs);
-      one.view.codes = one.codes.data();
-      one.view.table = one.table.data();
-      one.view.row_scale = one.row_scale.data();
-      if (host.sparse_begin.empty()) continue;
-      one.sparse_begin = Buffer<int32_t>(host.sparse_begin, "outliers");
-      one.sparse = Buffer<uint32_t>(host.sparse, "outliers");
-      one.view.sparse_begin = one.sparse_begin.data();
-      one.view.sparse = one.sparse.data();
+      bytes = all.emplace_back(host).bytes();
     }
   }
 };
@@ -162,7 +135,7 @@ Timing TimeGemv(const Settings& settings, const PackedLayer& layer, const Copies
                 const Inputs& x, int64_t tokens) {
   const int64_t out = layer.out_features;
   const cuda::DeviceInfo& device = cuda::CurrentDeviceInfo();
-  const cuda::GemvRoom room = cuda::RoomForGemv(copies.all[0].view, tokens, device);
+  const cuda::GemvRoom room = cuda::RoomForGemv(copies.all[0].view(), tokens, device);
   const Buffer<float> partials(room.partials, "partials"), y(tokens * out, "y");
   const Buffer<unsigned> arrived(std::vector<unsigned>(static_cast<size_t>(room.arrived), 0),
                                  "counters");
@@ -170,7 +143,7 @@ Timing TimeGemv(const Settings& settings, const PackedLayer& layer, const Copies
     for (int64_t first = 0; first < tokens; first += cuda::kGemvTokens) {
       const int64_t count = std::min(cuda::kGemvTokens, tokens - first);
       cuda::GemvArguments arguments = {};
-      arguments.layer = copies.all[static_cast<size_t>(i) % copies.all.size()].view;
+      arguments.layer = copies.all[static_cast<size_t>(i) % copies.all.size()].view();
       arguments.x = x.halves.data() + first * layer.in_features;
       arguments.x_stride = layer.in_features;
       arguments.tokens = static_cast<int>(count);

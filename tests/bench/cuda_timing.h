@@ -7,7 +7,7 @@
 #include <functional>
 #include <vector>
 
-#include "kernels/cuda/runtime.h"
+#include "kernels/cuda/streams.h"
 
 namespace sq::bench {
 
@@ -19,35 +19,27 @@ struct Timing {
 // call(i, stream) for i = 0 .. calls - 1 becomes one graph. The caller lets i choose among copies
 // of its data, so that nothing is found in a cache that would not be there in a model.
 inline Timing Time(int calls, int replays, const std::function<void(int, cudaStream_t)>& call) {
-  cudaStream_t stream;
-  cuda::Check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "stream");
+  const cuda::Stream stream;
   call(0,
-       stream);  // what is done once only, such as asking for an algorithm, is not to be captured
-  cuda::Check(cudaStreamSynchronize(stream), "first call");
+       stream.handle);  // what is done once, such as choosing an algorithm, is not to be captured
+  cuda::Check(cudaStreamSynchronize(stream.handle), "first call");
   cudaGraph_t graph;
   cudaGraphExec_t executable;
-  cuda::Check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "capture");
-  for (int i = 0; i < calls; ++i) call(i, stream);
-  cuda::Check(cudaStreamEndCapture(stream, &graph), "capture");
+  cuda::Check(cudaStreamBeginCapture(stream.handle, cudaStreamCaptureModeThreadLocal), "capture");
+  for (int i = 0; i < calls; ++i) call(i, stream.handle);
+  cuda::Check(cudaStreamEndCapture(stream.handle, &graph), "capture");
   cuda::Check(cudaGraphInstantiate(&executable, graph), "graph");
-  cudaEvent_t begin, end;
-  cuda::Check(cudaEventCreate(&begin), "event");
-  cuda::Check(cudaEventCreate(&end), "event");
+  const cuda::Event begin, end;
   std::vector<double> seconds;
   for (int replay = 0; replay < replays + 2; ++replay) {
-    cuda::Check(cudaEventRecord(begin, stream), "event");
-    cuda::Check(cudaGraphLaunch(executable, stream), "replay");
-    cuda::Check(cudaEventRecord(end, stream), "event");
-    cuda::Check(cudaEventSynchronize(end), "replay");
-    float milliseconds = 0;
-    cuda::Check(cudaEventElapsedTime(&milliseconds, begin, end), "event");
-    if (replay >= 2) seconds.push_back(milliseconds / 1000.0 / calls);
+    begin.Record(stream.handle);
+    cuda::Check(cudaGraphLaunch(executable, stream.handle), "replay");
+    end.Record(stream.handle);
+    const double all = cuda::SecondsBetween(begin, end);
+    if (replay >= 2) seconds.push_back(all / calls);
   }
-  cudaEventDestroy(begin);
-  cudaEventDestroy(end);
   cudaGraphExecDestroy(executable);
   cudaGraphDestroy(graph);
-  cudaStreamDestroy(stream);
   std::sort(seconds.begin(), seconds.end());
   return {seconds[seconds.size() / 2], seconds.front(), seconds.back()};
 }

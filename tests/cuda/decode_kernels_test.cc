@@ -5,53 +5,23 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <functional>
 #include <random>
 
-#include "tests/support/cuda_memory.h"
+#include "tests/support/decode_kernels.h"
 
 namespace sq {
 namespace {
 
 using cuda::Buffer;
+using test::CacheOnDevice;
 using test::DeviceMatrix;
-
-const cuda::Queue kQueue;
-constexpr uint64_t kSeeds[] = {0, 1, 2};
-constexpr CudaType kTypes[] = {CudaType::kFloat16, CudaType::kBFloat16, CudaType::kFloat32};
-
-std::vector<float> RandomValues(int64_t count, uint32_t seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal;
-  std::vector<float> values(static_cast<size_t>(count));
-  for (float& value : values) value = normal(random);
-  return values;
-}
-
-float Rounded(float value, CudaType type) {
-  return type == CudaType::kFloat16    ? Fp16ToFloat(FloatToFp16(value))
-         : type == CudaType::kBFloat16 ? Bf16ToFloat(FloatToBf16(value))
-                                       : value;
-}
-// Half a unit in the last place, relative.
-double Precision(CudaType type) {
-  return type == CudaType::kFloat16 ? 1.0 / 2048 : type == CudaType::kBFloat16 ? 1.0 / 256 : 0;
-}
-
-template <typename T>
-Buffer<T> OnDevice(const std::vector<T>& values) {
-  return Buffer<T>(values, "test values");
-}
-
-// Runs `body` with the threads in several orders.
-void InAnyOrder(const std::function<void()>& body) {
-  for (const uint64_t seed : kSeeds) {
-    SCOPED_TRACE(StrCat("schedule ", seed));
-    test::SetScheduleSeed(seed);
-    body();
-    test::SetScheduleSeed(0);
-  }
-}
+using test::InAnyOrder;
+using test::kQueue;
+using test::kTypes;
+using test::OnDevice;
+using test::Precision;
+using test::RandomValues;
+using test::Rounded;
 
 TEST(DecodeKernels, EmbeddingAddsTheRowsOfIdAndPosition) {
   constexpr int64_t kVocab = 11, kHidden = 264, kPositions = 9, kBatch = 2, kTokens = 3;
@@ -123,23 +93,6 @@ TEST(DecodeKernels, NormsAgreeWithDoublePrecision) {
     }
   }
 }
-
-// What PlaceTokens and Attend work on, on both sides.
-struct CacheOnDevice {
-  int64_t batch, kv_heads, capacity, head_dim;
-  Buffer<uint16_t> keys, values;
-  CacheOnDevice(int64_t batch, int64_t kv_heads, int64_t capacity, int64_t head_dim)
-      : batch(batch), kv_heads(kv_heads), capacity(capacity), head_dim(head_dim) {
-    const std::vector<uint16_t> nan(static_cast<size_t>(batch * kv_heads * capacity * head_dim),
-                                    0xffff);
-    keys = OnDevice(nan);
-    values = OnDevice(nan);
-  }
-  cuda::Cache View() const { return {keys.data(), values.data(), kv_heads, capacity, head_dim}; }
-  int64_t At(int64_t b, int64_t head, int64_t position) const {
-    return ((b * kv_heads + head) * capacity + position) * head_dim;
-  }
-};
 
 TEST(DecodeKernels, TokensAreNormalizedRotatedAndPlaced) {
   constexpr int64_t kBatch = 2, kTokens = 2, kHeads = 3, kKvHeads = 3, kCapacity = 7;
@@ -223,134 +176,6 @@ TEST(DecodeKernels, TokensAreNormalizedRotatedAndPlaced) {
       }
     }
   }
-}
-
-struct AttentionCase {
-  int64_t batch, tokens, kv_heads, group, head_dim, length, window, blocks_wanted;
-};
-
-std::string Name(const AttentionCase& c) {
-  return StrCat("batch", c.batch, "_tokens", c.tokens, "_heads", c.kv_heads, "x", c.group, "_dim",
-                c.head_dim, "_length", c.length, "_window", c.window, "_blocks", c.blocks_wanted);
-}
-
-// Softmax of row `query` over positions [begin, end) of the cache, times values, in double.
-void ReferenceAttention(const float* query, const std::vector<float>& keys,
-                        const std::vector<float>& values, int64_t head_dim, int64_t begin,
-                        int64_t end, double* out) {
-  std::vector<double> scores;
-  double greatest = -INFINITY, sum = 0;
-  for (int64_t p = begin; p < end; ++p) {
-    double score = 0;
-    for (int64_t d = 0; d < head_dim; ++d) score += double(query[d]) * keys[p * head_dim + d];
-    scores.push_back(score / std::sqrt(double(head_dim)));
-    greatest = std::max(greatest, scores.back());
-  }
-  for (double& score : scores) sum += score = std::exp(score - greatest);
-  for (int64_t d = 0; d < head_dim; ++d) out[d] = 0;
-  for (int64_t p = begin; p < end; ++p) {
-    for (int64_t d = 0; d < head_dim; ++d) {
-      out[d] += scores[p - begin] / sum * values[p * head_dim + d];
-    }
-  }
-}
-
-class DecodeAttention : public ::testing::TestWithParam<AttentionCase> {};
-INSTANTIATE_TEST_SUITE_P(
-    DecodeKernels, DecodeAttention,
-    ::testing::Values(
-        // Cache lengths before the new token, splits or none.
-        AttentionCase{1, 1, 2, 1, 128, 0, 0, 1}, AttentionCase{3, 1, 2, 1, 128, 30, 0, 64},
-        AttentionCase{1, 1, 2, 1, 128, 31, 0, 64}, AttentionCase{1, 1, 2, 1, 128, 256, 0, 1},
-        AttentionCase{3, 1, 1, 1, 128, 256, 0, 64}, AttentionCase{1, 1, 1, 1, 128, 1000, 0, 5},
-        // Groups of query heads, as wide as a block's queries or not.
-        AttentionCase{1, 1, 2, 2, 64, 200, 0, 64}, AttentionCase{2, 1, 2, 3, 64, 140, 0, 64},
-        AttentionCase{1, 1, 1, 8, 128, 256, 0, 64}, AttentionCase{1, 1, 1, 13, 64, 300, 0, 64},
-        // Head sizes.
-        AttentionCase{1, 1, 2, 1, 8, 257, 0, 64}, AttentionCase{1, 1, 1, 4, 16, 100, 0, 64},
-        AttentionCase{1, 1, 1, 2, 80, 300, 0, 64}, AttentionCase{1, 1, 1, 7, 96, 129, 0, 64},
-        AttentionCase{1, 1, 1, 8, 256, 260, 0, 64}, AttentionCase{2, 1, 1, 1, 248, 64, 0, 64},
-        // Windows.
-        AttentionCase{1, 1, 2, 2, 32, 3, 7, 64}, AttentionCase{1, 1, 2, 2, 32, 300, 7, 64},
-        AttentionCase{1, 1, 1, 1, 64, 500, 260, 64}, AttentionCase{1, 1, 1, 1, 64, 50, 1, 64},
-        // Several tokens of each sequence.
-        AttentionCase{1, 5, 2, 1, 64, 0, 0, 1}, AttentionCase{2, 3, 2, 3, 32, 129, 0, 64},
-        AttentionCase{1, 9, 1, 2, 128, 200, 0, 64}, AttentionCase{1, 40, 1, 1, 16, 0, 9, 64},
-        AttentionCase{1, 6, 1, 1, 16, 400, 150, 64}),
-    [](const auto& info) { return Name(info.param); });
-
-// Bound: a score of N(0, 1) is off by some 1e-6, so weights by as much of themselves, and the sum
-// of values of N(0, 1) by < 1e-5.
-TEST_P(DecodeAttention, AgreesWithDoublePrecision) {
-  const AttentionCase c = GetParam();
-  const int64_t heads = c.kv_heads * c.group, rows = c.batch * c.tokens;
-  const int64_t seen = c.length + c.tokens, capacity = seen + 70;
-  const int64_t cols = (heads + 2 * c.kv_heads) * c.head_dim;
-  const std::vector<float> x = RandomValues(rows * cols, 1);
-  CacheOnDevice cache(c.batch, c.kv_heads, capacity, c.head_dim);
-  // Beyond the tokens seen it holds NaN.
-  std::vector<uint16_t> keys = cache.keys.ToHost(), values = keys;
-  std::vector<std::vector<float>> host_keys, host_values;
-  for (int64_t h = 0; h < c.batch * c.kv_heads; ++h) {
-    host_keys.push_back(RandomValues(seen * c.head_dim, 10 + static_cast<uint32_t>(2 * h)));
-    host_values.push_back(RandomValues(seen * c.head_dim, 11 + static_cast<uint32_t>(2 * h)));
-    for (int64_t i = 0; i < seen * c.head_dim; ++i) {
-      const int64_t at = h * capacity * c.head_dim + i;
-      keys[at] = FloatToFp16(host_keys.back()[i]);
-      values[at] = FloatToFp16(host_values.back()[i]);
-      host_keys.back()[i] = Fp16ToFloat(keys[at]);
-      host_values.back()[i] = Fp16ToFloat(values[at]);
-    }
-  }
-  cache.keys = OnDevice(keys);
-  cache.values = OnDevice(values);
-  const DeviceMatrix qkv(CudaType::kFloat32, {x.data(), rows, cols});
-  const Buffer<int32_t> length = OnDevice<int32_t>({static_cast<int32_t>(c.length)});
-  const cuda::AttentionPlan plan =
-      cuda::PlanAttention(c.batch, c.tokens, heads, cache.View(), c.blocks_wanted);
-  const Buffer<float> partial(plan.partial, "test values");
-  const Buffer<unsigned> counters = OnDevice(std::vector<unsigned>(plan.counters(), 0));
-  std::vector<float> first;
-  InAnyOrder([&] {
-    const DeviceMatrix out(CudaType::kFloat32, rows, heads * c.head_dim);
-    cuda::Attend(kQueue, plan, qkv.View(), cache.View(), c.window, length.data(),
-                 {partial.data(), counters.data()}, out.View());
-    const std::vector<float> found = out.Values();
-    std::vector<double> expected(static_cast<size_t>(c.head_dim));
-    for (int64_t r = 0; r < rows; ++r) {
-      const int64_t b = r / c.tokens, end = c.length + r % c.tokens + 1;
-      const int64_t begin = c.window > 0 ? std::max<int64_t>(0, end - c.window) : 0;
-      for (int64_t h = 0; h < heads; ++h) {
-        const int64_t kv = b * c.kv_heads + h / c.group;
-        ReferenceAttention(x.data() + r * cols + h * c.head_dim, host_keys[kv], host_values[kv],
-                           c.head_dim, begin, end, expected.data());
-        for (int64_t d = 0; d < c.head_dim; ++d) {
-          ASSERT_NEAR(found[(r * heads + h) * c.head_dim + d], expected[d], 1e-5)
-              << "row " << r << ", head " << h << ", dim " << d;
-        }
-      }
-    }
-    EXPECT_TRUE(out.Untouched());
-    if (first.empty()) first = found;
-    EXPECT_EQ(found, first) << "runs differ";
-    EXPECT_EQ(counters.ToHost(), std::vector<unsigned>(plan.counters(), 0));
-  });
-}
-
-TEST(DecodeKernels, AttentionIsPlannedByTheDevice) {
-  const cuda::Cache cache = {nullptr, nullptr, 32, 2048, 128};
-  const cuda::AttentionPlan one = cuda::PlanAttention(1, 1, 32, cache, 264);
-  EXPECT_EQ(one.queries, 1);
-  EXPECT_EQ(one.splits, 9);  // 32 blocks, 264 wanted
-  const cuda::AttentionPlan prompt = cuda::PlanAttention(1, 100, 32, cache, 264);
-  EXPECT_EQ(prompt.queries, 8);
-  EXPECT_EQ(prompt.tiles, 13);
-  EXPECT_EQ(prompt.splits, 1);
-  EXPECT_EQ(prompt.partial, 0);
-  const cuda::Cache shared = {nullptr, nullptr, 8, 300, 128};
-  const cuda::AttentionPlan grouped = cuda::PlanAttention(1, 1, 24, shared, 264);
-  EXPECT_EQ(grouped.queries, 4);
-  EXPECT_EQ(grouped.splits, 3);  // of at least 128 positions
 }
 
 TEST(DecodeKernels, ActivationsAgreeWithDoublePrecision) {

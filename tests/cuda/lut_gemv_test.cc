@@ -8,7 +8,7 @@
 #include <cmath>
 #include <random>
 
-#include "kernels/cuda/repack.h"
+#include "kernels/cuda/device_layer.h"
 #include "tests/support/cuda_memory.h"
 #include "tests/support/matmul_reference.h"
 #include "tests/support/random_layer.h"
@@ -19,41 +19,15 @@ namespace {
 using cuda::Buffer;
 using test::DeviceMatrix;
 
-struct OnDevice {
-  explicit OnDevice(const PackedLayer& layer) : host(cuda::Repack({layer})) {
-    codes = Buffer<uint32_t>(host.codes, "codes");
-    table = Buffer<uint16_t>(host.table, "table");
-    row_scale = Buffer<float>(host.row_scale, "scale");
-    view = {host.code_bits,
-            static_cast<int32_t>(host.rows),
-            static_cast<int32_t>(host.inputs),
-            static_cast<int32_t>(host.padded_rows),
-            static_cast<int32_t>(host.padded_inputs),
-            codes.data(),
-            table.data(),
-            row_scale.data(),
-            nullptr,
-            nullptr,
-            nullptr};
-    if (host.sparse_begin.empty()) return;
-    sparse_begin = Buffer<int32_t>(host.sparse_begin, "sparse");
-    sparse = Buffer<uint32_t>(host.sparse, "sparse");
-    view.sparse_begin = sparse_begin.data();
-    view.sparse = sparse.data();
-  }
-  cuda::RepackedLayer host;
-  Buffer<uint32_t> codes, sparse;
-  Buffer<uint16_t> table;
-  Buffer<float> row_scale;
-  Buffer<int32_t> sparse_begin;
-  cuda::LayerView view;
-};
+cuda::DeviceLayer OnDevice(const PackedLayer& layer) {
+  return cuda::DeviceLayer(cuda::Repack({layer}));
+}
 
 // Whole numbers: every sum is exact.
 PackedLayer WholeLayer(int bits, int64_t out, int64_t in, int64_t outliers) {
   PackedLayer layer = test::MakeRandomLayer(bits, out, in, outliers, 21).layer;
-  for (float& value : layer.lookup_table) value = std::round(2 * value);
-  for (float& value : layer.outliers.vals) value = std::round(2 * value);
+  test::MakeWhole(&layer.lookup_table);
+  test::MakeWhole(&layer.outliers.vals);
   return layer;
 }
 
@@ -65,16 +39,16 @@ std::vector<float> WholeValues(int64_t count) {
 }
 
 // Runs as a device with so many multiprocessors would.
-std::vector<float> Multiply(const OnDevice& layer, const DeviceMatrix& x,
+std::vector<float> Multiply(const cuda::DeviceLayer& layer, const DeviceMatrix& x,
                             const cuda::DeviceInfo& device, Buffer<unsigned>* arrived) {
   const CudaMatrix given = x.View();
-  const DeviceMatrix y(CudaType::kFloat32, given.rows, layer.view.rows);
-  const cuda::GemvRoom room = cuda::RoomForGemv(layer.view, given.rows, device);
+  const DeviceMatrix y(CudaType::kFloat32, given.rows, layer.view().rows);
+  const cuda::GemvRoom room = cuda::RoomForGemv(layer.view(), given.rows, device);
   const Buffer<float> partials(room.partials, "partials");
   if (arrived->count() == 0)
     *arrived = Buffer<unsigned>(std::vector<unsigned>(room.arrived, 0), "arrived");
   cuda::GemvArguments arguments = {};
-  arguments.layer = layer.view;
+  arguments.layer = layer.view();
   arguments.x = static_cast<const uint16_t*>(given.data);
   arguments.x_stride = given.stride;
   arguments.tokens = static_cast<int>(given.rows);
@@ -101,7 +75,7 @@ TEST(LutGemv, AnyDivisionOfTheWorkGivesTheSame) {
   for (const int bits : {3, 4}) {
     const PackedLayer layer = WholeLayer(bits, kOut, kIn, 9);
     const test::MatmulReference reference = test::ReferenceMatmul(layer, {x.data(), kTokens, kIn});
-    const OnDevice on_device(layer);
+    const cuda::DeviceLayer on_device = OnDevice(layer);
     Buffer<unsigned> arrived;
     for (const int multiprocessors : {1, 2, 3, 4, 5, 7, 11, 23, 24, 100}) {
       for (const int64_t tokens : {1, 3}) {
@@ -124,7 +98,7 @@ TEST(LutGemv, TakesInputsByChunks) {
     const PackedLayer layer = WholeLayer(bits, kOut, kIn, 20);
     const test::MatmulReference reference =
         test::ReferenceMatmul(layer, {x.data(), kMostTokens, kIn});
-    const OnDevice on_device(layer);
+    const cuda::DeviceLayer on_device = OnDevice(layer);
     Buffer<unsigned> arrived;
     cuda::DeviceInfo device = cuda::CurrentDeviceInfo();
     for (const int64_t tokens : {1, 2, 4, 8, 13, 16}) {
@@ -141,12 +115,10 @@ TEST(LutGemv, TakesInputsByChunks) {
 
 TEST(LutGemv, AnyOrderOfThreadsGivesTheSameBits) {
   constexpr int64_t kOut = 130, kIn = 4608, kTokens = 5;
-  std::mt19937 random(8);
-  std::normal_distribution<float> normal;
-  std::vector<float> x(static_cast<size_t>(kTokens * kIn));
-  for (float& value : x) value = normal(random);
+  const std::vector<float> x = test::RandomValues(kTokens * kIn, 8);
   for (const int bits : {3, 4}) {
-    const OnDevice on_device(test::MakeRandomLayer(bits, kOut, kIn, 600, 2).layer);
+    const cuda::DeviceLayer on_device =
+        OnDevice(test::MakeRandomLayer(bits, kOut, kIn, 600, 2).layer);
     Buffer<unsigned> arrived;
     for (const int64_t tokens : {1, 5}) {
       const DeviceMatrix given(CudaType::kFloat16, {x.data(), tokens, kIn});

@@ -16,45 +16,20 @@ namespace {
 
 using cuda::Buffer;
 using test::DeviceMatrix;
+using test::kSparse;
+using test::MakeWhole;
 using test::MessageOf;
-
-enum class Sparse { kNone, kNoEntries, kOnePerRow, kMany, kOneFullRow };
-constexpr Sparse kSparse[] = {Sparse::kNone, Sparse::kNoEntries, Sparse::kOnePerRow, Sparse::kMany,
-                              Sparse::kOneFullRow};
-
-// Whole numbers of a few bits: every product and sum is exact in fp16 and fp32, in any order, so
-// that results are right to the last bit or wrong.
-void MakeWhole(std::vector<float>* values) {
-  for (float& value : *values) value = std::round(2 * value);
-}
+using test::RandomValues;
+using test::Sparse;
 
 PackedLayer MakeLayer(int bits, int64_t out, int64_t in, Sparse sparse, uint32_t seed) {
-  const int64_t per_row = sparse == Sparse::kOnePerRow ? 1 : sparse == Sparse::kMany ? in / 8 : 0;
-  PackedLayer layer = test::MakeRandomLayer(bits, out, in, per_row, seed).layer;
-  if (sparse == Sparse::kNoEntries) layer.outliers.row_ptr.assign(static_cast<size_t>(out + 1), 0);
-  if (sparse == Sparse::kOneFullRow) {
-    layer.outliers.row_ptr.assign(static_cast<size_t>(out + 1), 0);
-    for (int64_t o = out / 2; o < out; ++o) layer.outliers.row_ptr[o + 1] = static_cast<int>(in);
-    for (int64_t i = 0; i < in; ++i) {
-      layer.outliers.cols.push_back(static_cast<int32_t>(i));
-      layer.outliers.vals.push_back(static_cast<float>(i % 5) - 2);
-    }
-  }
+  PackedLayer layer = test::MakeSparseLayer(bits, out, in, sparse, seed);
   MakeWhole(&layer.lookup_table);
   MakeWhole(&layer.outliers.vals);
   if (sparse == Sparse::kMany) {
     layer.bias.assign(layer.lookup_table.begin(), layer.lookup_table.begin() + out);
   }
-  ValidatePackedLayer(layer, "test layer");
   return layer;
-}
-
-std::vector<float> RandomValues(int64_t count, uint32_t seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal;
-  std::vector<float> values(static_cast<size_t>(count));
-  for (float& value : values) value = normal(random);
-  return values;
 }
 
 void ExpectEqual(const std::vector<float>& found, const std::vector<double>& expected, size_t first,

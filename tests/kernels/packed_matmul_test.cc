@@ -16,8 +16,12 @@
 namespace sq {
 namespace {
 
+using test::kSparse;
+using test::MakeSparseLayer;
+using test::MakeWhole;
 using test::MessageOf;
 using test::PoisonedMatrix;
+using test::Sparse;
 
 std::atomic<int> gemm_calls{0};
 
@@ -32,39 +36,12 @@ void PlainGemm(MatrixView<const float> x, MatrixView<const float> w, MatrixView<
   }
 }
 
-enum class Sparse { kNone, kNoEntries, kOnePerRow, kMany, kOneFullRow };
-constexpr Sparse kSparse[] = {Sparse::kNone, Sparse::kNoEntries, Sparse::kOnePerRow, Sparse::kMany,
-                              Sparse::kOneFullRow};
-
-PackedLayer MakeLayer(int bits, int64_t out, int64_t in, Sparse sparse, uint32_t seed) {
-  const int64_t per_row = sparse == Sparse::kOnePerRow ? 1 : sparse == Sparse::kMany ? in / 4 : 0;
-  PackedLayer layer = test::MakeRandomLayer(bits, out, in, per_row, seed).layer;
-  if (sparse == Sparse::kNoEntries) layer.outliers.row_ptr.assign(out + 1, 0);
-  if (sparse == Sparse::kOneFullRow) {
-    std::mt19937 random(seed);
-    std::normal_distribution<float> normal;
-    layer.outliers.row_ptr.assign(out + 1, 0);
-    for (int64_t o = out / 2; o < out; ++o) layer.outliers.row_ptr[o + 1] = static_cast<int>(in);
-    for (int64_t i = 0; i < in; ++i) {
-      layer.outliers.cols.push_back(static_cast<int32_t>(i));
-      layer.outliers.vals.push_back(normal(random));
-    }
-  }
-  ValidatePackedLayer(layer, "test layer");
-  return layer;
-}
-
 void Fill(MatrixView<float> matrix, uint32_t seed) {
   std::mt19937 random(seed);
   std::normal_distribution<float> normal;
   for (int64_t r = 0; r < matrix.rows; ++r) {
     for (int64_t c = 0; c < matrix.cols; ++c) matrix.Row(r)[c] = normal(random);
   }
-}
-
-// Whole numbers so small that every sum of their products is exact in fp32, in any order.
-void MakeWhole(std::vector<float>* values) {
-  for (float& value : *values) value = std::round(2 * value);
 }
 
 // Of the reference, as many tokens as y has.
@@ -102,7 +79,7 @@ TEST_P(PackedMatmulSizes, AgreesWithDoublePrecision) {
   PoisonedMatrix all(kMostTokens, in, 3);
   Fill(all.View(), 1);
   for (const Sparse sparse : kSparse) {
-    PackedLayer layer = MakeLayer(bits, out, in, sparse, 11);
+    PackedLayer layer = MakeSparseLayer(bits, out, in, sparse, 11);
     if (sparse == Sparse::kNoEntries || sparse == Sparse::kMany) {
       layer.bias.assign(layer.lookup_table.begin(), layer.lookup_table.begin() + out);
     }
@@ -124,7 +101,7 @@ TEST_P(PackedMatmulSizes, AgreesWithDoublePrecision) {
 TEST_P(PackedMatmulSizes, IsExactForSmallWholeNumbers) {
   const auto [bits, out, in] = GetParam();
   for (const Sparse sparse : kSparse) {
-    PackedLayer layer = MakeLayer(bits, out, in, sparse, 12);
+    PackedLayer layer = MakeSparseLayer(bits, out, in, sparse, 12);
     MakeWhole(&layer.lookup_table);
     MakeWhole(&layer.outliers.vals);
     for (const int64_t tokens : {1, 9}) {
@@ -143,7 +120,7 @@ TEST_P(PackedMatmulSizes, IsExactForSmallWholeNumbers) {
 
 TEST_P(PackedMatmulSizes, GivesTheSameBitsForAnyThreadCount) {
   const auto [bits, out, in] = GetParam();
-  const PackedLayer layer = MakeLayer(bits, out, in, Sparse::kMany, 13);
+  const PackedLayer layer = MakeSparseLayer(bits, out, in, Sparse::kMany, 13);
   for (const int64_t tokens : {1, 3, 9}) {
     std::vector<float> x(static_cast<size_t>(tokens * in));
     Fill({x.data(), tokens, in}, 6);
@@ -160,7 +137,8 @@ TEST_P(PackedMatmulSizes, GivesTheSameBitsForAnyThreadCount) {
 }
 
 TEST(PackedMatmul, CoversLayersOfSeveralTiles) {
-  const PackedLayer layer = MakeLayer(3, 500, 1056, Sparse::kOnePerRow, 14);  // tiles of 224 rows
+  const PackedLayer layer =
+      MakeSparseLayer(3, 500, 1056, Sparse::kOnePerRow, 14);  // tiles of 224 rows
   const int64_t tokens = kGemmTokens;
   PoisonedMatrix x(tokens, 1056, 1), y(tokens, 500, 1);
   Fill(x.View(), 7);
@@ -174,7 +152,7 @@ TEST(PackedMatmul, CoversLayersOfSeveralTiles) {
 // A row longer than a tile: tiles have their least number of rows.
 TEST(PackedMatmul, CoversRowsLongerThanATile) {
   const int64_t out = 33, in = 256 * 1024 + 32, tokens = kGemmTokens;
-  PackedLayer layer = MakeLayer(2, out, in, Sparse::kNone, 15);
+  PackedLayer layer = MakeSparseLayer(2, out, in, Sparse::kNone, 15);
   MakeWhole(&layer.lookup_table);
   std::vector<float> x(static_cast<size_t>(tokens * in)), y(static_cast<size_t>(tokens * out), NAN);
   for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 5) - 2;
@@ -184,7 +162,7 @@ TEST(PackedMatmul, CoversRowsLongerThanATile) {
 }
 
 TEST(PackedMatmul, CallsTheGemmFromEnoughTokensOnOnly) {
-  const PackedLayer layer = MakeLayer(4, 5, 32, Sparse::kNone, 16);
+  const PackedLayer layer = MakeSparseLayer(4, 5, 32, Sparse::kNone, 16);
   for (const int64_t tokens : {int64_t{1}, kGemmTokens - 1, kGemmTokens}) {
     std::vector<float> x(static_cast<size_t>(tokens * 32), 1), y(static_cast<size_t>(tokens * 5));
     gemm_calls = 0;
@@ -201,7 +179,7 @@ void BackwardLoop(int64_t count, const std::function<void(int64_t)>& body) {
 }
 
 TEST(PackedMatmul, RunsOnTheCallersLoopAndInAnyOrder) {
-  const PackedLayer layer = MakeLayer(3, 500, 1056, Sparse::kMany, 19);
+  const PackedLayer layer = MakeSparseLayer(3, 500, 1056, Sparse::kMany, 19);
   for (const int64_t tokens : {int64_t{2}, kGemmTokens}) {
     std::vector<float> x(static_cast<size_t>(tokens * 1056));
     Fill({x.data(), tokens, 1056}, 8);
@@ -216,13 +194,13 @@ TEST(PackedMatmul, RunsOnTheCallersLoopAndInAnyOrder) {
 }
 
 TEST(PackedMatmul, TakesNoTokens) {
-  PackedLayer layer = MakeLayer(4, 5, 32, Sparse::kOnePerRow, 17);
+  PackedLayer layer = MakeSparseLayer(4, 5, 32, Sparse::kOnePerRow, 17);
   layer.bias.assign(5, 1);
   PackedMatmul(layer, {nullptr, 0, 32}, {nullptr, 0, 5}, PlainGemm);
 }
 
 TEST(PackedMatmul, SaysWhichShapesDoNotGoTogether) {
-  const PackedLayer layer = MakeLayer(4, 5, 64, Sparse::kNone, 18);
+  const PackedLayer layer = MakeSparseLayer(4, 5, 64, Sparse::kNone, 18);
   std::vector<float> x(1000), y(1000);
   const auto refusal = [&](MatrixView<const float> from, MatrixView<float> to) {
     return MessageOf([&] { PackedMatmul(layer, from, to, PlainGemm); });

@@ -1,7 +1,8 @@
-// Packed layers made from a seed, with the dense weight that they stand for.
+// Packed layers and values made from a seed, the layers with the dense weight that they stand for.
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <random>
 #include <vector>
@@ -51,6 +52,40 @@ inline RandomLayer MakeRandomLayer(int bits, int64_t out, int64_t in, int64_t ou
     layer.outliers.row_ptr.push_back(static_cast<int32_t>(layer.outliers.cols.size()));
   }
   return made;
+}
+
+inline std::vector<float> RandomValues(int64_t count, uint32_t seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> values(static_cast<size_t>(count));
+  for (float& value : values) value = normal(random);
+  return values;
+}
+
+// Whole numbers of a few bits: every product and every sum of products is exact in fp32, the values
+// themselves in fp16, so that results are right to the last bit or wrong, whatever the order.
+inline void MakeWhole(std::vector<float>* values) {
+  for (float& value : *values) value = std::round(2 * value);
+}
+
+enum class Sparse { kNone, kNoEntries, kOnePerRow, kMany, kOneFullRow };
+constexpr Sparse kSparse[] = {Sparse::kNone, Sparse::kNoEntries, Sparse::kOnePerRow, Sparse::kMany,
+                              Sparse::kOneFullRow};
+
+inline PackedLayer MakeSparseLayer(int bits, int64_t out, int64_t in, Sparse sparse,
+                                   uint32_t seed) {
+  const int64_t per_row = sparse == Sparse::kOnePerRow ? 1 : sparse == Sparse::kMany ? in / 8 : 0;
+  PackedLayer layer = MakeRandomLayer(bits, out, in, per_row, seed).layer;
+  if (sparse == Sparse::kNoEntries) layer.outliers.row_ptr.assign(static_cast<size_t>(out + 1), 0);
+  if (sparse == Sparse::kOneFullRow) {
+    layer.outliers.row_ptr.assign(static_cast<size_t>(out + 1), 0);
+    for (int64_t o = out / 2; o < out; ++o) layer.outliers.row_ptr[o + 1] = static_cast<int>(in);
+    layer.outliers.cols.resize(static_cast<size_t>(in));
+    std::iota(layer.outliers.cols.begin(), layer.outliers.cols.end(), 0);
+    layer.outliers.vals = RandomValues(in, seed);
+  }
+  ValidatePackedLayer(layer, "test layer");
+  return layer;
 }
 
 }  // namespace sq::test

@@ -1,0 +1,29 @@
+#include "kernels/cuda/device_layer.h"
+
+namespace sq::cuda {
+
+DeviceLayer::DeviceLayer(const RepackedLayer& host)
+    : codes_(host.codes, "codes of a layer"),
+      table_(host.table, "lookup tables of a layer"),
+      row_scale_(host.row_scale, "scales of a layer") {
+  view_.code_bits = host.code_bits;
+  view_.rows = static_cast<int32_t>(host.rows);
+  view_.inputs = static_cast<int32_t>(host.inputs);
+  view_.padded_rows = static_cast<int32_t>(host.padded_rows);
+  view_.padded_inputs = static_cast<int32_t>(host.padded_inputs);
+  view_.codes = codes_.data();
+  view_.table = table_.data();
+  view_.row_scale = row_scale_.data();
+  if (!host.sparse_begin.empty()) {
+    sparse_begin_ = Buffer<int32_t>(host.sparse_begin, "outliers of a layer");
+    sparse_ = Buffer<uint32_t>(host.sparse, "outliers of a layer");
+    view_.sparse_begin = sparse_begin_.data();
+    view_.sparse = sparse_.data();
+  }
+  if (!host.bias.empty()) {
+    bias_ = Buffer<float>(host.bias, "biases of a layer");
+    view_.bias = bias_.data();
+  }
+}
+
+}  // namespace sq::cuda
