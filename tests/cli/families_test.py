@@ -83,6 +83,15 @@ class Families(CliTest):
         self.run_tool("sq-eval", folder, "--tokens", tokens, "--json", report)
         return read_json(report)["results"][0]["perplexity"]
 
+    def decodes_as_it_evaluates(self, folder, tokens):
+        """--benchmark, token by token: the perplexity of the first list is that of all its tokens at once."""
+        report, first = self.folder / "report.json", self.folder / "first.json"
+        write_json(first, read_json(tokens)[:1])
+        self.run_tool("sq-eval", folder, "--tokens", first, "--benchmark", 40, "--check", "--dtype", "float32", "--json",
+                      report)
+        report = read_json(report)
+        self.assertAlmostEqual(report["benchmark"]["perplexity"] / report["results"][0]["perplexity"], 1, places=4)
+
     def clear(self):
         for path in sorted(self.folder.rglob("*"), reverse=True):
             path.rmdir() if path.is_dir() else path.unlink()
@@ -98,6 +107,8 @@ class Families(CliTest):
                 # Rounded to fp16, the weights of the two differ by 2^-11 of themselves.
                 self.assertLess(abs(self.perplexity(dense, tokens) / after - 1), 0.01)
                 self.assertLess(abs(math.log(after / before)), 0.5)
+                self.decodes_as_it_evaluates(model, tokens)
+                self.decodes_as_it_evaluates(quantized, tokens)
                 self.clear()
 
     def test_a_layer_of_each_published_shape(self):
