@@ -15,22 +15,27 @@ void CheckBlas(cublasStatus_t status) {
 
 }  // namespace
 
-Timing TimeDense(int calls, int replays, int64_t rotated_bytes, const uint16_t* x, int64_t tokens,
-                 int64_t out, int64_t in) {
+DenseCopies::DenseCopies(int64_t out_, int64_t in_, int64_t rotated_bytes) : out(out_), in(in_) {
   std::mt19937 random(5);
   std::normal_distribution<float> normal(0, 0.02f);
   std::vector<uint16_t> values(1 << 16);
   for (uint16_t& value : values) value = FloatToFp16(normal(random));
-  std::vector<cuda::Buffer<uint16_t>> copies;
   const int64_t count = out * in;
   std::vector<uint16_t> host(static_cast<size_t>(count));
   for (int64_t i = 0; i < count; ++i)
     host[i] = values[static_cast<size_t>(i * 40503 >> 3) & 0xffff];
   for (int64_t used = 0; used == 0 || used < rotated_bytes; used += 2 * count)
-    copies.emplace_back(host, "weights");
+    all.emplace_back(host, "weights");
+}
+
+Timing TimeDense(int calls, int replays, const DenseCopies& copies, const uint16_t* x,
+                 int64_t tokens) {
+  const int64_t out = copies.out, in = copies.in;
   const cuda::Buffer<uint16_t> y16(tokens * out, "y");
   const cuda::Buffer<float> y32(tokens * out, "y");
-  const auto weights = [&](int i) { return copies[static_cast<size_t>(i) % copies.size()].data(); };
+  const auto weights = [&](int i) {
+    return copies.all[static_cast<size_t>(i) % copies.all.size()].data();
+  };
 
   cublasHandle_t handle;
   CheckBlas(cublasCreate(&handle));

@@ -23,9 +23,17 @@ inline void MultiplyDense(cuda::Gemm* gemm, const uint16_t* x, int64_t tokens, i
   gemm->Multiply(operands, stream);
 }
 
-// y [tokens][out] = x [tokens][in] * w^T over copies of w of rotated_bytes in all, random values;
-// the fastest of cublasGemmEx and of cuBLASLt's choices, with fp16 and with fp32 results.
-Timing TimeDense(int calls, int replays, int64_t rotated_bytes, const uint16_t* x, int64_t tokens,
-                 int64_t out, int64_t in);
+// Copies of an [out][in] fp16 matrix of random values, of rotated_bytes in all.
+struct DenseCopies {
+  int64_t out, in;
+  std::vector<cuda::Buffer<uint16_t>> all;
+
+  DenseCopies(int64_t out, int64_t in, int64_t rotated_bytes);
+};
+
+// y [tokens][out] = x [tokens][in] * w^T; the fastest of cublasGemmEx and of cuBLASLt's choices,
+// with fp16 and with fp32 results.
+Timing TimeDense(int calls, int replays, const DenseCopies& weights, const uint16_t* x,
+                 int64_t tokens);
 
 }  // namespace sq::bench

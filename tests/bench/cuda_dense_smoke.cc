@@ -4,14 +4,16 @@
 
 namespace sq::bench {
 
-Timing TimeDense(int calls, int replays, int64_t, const uint16_t* x, int64_t tokens, int64_t out,
-                 int64_t in) {
-  const cuda::Buffer<uint16_t> w(std::vector<uint16_t>(static_cast<size_t>(out * in), 0),
-                                 "weights");
-  const cuda::Buffer<float> y(tokens * out, "y");
+DenseCopies::DenseCopies(int64_t out_, int64_t in_, int64_t) : out(out_), in(in_) {
+  all.emplace_back(std::vector<uint16_t>(static_cast<size_t>(out * in), 0), "weights");
+}
+
+Timing TimeDense(int calls, int replays, const DenseCopies& copies, const uint16_t* x,
+                 int64_t tokens) {
+  const cuda::Buffer<float> y(tokens * copies.out, "y");
   cuda::Gemm gemm;
   return Time(calls, replays, [&](int, cudaStream_t stream) {
-    MultiplyDense(&gemm, x, tokens, in, w.data(), out, y.data(), stream);
+    MultiplyDense(&gemm, x, tokens, copies.in, copies.all[0].data(), copies.out, y.data(), stream);
   });
 }
 

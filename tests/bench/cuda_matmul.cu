@@ -2,8 +2,10 @@
 // one run on the same x, over copies of the weights that together do not fit the second-level
 // cache. Checks every kernel first.
 //
-//   cuda_matmul [--smoke] [--json FILE]      --smoke: tiny shapes, a few calls: whether it runs at
-//   all
+//   cuda_matmul [--smoke | --quick] [--shape OUT IN]... [--tokens N]... [--json FILE]
+//
+// --smoke: tiny shapes, a few calls: whether it runs at all. --quick: as few calls, for a profiler.
+// --shape, --tokens: only these.
 //
 // A line for each shape, bits, sparsity and number of tokens: microseconds of a call (median of 20
 // replays of a graph of 50), GB/s of the bytes that the product needs, their share of what this
@@ -16,8 +18,10 @@
 
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <random>
@@ -43,6 +47,7 @@ struct Settings {
                           << 20;  // of all copies: ten times the largest second-level cache
   std::vector<std::pair<int64_t, int64_t>> shapes = {{4096, 4096},  {11008, 4096}, {4096, 11008},
                                                      {8192, 28672}, {12288, 4096}, {22016, 4096}};
+  std::vector<int64_t> tokens = {1, 2, 4, 8, 16, 32};
 };
 
 PackedLayer RandomLayer(int bits, int64_t out, int64_t in, double sparsity) {
@@ -174,71 +179,100 @@ Timing TimeSeed(const Settings& settings, const PackedLayer& layer, const Inputs
   return Time(settings.calls, settings.replays, call);
 }
 
-Json Measure(const Settings& settings, double bandwidth) {
-  Json rows = Json::array();
-  for (const auto& [out, in] : settings.shapes) {
-    for (const int64_t tokens : {1, 2, 4, 8, 16, 32}) {
+// One line, and its row of the report.
+void Report(Json row, Json* rows) {
+  std::printf(
+      "%6ld x %-6ld %d bit %5.2f %% %3ld tokens: %8.2f us (%.2f to %.2f) %6.0f GB/s %4.0f %%  "
+      "cuBLAS %8.2f us, %.2f times; original %.2f times\n",
+      row["out"].get<long>(), row["in"].get<long>(), row["bits"].get<int>(),
+      row["sparsity_percent"].get<double>(), row["tokens"].get<long>(),
+      row["microseconds"].get<double>(), row["least"].get<double>(), row["most"].get<double>(),
+      row["gigabytes_per_second"].get<double>(), 100 * row["share_of_bandwidth"].get<double>(),
+      row["cublas_microseconds"].get<double>(), row["times_cublas"].get<double>(),
+      row.value("times_original", 0.0));
+  std::fflush(stdout);
+  rows->push_back(std::move(row));
+}
+
+void MeasureShape(const Settings& settings, int64_t out, int64_t in, double bandwidth, Json* rows) {
+  std::map<int64_t, Timing> dense;
+  {
+    const DenseCopies copies(out, in, settings.rotated_bytes);
+    for (const int64_t tokens : settings.tokens) {
       const Inputs x(tokens, in);
-      const Timing dense = TimeDense(settings.calls, settings.replays, settings.rotated_bytes,
-                                     x.halves.data(), tokens, out, in);
-      for (const int bits : {4, 3}) {
-        double without_outliers = 0;
-        for (const double sparsity : {0.0, 0.0005, 0.0045}) {
-          if (tokens > 1 && sparsity == 0.0005) continue;
-          const PackedLayer layer = RandomLayer(bits, out, in, sparsity);
-          const Copies copies(layer, settings.rotated_bytes);
-          const Timing ours = TimeGemv(settings, layer, copies, x, tokens);
-          if (sparsity == 0) without_outliers = ours.seconds;
-          const int64_t bytes = copies.bytes + 2 * tokens * in + 4 * tokens * out;
-          const double rate = static_cast<double>(bytes) / ours.seconds;
-          Json row = {{"out", out},
-                      {"in", in},
-                      {"bits", bits},
-                      {"sparsity_percent", 100 * sparsity},
-                      {"tokens", tokens},
-                      {"microseconds", 1e6 * ours.seconds},
-                      {"least", 1e6 * ours.least},
-                      {"most", 1e6 * ours.most},
-                      {"gigabytes_per_second", rate / 1e9},
-                      {"share_of_bandwidth", rate / bandwidth},
-                      {"cublas_microseconds", 1e6 * dense.seconds},
-                      {"times_cublas", dense.seconds / ours.seconds},
-                      {"outliers_cost", ours.seconds / without_outliers - 1}};
-          if (tokens == 1) {
-            const Timing seed = TimeSeed(settings, layer, x);
-            row["original_microseconds"] = 1e6 * seed.seconds;
-            row["times_original"] = seed.seconds / ours.seconds;
-          }
-          std::printf(
-              "%6ld x %-6ld %d bit %5.2f %% %3ld tokens: %8.2f us (%.2f to %.2f) %6.0f GB/s %4.0f "
-              "%%  cuBLAS "
-              "%8.2f us, %.2f times; original %.2f times\n",
-              static_cast<long>(out), static_cast<long>(in), bits, 100 * sparsity,
-              static_cast<long>(tokens), 1e6 * ours.seconds, 1e6 * ours.least, 1e6 * ours.most,
-              rate / 1e9, 100 * rate / bandwidth, 1e6 * dense.seconds, dense.seconds / ours.seconds,
-              row.value("times_original", 0.0));
-          std::fflush(stdout);
-          rows.push_back(row);
+      dense[tokens] = TimeDense(settings.calls, settings.replays, copies, x.halves.data(), tokens);
+    }
+  }
+  for (const int bits : {4, 3}) {
+    std::map<int64_t, double> without_outliers;
+    for (const double sparsity : {0.0, 0.0005, 0.0045}) {
+      const PackedLayer layer = RandomLayer(bits, out, in, sparsity);
+      const Copies copies(layer, settings.rotated_bytes);
+      for (const int64_t tokens : settings.tokens) {
+        if (tokens > 1 && sparsity == 0.0005) continue;
+        const Inputs x(tokens, in);
+        const Timing ours = TimeGemv(settings, layer, copies, x, tokens);
+        if (sparsity == 0) without_outliers[tokens] = ours.seconds;
+        const int64_t bytes = copies.bytes + 2 * tokens * in + 4 * tokens * out;
+        const double rate = static_cast<double>(bytes) / ours.seconds;
+        Json row = {{"out", out},
+                    {"in", in},
+                    {"bits", bits},
+                    {"sparsity_percent", 100 * sparsity},
+                    {"tokens", tokens},
+                    {"microseconds", 1e6 * ours.seconds},
+                    {"least", 1e6 * ours.least},
+                    {"most", 1e6 * ours.most},
+                    {"gigabytes_per_second", rate / 1e9},
+                    {"share_of_bandwidth", rate / bandwidth},
+                    {"cublas_microseconds", 1e6 * dense[tokens].seconds},
+                    {"times_cublas", dense[tokens].seconds / ours.seconds},
+                    {"outliers_cost", ours.seconds / without_outliers[tokens] - 1}};
+        if (tokens == 1) {
+          const Timing seed = TimeSeed(settings, layer, x);
+          row["original_microseconds"] = 1e6 * seed.seconds;
+          row["times_original"] = seed.seconds / ours.seconds;
         }
+        Report(std::move(row), rows);
       }
     }
   }
+}
+
+Json Measure(const Settings& settings, double bandwidth) {
+  Json rows = Json::array();
+  for (const auto& [out, in] : settings.shapes) MeasureShape(settings, out, in, bandwidth, &rows);
   return rows;
 }
 
 int Main(int argc, char** argv) {
   Settings settings;
   std::string json;
+  std::vector<std::pair<int64_t, int64_t>> shapes;
+  std::vector<int64_t> tokens;
   for (int i = 1; i < argc; ++i) {
     if (std::strcmp(argv[i], "--smoke") == 0) {
-      settings = {2, 1, 1, {{128, 256}, {256, 512}}};
+      settings.calls = 2;
+      settings.replays = settings.rotated_bytes = 1;
+      settings.shapes = {{128, 256}, {256, 512}};
+    } else if (std::strcmp(argv[i], "--quick") == 0) {
+      settings.calls = settings.replays = settings.rotated_bytes = 1;
+    } else if (std::strcmp(argv[i], "--shape") == 0 && i + 2 < argc) {
+      shapes.emplace_back(std::atoll(argv[i + 1]), std::atoll(argv[i + 2]));
+      i += 2;
+    } else if (std::strcmp(argv[i], "--tokens") == 0 && i + 1 < argc) {
+      tokens.push_back(std::atoll(argv[++i]));
     } else if (std::strcmp(argv[i], "--json") == 0 && i + 1 < argc) {
       json = argv[++i];
     } else {
-      std::fprintf(stderr, "usage: cuda_matmul [--smoke] [--json FILE]\n");
+      std::fprintf(stderr,
+                   "usage: cuda_matmul [--smoke | --quick] [--shape OUT IN]... [--tokens N]... "
+                   "[--json FILE]\n");
       return 2;
     }
   }
+  if (!shapes.empty()) settings.shapes = shapes;
+  if (!tokens.empty()) settings.tokens = tokens;
   const CudaDevice device = UseCudaDevice(0);
   const double bandwidth = CudaReadBandwidth();
   std::printf("%s, compute capability %d.%d, %d multiprocessors; reads %.0f GB/s\n",
