@@ -1,14 +1,16 @@
 // A packed layer's rows as plain matrices: for dense products of many tokens, and for whoever wants
 // the weights. A warp reads codes by 128 bits a lane and writes 16 bytes a lane; the outliers are
 // put on top by a second kernel.
-#include "kernels/cuda/codec3.cuh"
+#include "kernels/cuda/codec.cuh"
 #include "kernels/cuda/decode.cuh"
 #include "kernels/cuda/kernels.h"
+#include "kernels/cuda/warp.cuh"
 
 namespace sq::cuda {
 namespace {
 
 constexpr int kThreads = 128, kWarps = kThreads / kLanes;
+static_assert(kWarps * kTileRows == kPaddedRows);
 constexpr int kSparseLanes = 8;  // of a row, where outliers are put on top
 
 // What is written: rows [first_row, first_row + out.rows) of the layer.
@@ -50,74 +52,44 @@ __device__ __forceinline__ void Store8(const LayerView& layer, const Target& tar
       rounded[0], rounded[1], rounded[2], rounded[3]};
 }
 
-// A block: one unit of inputs of 64 rows. Lane l of a warp has row l of a tile of 32; the entries
-// of its table lie in its own bank of shared memory.
-__device__ __forceinline__ void Dequantize4(const LayerView& layer, const Target& target, int group,
-                                            int unit) {
-  __shared__ uint32_t table[2][16][kLanes];
-  const int warp = static_cast<int>(threadIdx.x) / kLanes,
-            lane = static_cast<int>(threadIdx.x) % kLanes;
-  const int tile = warp % 2, row = group * kGroupRows + tile * kLanes + lane;
-  constexpr int kBlocks = kUnitInputs / static_cast<int>(kBlockInputs4);  // of a unit
-  for (int code = warp / 2; code < 16; code += kWarps / 2)
-    table[tile][code][lane] = layer.table[row * 16 + code];
+// A block: one unit of inputs of 64 rows, a warp for each tile; lane 4g+q has rows g and g+8, 8
+// neighbouring inputs at a time. Tables in shared memory, an entry's of all rows side by side.
+template <int kBits>
+__device__ __forceinline__ void DequantizeUnit(const LayerView& layer, const Target& target,
+                                               int64_t first_tile, int unit) {
+  constexpr int kEntries = 1 << kBits, kRows = kWarps * kTileRows;
+  __shared__ uint16_t table[kEntries][kRows];
+  for (int i = static_cast<int>(threadIdx.x); i < kEntries * kRows; i += kThreads)
+    table[i / kRows][i % kRows] = layer.table[(first_tile * kTileRows + i % kRows) * kEntries + i / kRows];
   __syncthreads();
-  for (int block = warp / 2; block < kBlocks; block += kWarps / 2) {
-    const uint4 codes = LoadOnce(reinterpret_cast<const uint4*>(
-        layer.codes +
-        CodeWords4(layer.padded_inputs, 2 * group + tile, unit * kBlocks + block, lane)));
-    const uint32_t words[4] = {codes.x, codes.y, codes.z, codes.w};
+  const int warp = static_cast<int>(threadIdx.x) / kLanes, lane = Lane();
+  uint32_t words[4 * kBits];
+  const uint4* const at = reinterpret_cast<const uint4*>(
+      layer.codes + CodeWords(kBits, layer.padded_inputs, first_tile + warp, unit, lane));
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      uint32_t pairs[4];
-#pragma unroll
-      for (int j = 0; j < 4; ++j) {
-        pairs[j] = table[tile][words[i] >> (8 * j) & 15][lane] |
-                   table[tile][words[i] >> (8 * j + 4) & 15][lane] << 16;
-      }
-      Store8(layer, target, row,
-             unit * kUnitInputs + block * static_cast<int>(kBlockInputs4) + 8 * i, pairs);
-    }
-  }
-}
-
-// A warp: one tile of 16 rows; lane 4g+q has rows g and g+8, 8 neighbouring inputs at a time.
-__device__ __forceinline__ void Dequantize3(const LayerView& layer, const Target& target, int group,
-                                            int unit) {
-  using Codec = Codec3<1>;
-  static_assert(kWarps == Codec::kTiles, "a warp for each tile");
-  const int warp = static_cast<int>(threadIdx.x) / kLanes,
-            lane = static_cast<int>(threadIdx.x) % kLanes;
-  const int row = group * kGroupRows + warp * 16 + lane / 4;
-  Codec::Table tables[2];
-#pragma unroll
-  for (int half = 0; half < 2; ++half) tables[half] = Codec::ReadTable(layer, row + 8 * half);
-  uint4 planes[3];
-#pragma unroll
-  for (int plane = 0; plane < 3; ++plane) {
-    planes[plane] = LoadOnce(reinterpret_cast<const uint4*>(
-        layer.codes +
-        CodeWords3(layer.padded_inputs, group * Codec::kTiles + warp, unit, plane, lane)));
+  for (int load = 0; load < kBits; ++load) {
+    const uint4 loaded = LoadOnce(at + load * kLanes);
+    words[4 * load] = loaded.x, words[4 * load + 1] = loaded.y;
+    words[4 * load + 2] = loaded.z, words[4 * load + 3] = loaded.w;
   }
 #pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    const auto word = [&](int plane) {
-      return i == 0   ? planes[plane].x
-             : i == 1 ? planes[plane].y
-             : i == 2 ? planes[plane].z
-                      : planes[plane].w;
-    };
-    uint32_t selectors[4];
-    Codec::Selectors(word(0), word(1), word(2), selectors);
+  for (int group = 0; group < kUnitGroups; ++group) {
+    uint32_t steps[kSteps];
+    Codec<kBits>::Steps(words + group * kBits, steps);
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
+    for (int half = 0; half < 2; ++half) {  // of the tile's rows
+      const int in_block = warp * kTileRows + half * 8 + lane / 4;
 #pragma unroll
-      for (int pair = 0; pair < 2; ++pair) {
-        uint32_t words[4];
-        Codec::Decode(tables[half], selectors[2 * pair] >> (16 * half), &words[0], &words[1]);
-        Codec::Decode(tables[half], selectors[2 * pair + 1] >> (16 * half), &words[2], &words[3]);
-        Store8(layer, target, row + 8 * half,
-               unit * kUnitInputs + 32 * (2 * i + pair) + lane % 4 * 8, words);
+      for (int two = 0; two < 2; ++two) {  // steps, 8 inputs of a row
+        uint32_t pairs[4];
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          const uint32_t pair = steps[2 * two + i / 2] >> (8 * (i % 2 * 2 + half));
+          pairs[i] = table[pair & (kEntries - 1)][in_block] |
+                     static_cast<uint32_t>(table[pair >> kBits & (kEntries - 1)][in_block]) << 16;
+        }
+        Store8(layer, target, static_cast<int>(first_tile * kTileRows) + in_block,
+               unit * kUnitInputs + group * kGroupInputs + two * 32 + lane % 4 * 8, pairs);
       }
     }
   }
@@ -125,11 +97,11 @@ __device__ __forceinline__ void Dequantize3(const LayerView& layer, const Target
 
 __global__ void DequantizeKernel(LayerView layer, Target target) {
   const int unit = static_cast<int>(blockIdx.x);
-  const int group = target.first_row / kGroupRows + static_cast<int>(blockIdx.y);
+  const int64_t first_tile = (target.first_row / kPaddedRows + blockIdx.y) * kWarps;
   if (layer.code_bits == 4) {
-    Dequantize4(layer, target, group, unit);
+    DequantizeUnit<4>(layer, target, first_tile, unit);
   } else {
-    Dequantize3(layer, target, group, unit);
+    DequantizeUnit<3>(layer, target, first_tile, unit);
   }
 }
 
@@ -155,10 +127,10 @@ void Dequantize(const LayerView& layer, int64_t first_row, const CudaMatrix& out
                 cudaStream_t stream) {
   if (out.rows == 0) return;
   const Target target = {out, static_cast<int>(first_row), row_scaled};
-  const int64_t groups = CeilDivide(first_row + out.rows, kRowGroup) - first_row / kRowGroup;
+  const int64_t groups = CeilDivide(first_row + out.rows, kPaddedRows) - first_row / kPaddedRows;
   LaunchShape shape;
   shape.grid =
-      dim3(static_cast<unsigned>(layer.padded_inputs / kUnit), static_cast<unsigned>(groups));
+      dim3(static_cast<unsigned>(layer.padded_inputs / kUnitInputs), static_cast<unsigned>(groups));
   shape.block = dim3(kThreads);
   Launch("dequantize", shape, stream, DequantizeKernel, layer, target);
   if (layer.sparse_begin == nullptr) return;

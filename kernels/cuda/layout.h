@@ -2,26 +2,28 @@
 // host, which repacks, and the device. Rows are padded to 64, inputs to 256, with codes of 0
 // against x of 0.
 //
-// 4 bits: tiles of 32 rows, a row to a lane, blocks of 32 inputs.
-//   codes [out/32][in/32][lane 32][4 words]; code k of the block in bits 4k .. 4k+3 of the 128
-//
-// 3 bits (and 2, in 3): tiles of 16 rows, blocks of 256 inputs, in the order of the fragments of
-// mma.m16n8k16.
-//   codes [out/16][in/256][plane 3][lane 32][4 groups]; lane 4g+q holds rows g and g+8
-//   In a group of 32 codes, planes w0 w1 w2: nibble i of w_j, bits 0..2, is code 8j+i; bit 3 of
-//   nibble i of w_j is bit j of code 24+i. Codes 8j .. 8j+3 are of row g, 8j+4 .. 8j+7 of row g+8,
-//   for the inputs 32 (2 group + j/2) + 8q + 4 (j%2) .. +3 of the block.
+// Tiles of 16 rows, units of 256 inputs, in the order of the fragments of mma.m16n8k16:
+//   codes [out/16][in/256][bits][lane 32][4 words]; lane 4g+q holds rows g and g+8
+// The 4 * bits words of a lane are those of 4 groups of 64 inputs, one after the other. A group has
+// 4 steps of 16 inputs; byte b of a step is the pair of codes of row g + 8 (b % 2) for inputs
+//   64 group + 32 (step / 2) + 8q + 4 (step % 2) + 2 (b / 2) + {0, 1}
+// the first code in the lower bits.
+//   4 bits: word s of the group is step s.
+//   3 bits (and 2, in 3): the lower 6 bits of the bytes of words 0, 1, 2 are steps 0, 1, 2; the
+//   upper 2 are bits 0..1, 2..3 and 4..5 of step 3.
 #pragma once
 
 #include <cstdint>
 
 namespace sq::cuda {
 
-constexpr int64_t kRowGroup = 64;      // rows that a thread block works on
-constexpr int64_t kUnit = 256;         // inputs that the work is divided by
-constexpr int64_t kBlockInputs4 = 32;  // of a 128-bit load at 4 bits
 constexpr int kLanes = 32;
-constexpr int kGroupRows = static_cast<int>(kRowGroup), kUnitInputs = static_cast<int>(kUnit);
+constexpr int kTileRows = 16;
+constexpr int kGroupInputs = 64;
+constexpr int kSteps = 4;           // of a group
+constexpr int kUnitInputs = 256;    // that the work is divided by
+constexpr int kUnitGroups = kUnitInputs / kGroupInputs;
+constexpr int64_t kPaddedRows = 64;  // rows are padded to multiples of it
 
 // x is multiplied by this before it is rounded to fp16, so that activations up to 4e6 fit.
 constexpr float kInputScale = 1.0f / 64;
@@ -39,14 +41,32 @@ struct LayerView {
   const float* bias;            // [rows] or null
 };
 
-// Index into `codes`, in words, of the 4 words that lane `lane` reads for tile and block (and
-// plane).
-constexpr int64_t CodeWords4(int64_t padded_inputs, int64_t tile, int64_t block, int lane) {
-  return ((tile * (padded_inputs / kBlockInputs4) + block) * kLanes + lane) * 4;
+// Index into `codes`, in words, of the first 4 words of a lane for a tile and unit; the next 4 lie
+// 4 * kLanes further on.
+constexpr int64_t CodeWords(int bits, int64_t padded_inputs, int64_t tile, int64_t unit, int lane) {
+  return ((tile * (padded_inputs / kUnitInputs) + unit) * bits * kLanes + lane) * 4;
 }
-constexpr int64_t CodeWords3(int64_t padded_inputs, int64_t tile, int64_t block, int plane,
-                             int lane) {
-  return (((tile * (padded_inputs / kUnit) + block) * 3 + plane) * kLanes + lane) * 4;
+// The same for word `word` of the lane's 4 * bits.
+constexpr int64_t CodeWord(int bits, int64_t padded_inputs, int64_t tile, int64_t unit, int lane,
+                           int word) {
+  return CodeWords(bits, padded_inputs, tile, unit, lane) + word / 4 * 4 * kLanes + word % 4;
+}
+
+// Where the code of a row and input is: a pair of a step of a group of a lane.
+struct CodePlace {
+  int64_t tile, unit;
+  int lane, group, step, byte;
+  bool upper;  // of the pair
+};
+constexpr CodePlace PlaceOf(int64_t row, int64_t k) {
+  const int in_tile = static_cast<int>(row % kTileRows), in_unit = static_cast<int>(k % kUnitInputs);
+  return {row / kTileRows,
+          k / kUnitInputs,
+          in_tile % 8 * 4 + in_unit % 32 / 8,
+          in_unit / kGroupInputs,
+          in_unit % kGroupInputs / 32 * 2 + in_unit % 8 / 4,
+          in_unit % 4 / 2 * 2 + in_tile / 8,
+          in_unit % 2 != 0};
 }
 
 }  // namespace sq::cuda

@@ -1,11 +1,11 @@
 // Which instance of the LUT-GEMV runs, on how many thread blocks.
 #include <algorithm>
-#include <limits>
+#include <cstdlib>
 #include <mutex>
+#include <type_traits>
 
-#include "kernels/cuda/lut_gemv.h"
+#include "kernels/cuda/lut_gemv.cuh"
 #include "kernels/cuda/lut_gemv_instances.h"
-#include "kernels/cuda/ptx.cuh"
 
 namespace sq::cuda {
 namespace {
@@ -14,31 +14,61 @@ __global__ void SharedWindowKernel(uint32_t* known) {
   *known = SharedAddress(DynamicShared()) == kSharedWindow;
 }
 
-int64_t Stripes(const LayerView& layer, int64_t tokens, const DeviceInfo& device) {
-  const GemvTuning* tuning = &kGemvTuning[0];
-  for (const GemvTuning& row : kGemvTuning) {
-    if (row.capability <= device.capability) tuning = &row;
-  }
-  const int stripes = tokens > 1             ? 1
-                      : layer.code_bits == 4 ? tuning->stripes_4bit
-                                             : tuning->stripes_3bit;
-  const int64_t units = layer.padded_rows / kRowGroup * (layer.padded_inputs / kUnit);
-  return std::min<int64_t>(units, static_cast<int64_t>(stripes) * device.multiprocessors);
+// How a layer's product is divided, and by which instance.
+struct Plan {
+  int64_t row_groups, part_units, partials;
+  dim3 grid;
+};
+
+template <int kBits, int kTokens, int kTiles>
+Plan PlanFor(const LayerView& layer, const DeviceInfo& device) {
+  using Shape = GemvShape<kBits, kTokens, kTiles>;
+  constexpr int64_t kReserved = 1024;  // bytes of shared memory that the system takes of each block
+  const int64_t fit = (device.shared_bytes + kReserved) / (Shape::kBytes + kReserved);
+  const int64_t resident = device.multiprocessors * std::min<int64_t>(fit, Shape::kBlocks);
+  const int64_t row_groups = CeilDivide(layer.rows, Shape::kRows);
+  const int64_t units = layer.padded_inputs / kUnitInputs;
+  Plan plan;
+  const int64_t most = std::clamp<int64_t>(resident / row_groups, 1, CeilDivide(units, kGemvWarps));
+  plan.part_units = CeilDivide(units, most);
+  const int64_t splits = CeilDivide(units, plan.part_units);
+  plan.row_groups = row_groups;
+  plan.partials = splits == 1 ? 0 : row_groups * splits * Shape::kValues;
+  static const char* persist = getenv("GV_PERSIST");
+  int64_t blocks = row_groups;
+  if (persist != nullptr && atoi(persist) > 0) blocks = std::min(row_groups, device.multiprocessors * static_cast<int64_t>(atoi(persist)));
+  plan.grid = dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(splits));
+  return plan;
 }
 
-int64_t InstanceTokens(int64_t tokens) {
-  int64_t instance = 1;
-  while (instance < tokens) instance *= 2;
-  return instance;
+// Calls `body` with the plan and the launching function of the instance for so many tokens.
+template <int kBits, typename Body>
+void WithInstance(const LayerView& layer, int64_t tokens, const DeviceInfo& device,
+                  const Body& body) {
+  const auto one_tile = [&](auto count) {
+    constexpr int kTokens = decltype(count)::value;
+    body(PlanFor<kBits, kTokens, 1>(layer, device), LutGemvInstance<kBits, kTokens, 1>);
+  };
+  const auto two_tiles = [&](auto count) {
+    constexpr int kTokens = decltype(count)::value;
+    static const char* two = getenv("GV_TWO");
+    if (two == nullptr || GemvShape<kBits, kTokens, 2>::kBytes > device.shared_bytes) return one_tile(count);
+    body(PlanFor<kBits, kTokens, 2>(layer, device), LutGemvInstance<kBits, kTokens, 2>);
+  };
+  if (tokens <= 1) return one_tile(std::integral_constant<int, 1>());
+  if (tokens <= 2) return one_tile(std::integral_constant<int, 2>());
+  if (tokens <= 4) return two_tiles(std::integral_constant<int, 4>());
+  if (tokens <= 8) return two_tiles(std::integral_constant<int, 8>());
+  return two_tiles(std::integral_constant<int, 16>());
 }
 
-template <int kTokens>
-void Run(const GemvArguments& arguments, int64_t stripes, bool window_known, bool overlap,
-         cudaStream_t stream) {
-  if (arguments.layer.code_bits == 4) {
-    LutGemv4<kTokens>(arguments, stripes, window_known, overlap, stream);
+template <typename Body>
+void WithInstance(const LayerView& layer, int64_t tokens, const DeviceInfo& device,
+                  const Body& body) {
+  if (layer.code_bits == 4) {
+    WithInstance<4>(layer, tokens, device, body);
   } else {
-    LutGemv3<kTokens>(arguments, stripes, overlap, stream);
+    WithInstance<3>(layer, tokens, device, body);
   }
 }
 
@@ -69,32 +99,24 @@ const DeviceInfo& CurrentDeviceInfo() {
 
 GemvRoom RoomForGemv(const LayerView& layer, int64_t tokens, const DeviceInfo& device) {
   GemvRoom room;
-  room.arrived = layer.padded_rows / kRowGroup;
-  for (int64_t instance = 1; instance <= kGemvTokens; instance *= 2) {
-    const int64_t stripes = Stripes(layer, instance, device);
-    room.partials = std::max(room.partials, stripes * 2 * kRowGroup * instance);
-    if (instance >= tokens) break;
+  for (int64_t count = 1; count <= kGemvTokens; count *= 2) {
+    WithInstance(layer, count, device, [&](const Plan& plan, auto) {
+      room.partials = std::max(room.partials, plan.partials);
+      room.arrived = std::max(room.arrived, plan.row_groups);
+    });
+    if (count >= tokens) break;
   }
-  const int64_t units = room.arrived * (layer.padded_inputs / kUnit);
-  SQ_CHECK(units * Stripes(layer, 1, device) < std::numeric_limits<int32_t>::max(),
-           "a packed layer of [", layer.rows, ", ", layer.inputs,
-           "] is too large for the LUT-GEMV");
   return room;
 }
 
 void LutGemv(const GemvArguments& arguments, const DeviceInfo& device, bool overlap,
              cudaStream_t stream) {
-  const int64_t tokens = InstanceTokens(arguments.tokens);
-  const int64_t stripes = Stripes(arguments.layer, tokens, device);
-  const bool known = device.window_known;
   SQ_DCHECK(arguments.tokens >= 1 && arguments.tokens <= kGemvTokens);
-  switch (tokens) {
-    case 1: return Run<1>(arguments, stripes, known, overlap, stream);
-    case 2: return Run<2>(arguments, stripes, known, overlap, stream);
-    case 4: return Run<4>(arguments, stripes, known, overlap, stream);
-    case 8: return Run<8>(arguments, stripes, known, overlap, stream);
-    default: return Run<16>(arguments, stripes, known, overlap, stream);
-  }
+  WithInstance(arguments.layer, arguments.tokens, device, [&](const Plan& plan, auto launch) {
+    GemvArguments planned = arguments;
+    planned.part_units = static_cast<int>(plan.part_units);
+    launch(planned, plan.grid, device.window_known, overlap, stream);
+  });
 }
 
 }  // namespace sq::cuda

@@ -7,13 +7,17 @@
 namespace sq::cuda {
 
 constexpr int64_t kGemvTokens = 16;  // of one launch
-constexpr int kGemvThreads = 512;    // of a thread block
+#ifndef GV_THREADS
+#define GV_THREADS 256
+#define GV_BLOCKS 3
+#define GV_QUEUE 2
+#endif
+constexpr int kGemvThreads = GV_THREADS;    // of a thread block
 constexpr int kGemvWarps = kGemvThreads / kLanes;
 
-// What a launch takes. Work is divided into units of 64 rows by 256 inputs, numbered along the
-// inputs first, and the units into as many equal stripes as there are thread blocks. Where several
-// blocks share a group of 64 rows, each leaves its sums in `partials`, and the last one to arrive
-// adds them up in the stripes' order.
+// What a launch takes. Work is divided into items: one or more tiles of rows, and of their units of
+// inputs one of `splits` parts. Where there are several, each leaves its sums in `partials`, and the
+// last one to arrive adds them up in order.
 struct GemvArguments {
   LayerView layer;
   // x: fp16 [tokens][x_stride], rows at multiples of 16 bytes; what counts is x * x_scale.
@@ -22,17 +26,10 @@ struct GemvArguments {
   int tokens;
   float x_scale;
   CudaMatrix y, add;  // add.data may be null
-  float* partials;    // [stripes][2][64][tokens of the instance]
-  unsigned* arrived;  // [groups of rows], zero between launches
+  float* partials;    // [items][rows of an item][tokens of the instance]
+  unsigned* arrived;  // [items / splits], zero between launches
+  int part_units;     // of an item, set by LutGemv
 };
-
-// For at most 2^31 / stripes units, which RoomForGemv checks:
-// units [StripeBegin(s), StripeBegin(s + 1)) of `total` are stripe s of `stripes`, and the stripe
-// of a unit.
-constexpr int StripeBegin(int stripe, int stripes, int total) { return stripe * total / stripes; }
-constexpr int StripeOf(int unit, int stripes, int total) {
-  return ((unit + 1) * stripes - 1) / total;
-}
 
 // Room that a launch needs. `arrived` must be zero before the first launch; launches leave it so.
 struct GemvRoom {

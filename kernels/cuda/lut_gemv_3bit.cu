@@ -4,15 +4,19 @@
 
 namespace sq::cuda {
 
-template <int kTokens>
-void LutGemv3(const GemvArguments& arguments, int64_t stripes, bool overlap, cudaStream_t stream) {
-  LaunchGemv<Codec3<kTokens>, kTokens>(arguments, stripes, overlap, stream);
+template <int kBits, int kTokens, int kTiles>
+void LutGemvInstance(const GemvArguments& arguments, dim3 grid, bool window_known,
+                     bool overlap, cudaStream_t stream) {
+  LaunchGemv<kBits, kTokens, kTiles>(arguments, grid, window_known, overlap, stream);
 }
 
-template void LutGemv3<1>(const GemvArguments&, int64_t, bool, cudaStream_t);
-template void LutGemv3<2>(const GemvArguments&, int64_t, bool, cudaStream_t);
-template void LutGemv3<4>(const GemvArguments&, int64_t, bool, cudaStream_t);
-template void LutGemv3<8>(const GemvArguments&, int64_t, bool, cudaStream_t);
-template void LutGemv3<16>(const GemvArguments&, int64_t, bool, cudaStream_t);
+template void LutGemvInstance<3, 1, 1>(const GemvArguments&, dim3, bool, bool, cudaStream_t);
+template void LutGemvInstance<3, 2, 1>(const GemvArguments&, dim3, bool, bool, cudaStream_t);
+template void LutGemvInstance<3, 4, 1>(const GemvArguments&, dim3, bool, bool, cudaStream_t);
+template void LutGemvInstance<3, 8, 1>(const GemvArguments&, dim3, bool, bool, cudaStream_t);
+template void LutGemvInstance<3, 16, 1>(const GemvArguments&, dim3, bool, bool, cudaStream_t);
+template void LutGemvInstance<3, 4, 2>(const GemvArguments&, dim3, bool, bool, cudaStream_t);
+template void LutGemvInstance<3, 8, 2>(const GemvArguments&, dim3, bool, bool, cudaStream_t);
+template void LutGemvInstance<3, 16, 2>(const GemvArguments&, dim3, bool, bool, cudaStream_t);
 
 }  // namespace sq::cuda

@@ -4,20 +4,19 @@
 
 namespace sq::cuda {
 
-template <int kTokens>
-void LutGemv4(const GemvArguments& arguments, int64_t stripes, bool window_known, bool overlap,
-              cudaStream_t stream) {
-  if (window_known) {
-    LaunchGemv<Codec4<kTokens, true>, kTokens>(arguments, stripes, overlap, stream);
-  } else {
-    LaunchGemv<Codec4<kTokens, false>, kTokens>(arguments, stripes, overlap, stream);
-  }
+template <int kBits, int kTokens, int kTiles>
+void LutGemvInstance(const GemvArguments& arguments, dim3 grid, bool window_known,
+                     bool overlap, cudaStream_t stream) {
+  LaunchGemv<kBits, kTokens, kTiles>(arguments, grid, window_known, overlap, stream);
 }
 
-template void LutGemv4<1>(const GemvArguments&, int64_t, bool, bool, cudaStream_t);
-template void LutGemv4<2>(const GemvArguments&, int64_t, bool, bool, cudaStream_t);
-template void LutGemv4<4>(const GemvArguments&, int64_t, bool, bool, cudaStream_t);
-template void LutGemv4<8>(const GemvArguments&, int64_t, bool, bool, cudaStream_t);
-template void LutGemv4<16>(const GemvArguments&, int64_t, bool, bool, cudaStream_t);
+template void LutGemvInstance<4, 1, 1>(const GemvArguments&, dim3, bool, bool, cudaStream_t);
+template void LutGemvInstance<4, 2, 1>(const GemvArguments&, dim3, bool, bool, cudaStream_t);
+template void LutGemvInstance<4, 4, 1>(const GemvArguments&, dim3, bool, bool, cudaStream_t);
+template void LutGemvInstance<4, 8, 1>(const GemvArguments&, dim3, bool, bool, cudaStream_t);
+template void LutGemvInstance<4, 16, 1>(const GemvArguments&, dim3, bool, bool, cudaStream_t);
+template void LutGemvInstance<4, 4, 2>(const GemvArguments&, dim3, bool, bool, cudaStream_t);
+template void LutGemvInstance<4, 8, 2>(const GemvArguments&, dim3, bool, bool, cudaStream_t);
+template void LutGemvInstance<4, 16, 2>(const GemvArguments&, dim3, bool, bool, cudaStream_t);
 
 }  // namespace sq::cuda

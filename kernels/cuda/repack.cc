@@ -22,31 +22,20 @@ void UnpackRow(const PackedView& layer, int64_t row, uint8_t* codes) {
 
 // Codes of one row, padded, to their places. Rows of one tile share words, so a tile is one
 // thread's.
-void Place4(const uint8_t* codes, int64_t row, RepackedLayer* out) {
+void PlaceCodes(const uint8_t* codes, int64_t row, RepackedLayer* out) {
+  const int bits = out->code_bits;
   for (int64_t k = 0; k < out->padded_inputs; ++k) {
-    const int64_t at =
-        CodeWords4(out->padded_inputs, row / 32, k / kBlockInputs4, static_cast<int>(row % 32));
-    out->codes[at + k % 32 / 8] |= static_cast<uint32_t>(codes[k]) << (4 * (k % 8));
-  }
-}
-
-void Place3(const uint8_t* codes, int64_t row, RepackedLayer* out) {
-  const int64_t in_tile = row % 16, g = in_tile % 8, upper = in_tile / 8;
-  for (int64_t k = 0; k < out->padded_inputs; ++k) {
-    // k = 256 block + 32 (2 group + j / 2) + 8 q + 4 (j % 2) + n, see layout.h
-    const int64_t block = k / kUnit, n = k % 4, q = k % 32 / 8, pair = k % kUnit / 32;
-    const int64_t group = pair / 2, j = pair % 2 * 2 + k % 8 / 4;
-    const int lane = static_cast<int>(4 * g + q);
-    const int64_t nibble = 4 * upper + n;
-    const auto word = [&](int plane) -> uint32_t& {
-      return out->codes[CodeWords3(out->padded_inputs, row / 16, block, plane, lane) + group];
+    const CodePlace place = PlaceOf(row, k);
+    const auto word = [&](int in_group) -> uint32_t& {
+      return out->codes[CodeWord(bits, out->padded_inputs, place.tile, place.unit, place.lane,
+                                 place.group * bits + in_group)];
     };
-    if (j < 3) {
-      word(static_cast<int>(j)) |= static_cast<uint32_t>(codes[k]) << (4 * nibble);
+    // The code's bits within the byte of its step.
+    const uint32_t pair = static_cast<uint32_t>(codes[k]) << (place.upper ? bits : 0);
+    if (bits == 4 || place.step < 3) {
+      word(place.step) |= pair << (8 * place.byte);
     } else {
-      for (int plane = 0; plane < 3; ++plane) {
-        word(plane) |= (static_cast<uint32_t>(codes[k]) >> plane & 1) << (4 * nibble + 3);
-      }
+      for (int i = 0; i < 3; ++i) word(i) |= (pair >> (2 * i) & 3) << (8 * place.byte + 6);
     }
   }
 }
@@ -86,11 +75,7 @@ void RepackRow(const PackedView& layer, int64_t row, int64_t to, const int32_t* 
         static_cast<uint32_t>(column) | static_cast<uint32_t>(FloatToFp16(static_cast<float>(rest)))
                                             << 16;
   }
-  if (out->code_bits == 4) {
-    Place4(codes->data(), to, out);
-  } else {
-    Place3(codes->data(), to, out);
-  }
+  PlaceCodes(codes->data(), to, out);
 }
 
 }  // namespace
@@ -120,8 +105,8 @@ RepackedLayer Repack(const std::vector<PackedView>& layers) {
       out.bias.insert(out.bias.end(), layer.bias, layer.bias + layer.out_features);
   }
   out.rows = static_cast<int64_t>(sources.size());
-  out.padded_rows = RoundUp(out.rows, kRowGroup);
-  out.padded_inputs = RoundUp(out.inputs, kUnit);
+  out.padded_rows = RoundUp(out.rows, kPaddedRows);
+  out.padded_inputs = RoundUp(out.inputs, kUnitInputs);
   out.codes.assign(static_cast<size_t>(out.padded_rows * out.padded_inputs / 32 * out.code_bits),
                    0);
   out.table.assign(static_cast<size_t>(out.padded_rows << out.code_bits), 0);
@@ -137,9 +122,9 @@ RepackedLayer Repack(const std::vector<PackedView>& layers) {
     begin[static_cast<size_t>(row + 1)] = begin[static_cast<size_t>(row)] + count;
   }
   out.sparse.resize(static_cast<size_t>(begin.back()));
-  ParallelFor(CeilDivide(out.rows, kRowGroup), [&](int64_t group) {
+  ParallelFor(CeilDivide(out.rows, kPaddedRows), [&](int64_t group) {
     std::vector<uint8_t> codes;
-    for (int64_t row = group * kRowGroup; row < std::min((group + 1) * kRowGroup, out.rows);
+    for (int64_t row = group * kPaddedRows; row < std::min((group + 1) * kPaddedRows, out.rows);
          ++row) {
       const Source& source = sources[static_cast<size_t>(row)];
       RepackRow(*source.layer, source.row, row, begin.data(), &codes, &out);

@@ -1,6 +1,6 @@
-// The outliers of 64 rows times up to kTokens tokens, by one thread block: the sparse part of the
-// LUT-GEMV. 8 lanes a row, so that a block's 16 warps have all rows at once; a row with very many
-// is taken by all threads together. Sums are added up in an order that depends on the row alone.
+// The outliers of a tile's 16 rows times up to kTokens tokens: the sparse part of the LUT-GEMV. A
+// warp has a row; a row with very many is shared out to all warps of the block. Sums are added up
+// in an order that depends on the row alone.
 #pragma once
 
 #include "kernels/cuda/elements.cuh"
@@ -9,107 +9,111 @@
 
 namespace sq::cuda {
 
-constexpr int kLanesPerRow = 8;
-constexpr int kLongRow = 512;  // entries: from here on a row is all threads'
+constexpr int kLongRow = 512;  // entries: from here on a row is all warps'
+constexpr int kWarpRows = kTileRows / kGemvWarps;  // of a warp: warp, warp + kGemvWarps, ..
+static_assert(kTileRows % kGemvWarps == 0, "as many rows for each warp");
 
-template <int kTokens>
-__device__ __forceinline__ void AddEntry(uint32_t entry, const uint16_t* x, int64_t x_stride,
-                                         int tokens, float (&sums)[kTokens]) {
-  const float value = HalfValue(entry >> 16);
+// Adds the warp's values: lane i gets the sum of value i / (32 / kCount), in a fixed order.
+template <int kCount>
+__device__ __forceinline__ float LanesSums(float (&values)[kCount]) {
+  const int lane = Lane();
+  int bit = kLanes / 2;
 #pragma unroll
-  for (int t = 0; t < kTokens; ++t) {
-    if (t < tokens) sums[t] += value * HalfValue(x[t * x_stride + (entry & 0xffff)]);
+  for (int left = kCount / 2; left > 0; left /= 2, bit /= 2) {
+    const bool upper = (lane & bit) != 0;
+#pragma unroll
+    for (int i = 0; i < left; ++i) {
+      const float keep = upper ? values[i + left] : values[i];
+      const float give = upper ? values[i] : values[i + left];
+      values[i] = keep + __shfl_xor_sync(kWholeWarp, give, bit);
+    }
   }
+  return LanesSum(values[0], 1, 2 * bit);
 }
 
-// A group's outliers on their way to sums: three loads that need each other (where a row's entries
-// are, the entries, x), each issued as early as may be, with other work between.
+// Three loads that need each other (where rows' entries are, the entries, x), each issued as early
+// as may be, with other work between.
 template <int kTokens>
-struct SparseGroup {
-  // Entries of a lane that are fetched ahead: 24 of a row, where there are registers for them. On
-  // compute capability 8.0 nvcc would spill others.
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ == 800
-  static constexpr int kHeld = 0;
-#else
-  static constexpr int kHeld = kTokens == 1 ? 3 : 0;
-#endif
-  int32_t begin = 0, end = 0;  // of this lane's row
-  uint32_t held[kHeld + 1] = {};
+struct SparseTile {
+  static constexpr int kHeld = kTokens == 1 ? 2 : 0;  // of a row, entries of a lane fetched ahead
+  int32_t row_begin = 0;  // of row `lane` of the tile, for 17 lanes
+  uint32_t held[kWarpRows][kHeld + 1] = {};
+  float early[kWarpRows] = {};  // of the held entries
 
-  __device__ __forceinline__ static int OwnRow() {
-    return static_cast<int>(threadIdx.x) / kLanesPerRow;
+  __device__ __forceinline__ int32_t Begin(int row) const {
+    return __shfl_sync(kWholeWarp, row_begin, row);
   }
-  __device__ __forceinline__ static int OwnLane() {
-    return static_cast<int>(threadIdx.x) % kLanesPerRow;
+  __device__ __forceinline__ static int Row(int i) {
+    return static_cast<int>(threadIdx.x / kLanes) + i * kGemvWarps;
   }
-  __device__ __forceinline__ bool IsLong() const { return end - begin >= kLongRow; }
 
-  __device__ __forceinline__ void Find(const LayerView& layer, int group) {
-    static_assert(kGemvThreads == kGroupRows * kLanesPerRow, "a place for each row");
-    const int32_t* begins = layer.sparse_begin + group * kGroupRows + OwnRow();
-    begin = begins[0];
-    end = begins[1];
+  __device__ __forceinline__ void Find(const LayerView& layer, int tile) {
+    row_begin = layer.sparse_begin[tile * kTileRows + min(Lane(), kTileRows)];
   }
 
   __device__ __forceinline__ void Fetch(const LayerView& layer) {
 #pragma unroll
-    for (int i = 0; i < kHeld; ++i) {
-      const int32_t e = begin + OwnLane() + i * kLanesPerRow;
-      held[i] = e < end ? layer.sparse[e] : 0;
-    }
-  }
-
-  // Sums in units of the row's scale: to sums [64][kTokens] in shared memory, for all rows, 0 where
-  // there is no outlier. scratch: kGemvWarps * kTokens floats of shared memory. Ends with a
-  // barrier.
-  __device__ __forceinline__ void AddUp(const LayerView& layer, int group, const uint16_t* x,
-                                        int64_t x_stride, int tokens, float* sums,
-                                        float* scratch) const {
-    float own[kTokens] = {};
-    const int32_t own_end = IsLong() ? begin : end;
+    for (int r = 0; r < kWarpRows; ++r) {
+      const int32_t begin = Begin(Row(r)), end = Begin(Row(r) + 1);
 #pragma unroll
-    for (int i = 0; i < kHeld; ++i) {
-      if (begin + OwnLane() + i * kLanesPerRow < own_end)
-        AddEntry(held[i], x, x_stride, tokens, own);
-    }
-    for (int32_t e = begin + OwnLane() + kHeld * kLanesPerRow; e < own_end; e += kLanesPerRow) {
-      AddEntry(layer.sparse[e], x, x_stride, tokens, own);
-    }
-#pragma unroll
-    for (int t = 0; t < kTokens; ++t) {
-      own[t] = LanesSum(own[t], 1, kLanesPerRow);
-      if (OwnLane() == 0) sums[OwnRow() * kTokens + t] = own[t];
-    }
-    if (__syncthreads_or(IsLong()) != 0)
-      AddLongRows(layer, group, x, x_stride, tokens, sums, scratch);
-  }
-
-  // Rare: all threads, one row after another.
-  __device__ static void AddLongRows(const LayerView& layer, int group, const uint16_t* x,
-                                     int64_t x_stride, int tokens, float* sums, float* scratch) {
-    const int warp = static_cast<int>(threadIdx.x) / kLanes;
-    const int lane = static_cast<int>(threadIdx.x) % kLanes;
-    const int32_t* begins = layer.sparse_begin + group * kGroupRows;
-    for (int row = 0; row < kGroupRows; ++row) {
-      const int32_t begin = begins[row], end = begins[row + 1];
-      if (end - begin < kLongRow) continue;  // the same for all threads
-      float own[kTokens] = {};
-      for (int32_t e = begin + static_cast<int32_t>(threadIdx.x); e < end; e += kGemvThreads) {
-        AddEntry(layer.sparse[e], x, x_stride, tokens, own);
+      for (int i = 0; i < kHeld; ++i) {
+        const int32_t e = begin + Lane() + i * kLanes;
+        held[r][i] = e < end && end - begin < kLongRow ? layer.sparse[e] : 0;
       }
+    }
+  }
+
+  // Once x is there.
+  __device__ __forceinline__ void MultiplyHeld(const uint16_t* x) {
+#pragma unroll
+    for (int r = 0; r < kWarpRows; ++r) {
+      early[r] = 0;
+#pragma unroll
+      for (int i = 0; i < kHeld; ++i) {
+        const uint32_t entry = held[r][i];
+        if (entry != 0) early[r] += HalfValue(entry >> 16) * HalfValue(x[entry & 0xffff]);
+      }
+    }
+  }
+
+  __device__ __forceinline__ static void AddEntries(const GemvArguments& a, int32_t begin,
+                                                    int32_t end, int32_t step,
+                                                    float (&sums)[kTokens]) {
+    for (int32_t e = begin; e < end; e += step) {
+      const uint32_t entry = a.layer.sparse[e];
+      const float value = HalfValue(entry >> 16);
 #pragma unroll
       for (int t = 0; t < kTokens; ++t) {
-        own[t] = LanesSum(own[t]);
-        if (lane == 0) scratch[warp * kTokens + t] = own[t];
+        if (t < a.tokens) sums[t] += value * HalfValue(a.x[t * a.x_stride + (entry & 0xffff)]);
       }
-      __syncthreads();
-      if (threadIdx.x < kTokens) {
-        float sum = 0;
-        for (int w = 0; w < kGemvWarps; ++w) sum += scratch[w * kTokens + threadIdx.x];
-        sums[row * kTokens + threadIdx.x] = sum;
-      }
-      __syncthreads();
     }
+  }
+
+  // Adds to this warp's sums [16][kTokens] in units of the rows' scales.
+  __device__ __forceinline__ void AddTo(const GemvArguments& a, float* sums) const {
+    const int32_t length =
+        __shfl_down_sync(kWholeWarp, row_begin, 1) - row_begin;  // of row `lane`
+    uint32_t long_rows = __ballot_sync(kWholeWarp, Lane() < kTileRows && length >= kLongRow);
+#pragma unroll
+    for (int r = 0; r < kWarpRows; ++r) {
+      if ((long_rows >> Row(r) & 1) != 0) continue;
+      float own[kTokens] = {};
+      own[0] = early[r];
+      AddEntries(a, Begin(Row(r)) + Lane() + kHeld * kLanes, Begin(Row(r) + 1), kLanes, own);
+      AddRow(own, sums + Row(r) * kTokens);
+    }
+    for (; long_rows != 0; long_rows &= long_rows - 1) {
+      const int row = __ffs(static_cast<int>(long_rows)) - 1;
+      float own[kTokens] = {};
+      AddEntries(a, Begin(row) + static_cast<int>(threadIdx.x), Begin(row + 1), kGemvThreads, own);
+      AddRow(own, sums + row * kTokens);
+    }
+  }
+
+  __device__ __forceinline__ static void AddRow(float (&own)[kTokens], float* sums) {
+    constexpr int kLanesPerToken = kLanes / kTokens;
+    const float sum = LanesSums(own);
+    if (Lane() % kLanesPerToken == 0) sums[Lane() / kLanesPerToken] += sum;
   }
 };
 

@@ -9,6 +9,6 @@ namespace sq::cuda {
 constexpr uint32_t kWholeWarp = 0xffffffffu;
 
 // In a block whose x is a multiple of a warp, and its only extent.
-__device__ __forceinline__ int Lane() { return static_cast<int>(threadIdx.x) % kLanes; }
+__device__ __forceinline__ int Lane() { return static_cast<int>(threadIdx.x % kLanes); }
 
 }  // namespace sq::cuda

@@ -134,21 +134,5 @@ TEST(LutGemv, AnyOrderOfThreadsGivesTheSameBits) {
   }
 }
 
-TEST(LutGemv, StripesShareOutAllUnits) {
-  for (const int total : {1, 7, 64, 1000}) {
-    for (const int stripes : {1, 2, 7, 50}) {
-      if (stripes > total) continue;
-      EXPECT_EQ(cuda::StripeBegin(0, stripes, total), 0);
-      EXPECT_EQ(cuda::StripeBegin(stripes, stripes, total), total);
-      for (int stripe = 0; stripe < stripes; ++stripe) {
-        for (int unit = cuda::StripeBegin(stripe, stripes, total);
-             unit < cuda::StripeBegin(stripe + 1, stripes, total); ++unit) {
-          EXPECT_EQ(cuda::StripeOf(unit, stripes, total), stripe);
-        }
-      }
-    }
-  }
-}
-
 }  // namespace
 }  // namespace sq
