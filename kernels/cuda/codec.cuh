@@ -29,30 +29,26 @@ struct Codec {
     }
   }
 
-  // The pair of byte `byte` of a step, from the tables' tile `tile`. lane_address: 4 * lane; window:
-  // where shared memory begins, unless that is known.
-  template <int byte, int tile, bool kKnownWindow>
-  __device__ __forceinline__ static uint32_t Pair(uint32_t step, uint32_t lane_address,
-                                                  uint32_t window) {
-    constexpr int kOffset = tile * kTableBytes + byte % 2 * kHalfBytes;
+  // The pair of byte `byte` of a step, from the tables' tile `tile`. lane_address: 4 * lane.
+  template <int byte, int tile>
+  __device__ __forceinline__ static uint32_t Pair(uint32_t step, uint32_t lane_address) {
     // Byte 0 is 4 * lane, byte 1 the pair, the rest zero.
     const uint32_t offset = Permute(step, lane_address, 0x5504 | byte << 4);
-    if (kKnownWindow) return LoadShared<kSharedWindow + kOffset>(offset);
-    return LoadShared<kOffset>(offset + window);
+    return LoadShared<kSharedWindow + tile * kTableBytes + byte % 2 * kHalfBytes>(offset);
   }
 };
 
-// A block's way from rows' tables to the tables of pairs, for kTiles tiles: each thread's entries on
-// their way, then its pairs. A thread writes pairs of one row that have the same second code, each
-// four times by 128 bits.
-template <int kBits, int kTiles>
+// A block's way from rows' tables to the tables of pairs, for kTiles tiles: each thread's entries
+// on their way, then its pairs. A thread writes pairs of one row that have the same second code,
+// each four times by 128 bits.
+template <int kBits, int kTiles, unsigned kThreads>
 struct TableBuilder {
   using Pairs = Codec<kBits>;
   static constexpr unsigned kEntries = Pairs::kEntries;
-  static constexpr unsigned kPart = kBits == 4 ? 8 : kGemvThreads == 512 ? 2 : 4;
+  static constexpr unsigned kPart = kBits == 4 ? 8 : kTiles * 1024 / kThreads;
   static constexpr unsigned kParts = kEntries / kPart;
-  static constexpr unsigned kRounds = kTiles * kTileRows * kEntries * kParts / kGemvThreads;
-  static_assert(kTiles * kTileRows * kEntries * kParts % kGemvThreads == 0, "all threads alike");
+  static constexpr unsigned kRounds = kTiles * kTileRows * kEntries * kParts / kThreads;
+  static_assert(kTiles * kTileRows * kEntries * kParts % kThreads == 0, "all threads alike");
   uint32_t firsts[kRounds][kPart / 2];
   uint32_t second[kRounds];
 
@@ -61,7 +57,7 @@ struct TableBuilder {
     unsigned g, half, part, second, tile;
   };
   __device__ __forceinline__ static Place At(unsigned round) {
-    const unsigned i = threadIdx.x + round * kGemvThreads;
+    const unsigned i = threadIdx.x + round * kThreads;
     return {i % 8, i / 8 % 2, i / 16 % kParts, i / (16 * kParts) % kEntries,
             i / (16 * kParts * kEntries)};
   }
@@ -70,9 +66,8 @@ struct TableBuilder {
 #pragma unroll
     for (unsigned round = 0; round < kRounds; ++round) {
       const Place at = At(round);
-      const uint16_t* entries =
-          layer.table + ((static_cast<unsigned>(tile) + at.tile) * kTileRows + 8 * at.half + at.g) *
-                            kEntries;
+      const unsigned row = (static_cast<unsigned>(tile) + at.tile) * kTileRows + 8 * at.half + at.g;
+      const uint16_t* entries = layer.table + row * kEntries;
       second[round] = entries[at.second];
       if constexpr (kPart == 8) {
         const uint4 four = *reinterpret_cast<const uint4*>(entries + at.part * kPart);

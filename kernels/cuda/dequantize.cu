@@ -60,7 +60,8 @@ __device__ __forceinline__ void DequantizeUnit(const LayerView& layer, const Tar
   constexpr int kEntries = 1 << kBits, kRows = kWarps * kTileRows;
   __shared__ uint16_t table[kEntries][kRows];
   for (int i = static_cast<int>(threadIdx.x); i < kEntries * kRows; i += kThreads)
-    table[i / kRows][i % kRows] = layer.table[(first_tile * kTileRows + i % kRows) * kEntries + i / kRows];
+    table[i / kRows][i % kRows] =
+        layer.table[(first_tile * kTileRows + i % kRows) * kEntries + i / kRows];
   __syncthreads();
   const int warp = static_cast<int>(threadIdx.x) / kLanes, lane = Lane();
   uint32_t words[4 * kBits];

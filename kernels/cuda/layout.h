@@ -20,8 +20,8 @@ namespace sq::cuda {
 constexpr int kLanes = 32;
 constexpr int kTileRows = 16;
 constexpr int kGroupInputs = 64;
-constexpr int kSteps = 4;           // of a group
-constexpr int kUnitInputs = 256;    // that the work is divided by
+constexpr int kSteps = 4;         // of a group
+constexpr int kUnitInputs = 256;  // that the work is divided by
 constexpr int kUnitGroups = kUnitInputs / kGroupInputs;
 constexpr int64_t kPaddedRows = 64;  // rows are padded to multiples of it
 
@@ -59,7 +59,8 @@ struct CodePlace {
   bool upper;  // of the pair
 };
 constexpr CodePlace PlaceOf(int64_t row, int64_t k) {
-  const int in_tile = static_cast<int>(row % kTileRows), in_unit = static_cast<int>(k % kUnitInputs);
+  const int in_tile = static_cast<int>(row % kTileRows),
+            in_unit = static_cast<int>(k % kUnitInputs);
   return {row / kTileRows,
           k / kUnitInputs,
           in_tile % 8 * 4 + in_unit % 32 / 8,

@@ -1,18 +1,15 @@
 // Which instance of the LUT-GEMV runs, on how many thread blocks.
 #include <algorithm>
-#include <cstdlib>
 #include <mutex>
 #include <type_traits>
 
 #include "kernels/cuda/lut_gemv.cuh"
-#include "kernels/cuda/lut_gemv_instances.h"
 
 namespace sq::cuda {
 namespace {
 
-__global__ void SharedWindowKernel(uint32_t* known) {
-  *known = SharedAddress(DynamicShared()) == kSharedWindow;
-}
+template <int value>
+using Constant = std::integral_constant<int, value>;
 
 // How a layer's product is divided, and by which instance.
 struct Plan {
@@ -20,24 +17,27 @@ struct Plan {
   dim3 grid;
 };
 
-template <int kBits, int kTokens, int kTiles>
-Plan PlanFor(const LayerView& layer, const DeviceInfo& device) {
-  using Shape = GemvShape<kBits, kTokens, kTiles>;
+// Blocks of the instance that the device has room for at once.
+template <typename Shape>
+int64_t Resident(const DeviceInfo& device) {
   constexpr int64_t kReserved = 1024;  // bytes of shared memory that the system takes of each block
   const int64_t fit = (device.shared_bytes + kReserved) / (Shape::kBytes + kReserved);
-  const int64_t resident = device.multiprocessors * std::min<int64_t>(fit, Shape::kBlocks);
-  const int64_t row_groups = CeilDivide(layer.rows, Shape::kRows);
-  const int64_t units = layer.padded_inputs / kUnitInputs;
+  return device.multiprocessors * std::min<int64_t>(fit, Shape::kBlocks);
+}
+
+template <typename Shape, int kWarps>
+Plan PlanFor(const LayerView& layer, const DeviceInfo& device) {
+  const int64_t resident = Resident<Shape>(device), units = layer.padded_inputs / kUnitInputs;
   Plan plan;
-  const int64_t most = std::clamp<int64_t>(resident / row_groups, 1, CeilDivide(units, kGemvWarps));
+  plan.row_groups = CeilDivide(layer.rows, Shape::kRows);
+  // Parts where multiprocessors would be idle, as far as there are units for all warps.
+  const int64_t most =
+      std::clamp<int64_t>(resident / plan.row_groups, 1, CeilDivide(units, kWarps));
   plan.part_units = CeilDivide(units, most);
-  const int64_t splits = CeilDivide(units, plan.part_units);
-  plan.row_groups = row_groups;
-  plan.partials = splits == 1 ? 0 : row_groups * splits * Shape::kValues;
-  static const char* persist = getenv("GV_PERSIST");
-  int64_t blocks = row_groups;
-  if (persist != nullptr && atoi(persist) > 0) blocks = std::min(row_groups, device.multiprocessors * static_cast<int64_t>(atoi(persist)));
-  plan.grid = dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(splits));
+  const int64_t parts = CeilDivide(units, plan.part_units);
+  plan.partials = parts == 1 ? 0 : plan.row_groups * parts * Shape::kValues;
+  plan.grid = dim3(static_cast<unsigned>(std::min(plan.row_groups, resident)),
+                   static_cast<unsigned>(parts));
   return plan;
 }
 
@@ -45,21 +45,37 @@ Plan PlanFor(const LayerView& layer, const DeviceInfo& device) {
 template <int kBits, typename Body>
 void WithInstance(const LayerView& layer, int64_t tokens, const DeviceInfo& device,
                   const Body& body) {
-  const auto one_tile = [&](auto count) {
-    constexpr int kTokens = decltype(count)::value;
-    body(PlanFor<kBits, kTokens, 1>(layer, device), LutGemvInstance<kBits, kTokens, 1>);
+  const auto with = [&](auto count, auto tiles, auto warps) {
+    constexpr int kTokens = decltype(count)::value, kTiles = decltype(tiles)::value;
+    constexpr int kWarps = decltype(warps)::value;
+    body(PlanFor<GemvShape<kBits, kTokens, kTiles, kWarps>, kWarps>(layer, device),
+         LutGemvInstance<kBits, kTokens, kTiles, kWarps>);
   };
-  const auto two_tiles = [&](auto count) {
-    constexpr int kTokens = decltype(count)::value;
-    static const char* two = getenv("GV_TWO");
-    if (two == nullptr || GemvShape<kBits, kTokens, 2>::kBytes > device.shared_bytes) return one_tile(count);
-    body(PlanFor<kBits, kTokens, 2>(layer, device), LutGemvInstance<kBits, kTokens, 2>);
+  const Constant<1> one;
+  const Constant<2> two;
+  const Constant<8> narrow;
+  const Constant<16> wide;
+  // Short rows, and enough of them that three small blocks a multiprocessor have work.
+  const auto few = [&](auto count) {
+    using Narrow = GemvShape<kBits, decltype(count)::value, 1, 8>;
+    const int64_t resident = Resident<Narrow>(device);
+    if (resident == device.multiprocessors * Narrow::kBlocks &&
+        layer.padded_inputs <= kNarrowInputs && layer.rows >= resident * Narrow::kRows) {
+      return with(count, one, narrow);
+    }
+    with(count, one, wide);
   };
-  if (tokens <= 1) return one_tile(std::integral_constant<int, 1>());
-  if (tokens <= 2) return one_tile(std::integral_constant<int, 2>());
-  if (tokens <= 4) return two_tiles(std::integral_constant<int, 4>());
-  if (tokens <= 8) return two_tiles(std::integral_constant<int, 8>());
-  return two_tiles(std::integral_constant<int, 16>());
+  // x, read anew for each group of rows, is then as large as the codes.
+  const auto many = [&](auto count) {
+    if (GemvShape<kBits, decltype(count)::value, 2, 16>::kBytes <= device.shared_bytes)
+      return with(count, two, wide);
+    with(count, one, narrow);
+  };
+  if (tokens <= 1) return few(Constant<1>());
+  if (tokens <= 2) return few(Constant<2>());
+  if (tokens <= 4) return many(Constant<4>());
+  if (tokens <= 8) return many(Constant<8>());
+  many(Constant<16>());
 }
 
 template <typename Body>
@@ -88,11 +104,6 @@ const DeviceInfo& CurrentDeviceInfo() {
     device.capability = 10 * properties.major + properties.minor;
     device.multiprocessors = properties.multiProcessorCount;
     device.shared_bytes = static_cast<int64_t>(properties.sharedMemPerBlockOptin);
-    const Buffer<uint32_t> known(1, "a word");
-    LaunchShape shape;
-    shape.shared_bytes = 1024;
-    Launch("shared memory's window", shape, nullptr, SharedWindowKernel, known.data());
-    device.window_known = known.ToHost()[0] != 0;
   });
   return devices[index];
 }
@@ -115,7 +126,7 @@ void LutGemv(const GemvArguments& arguments, const DeviceInfo& device, bool over
   WithInstance(arguments.layer, arguments.tokens, device, [&](const Plan& plan, auto launch) {
     GemvArguments planned = arguments;
     planned.part_units = static_cast<int>(plan.part_units);
-    launch(planned, plan.grid, device.window_known, overlap, stream);
+    launch(planned, plan.grid, overlap, stream);
   });
 }
 

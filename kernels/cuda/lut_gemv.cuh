@@ -1,15 +1,15 @@
 // The LUT-GEMV kernel: y = W x for up to kTokens tokens, bound by the memory that the codes come
 // from.
 //
-//   - An item (lut_gemv.h) is a thread block's; its warps share out the units of inputs, and a warp
-//   goes its own way until the sums: no barrier between.
+//   - A thread block takes one group of rows (lut_gemv.h) after another; its warps share out the
+//   units of inputs, and a warp goes its own way until the sums: no barrier between.
 //   - Codes come by 128-bit loads, a unit ahead, past the first-level cache, each once; the next
-//   item's before this one's sums.
+//   group's, its tables and its first x while this one's are at work.
 //   - What codes stand for: codec.cuh. Products by tensor cores, of fp16 exact, sums fp32; columns
 //   are tokens.
 //   - x goes through the warp's own part of shared memory, the next inputs on their way meanwhile.
-//   - The outliers (sparse.cuh) belong to the item that has a row's first unit.
-//   - Sums of warps, then of items, are added in a fixed order: no float atomics, the same bits
+//   - The outliers (sparse.cuh) belong to the part that has a row's first unit.
+//   - Sums of warps, then of parts, are added in a fixed order: no float atomics, the same bits
 //   every time.
 //   - With programmatic dependent launch a block has its codes on their way, and its tables, before
 //   it waits for x.
@@ -20,13 +20,14 @@
 
 namespace sq::cuda {
 
-template <int kBits, int kTokens, int kTiles>
+template <int kBits, int kTokens, int kTiles, int kWarps>
 struct GemvShape {
+  static constexpr int kThreads = kWarps * kLanes;
   static constexpr int kRows = kTiles * kTileRows;
   static constexpr int kValues = kRows * kTokens;
   static constexpr int kColumns = (kTokens + 7) / 8;  // products a fragment
-  static constexpr int kBlocks = kTiles == 1 && kTokens <= 2 ? GV_BLOCKS : kTiles == 1 && kTokens <= 8 ? 2 : 1;  // a multiprocessor's
-  static constexpr int kQueue = kTokens <= 2 ? GV_QUEUE : 1;  // units of a warp whose codes are on their way
+  // That a multiprocessor has registers for.
+  static constexpr int kBlocks = kTokens > 8 || kTiles > 1 ? 1 : kTokens > 2 || kWarps > 8 ? 2 : 3;
   // Inputs of x that a warp has in shared memory. A token's stand so far apart that two tokens'
   // reads of 64 bytes meet in no bank. The warp's sums take their place.
   static constexpr int kStage = kTokens <= 2 ? kUnitInputs : kGroupInputs;
@@ -34,7 +35,7 @@ struct GemvShape {
   static constexpr int kXBytes = kTokens * kXStride, kSumsBytes = kValues * 4;
   static constexpr int kWarpBytes = kXBytes > kSumsBytes ? kXBytes : kSumsBytes;
   static constexpr int kWarpsAt = kTiles * Codec<kBits>::kTableBytes;  // offsets in bytes
-  static constexpr int kLastAt = kWarpsAt + kGemvWarps * kWarpBytes;
+  static constexpr int kLastAt = kWarpsAt + kWarps * kWarpBytes;
   static constexpr int kBytes = kLastAt + 16;
 };
 
@@ -116,11 +117,11 @@ struct Finish {
   }
 };
 
-// Adds up what the block's warps have for an item, and the item's parts if it is the last of them.
+// Adds up what the block's warps have for a group, and the group's parts if it is the last of them.
 // `first` is of the thread's first value.
 template <typename Shape, int kTokens>
-__device__ __forceinline__ void FinishItem(const GemvArguments& a, int row_group,
-                                           const Finish& first, unsigned char* shared) {
+__device__ __forceinline__ void FinishGroup(const GemvArguments& a, int row_group,
+                                            const Finish& first, unsigned char* shared) {
   const float* const warp_sums = reinterpret_cast<const float*>(shared + Shape::kWarpsAt);
   const auto finish = [&](unsigned i, float sum) {
     const int row = row_group * Shape::kRows + static_cast<int>(i / kTokens);
@@ -131,10 +132,11 @@ __device__ __forceinline__ void FinishItem(const GemvArguments& a, int row_group
   };
   const int splits = static_cast<int>(gridDim.y), split = static_cast<int>(blockIdx.y);
   float* const parts = a.partials + static_cast<int64_t>(row_group) * splits * Shape::kValues;
-  for (unsigned i = threadIdx.x; i < Shape::kValues; i += kGemvThreads) {
+  for (unsigned i = threadIdx.x; i < Shape::kValues; i += Shape::kThreads) {
     float sum = 0;
 #pragma unroll
-    for (int w = 0; w < kGemvWarps; ++w) sum += warp_sums[w * (Shape::kWarpBytes / 4) + i];
+    for (int w = 0; w < Shape::kThreads / kLanes; ++w)
+      sum += warp_sums[w * (Shape::kWarpBytes / 4) + i];
     if (splits == 1) {
       finish(i, sum);
     } else {
@@ -152,27 +154,22 @@ __device__ __forceinline__ void FinishItem(const GemvArguments& a, int row_group
   __syncthreads();
   if (*last == 0) return;
   __threadfence();
-  for (unsigned i = threadIdx.x; i < Shape::kValues; i += kGemvThreads) {
+  for (unsigned i = threadIdx.x; i < Shape::kValues; i += Shape::kThreads) {
     float sum = 0;
     for (int s = 0; s < splits; ++s) sum += LoadFresh(parts + s * Shape::kValues + i);
     finish(i, sum);
   }
 }
 
-template <int kBits, int kTokens, int kTiles, bool kKnownWindow>
+template <int kBits, int kTokens, int kTiles, typename Shape>
 struct GemvWarp {
-  using Shape = GemvShape<kBits, kTokens, kTiles>;
-  // Of accumulators, in turn, where one would wait for itself.
-  static constexpr int kSets = kTiles * Shape::kColumns == 1 ? 2 : 1;
-
-  float sums[kSets][kTiles][Shape::kColumns][4];
+  float sums[kTiles][Shape::kColumns][4];
   uint32_t b[Shape::kColumns][4];  // x of two steps; zero for ever in lanes that have no token
   bool mine[Shape::kColumns];
-  uint32_t lane_address, window;
+  uint32_t lane_address;
 
-  __device__ __forceinline__ void Start(const unsigned char* shared) {
+  __device__ __forceinline__ void Start() {
     lane_address = 4 * static_cast<uint32_t>(Lane());
-    window = SharedAddress(shared);
 #pragma unroll
     for (int c = 0; c < Shape::kColumns; ++c) {
       mine[c] = 8 * c + Lane() / 4 < kTokens;
@@ -182,14 +179,11 @@ struct GemvWarp {
   }
   __device__ __forceinline__ void Clear() {
 #pragma unroll
-    for (int s = 0; s < kSets; ++s) {
+    for (int t = 0; t < kTiles; ++t) {
 #pragma unroll
-      for (int t = 0; t < kTiles; ++t) {
+      for (int c = 0; c < Shape::kColumns; ++c) {
 #pragma unroll
-        for (int c = 0; c < Shape::kColumns; ++c) {
-#pragma unroll
-          for (int i = 0; i < 4; ++i) sums[s][t][c][i] = 0;
-        }
+        for (int i = 0; i < 4; ++i) sums[t][c][i] = 0;
       }
     }
   }
@@ -198,17 +192,20 @@ struct GemvWarp {
   template <int step, int tile>
   __device__ __forceinline__ void MultiplyStep(uint32_t bytes) {
     using Pairs = Codec<kBits>;
-    const uint32_t a[4] = {Pairs::template Pair<0, tile, kKnownWindow>(bytes, lane_address, window),
-                           Pairs::template Pair<1, tile, kKnownWindow>(bytes, lane_address, window),
-                           Pairs::template Pair<2, tile, kKnownWindow>(bytes, lane_address, window),
-                           Pairs::template Pair<3, tile, kKnownWindow>(bytes, lane_address, window)};
+    const uint32_t a[4] = {
+        Pairs::template Pair<0, tile>(bytes, lane_address),
+        Pairs::template Pair<1, tile>(bytes, lane_address),
+        Pairs::template Pair<2, tile>(bytes, lane_address),
+        Pairs::template Pair<3, tile>(bytes, lane_address),
+    };
 #pragma unroll
     for (int c = 0; c < Shape::kColumns; ++c) {
-      MultiplyAdd(sums[step % kSets][tile][c], a, {b[c][step % 2 * 2], b[c][step % 2 * 2 + 1]});
+      MultiplyAdd(sums[tile][c], a, {b[c][step % 2 * 2], b[c][step % 2 * 2 + 1]});
     }
   }
   template <int half>
-  __device__ __forceinline__ void MultiplyHalf(const uint32_t (&steps)[kTiles][kSteps], uint32_t x) {
+  __device__ __forceinline__ void MultiplyHalf(const uint32_t (&steps)[kTiles][kSteps],
+                                               uint32_t x) {
 #pragma unroll
     for (int c = 0; c < Shape::kColumns; ++c)
       LoadSharedIf(mine[c], x + 8 * c * Shape::kXStride + 64 * half, b[c]);
@@ -237,36 +234,35 @@ struct GemvWarp {
         for (int i = 0; i < 4; ++i) {
           const int row = t * kTileRows + i / 2 * 8 + Lane() / 4;
           const int token = 8 * c + Lane() % 4 * 2 + i % 2;
-          float sum = sums[0][t][c][i];
-          if constexpr (kSets == 2) sum += sums[1][t][c][i];
-          if (token < kTokens) out[row * kTokens + token] = sum;
+          if (token < kTokens) out[row * kTokens + token] = sums[t][c][i];
         }
       }
     }
   }
 };
 
-template <int kBits, int kTokens, int kTiles, bool kKnownWindow>
-__global__ void __launch_bounds__(kGemvThreads, GemvShape<kBits, kTokens, kTiles>::kBlocks)
+template <int kBits, int kTokens, int kTiles, int kWarps>
+__global__ void __launch_bounds__(kWarps* kLanes,
+                                  (GemvShape<kBits, kTokens, kTiles, kWarps>::kBlocks))
     LutGemvKernel(GemvArguments a) {
-  using Shape = GemvShape<kBits, kTokens, kTiles>;
+  using Shape = GemvShape<kBits, kTokens, kTiles, kWarps>;
   constexpr int kStages = kUnitInputs / Shape::kStage;  // of a unit
-  constexpr int kQueue = Shape::kQueue;
-  constexpr int kWarpStride = kGemvWarps * kBits * kLanes;  // from a warp's unit to its next
+  constexpr int kWarpStride = kWarps * kBits * kLanes;  // from a warp's unit to its next
   unsigned char* const shared = DynamicShared();
   const int warp = static_cast<int>(threadIdx.x / kLanes);
   unsigned char* const own = shared + Shape::kWarpsAt + warp * Shape::kWarpBytes;
   // Of this lane's inputs of the warp's x.
-  const uint32_t own_x = SharedAddress(own) + threadIdx.x % kLanes / 4 * Shape::kXStride +
-                         threadIdx.x % 4 * 16;
+  const uint32_t own_x =
+      SharedAddress(own) + threadIdx.x % kLanes / 4 * Shape::kXStride + threadIdx.x % 4 * 16;
   const int units = static_cast<int>(static_cast<unsigned>(a.layer.padded_inputs) / kUnitInputs);
-  const int row_groups = static_cast<int>(
-      (static_cast<unsigned>(a.layer.rows) + Shape::kRows - 1) / Shape::kRows);
+  const int row_groups =
+      static_cast<int>((static_cast<unsigned>(a.layer.rows) + Shape::kRows - 1) / Shape::kRows);
   const int tile_stride = units * kBits * kLanes;
   const int begin = a.part_units * static_cast<int>(blockIdx.y) + warp;
   const int end = min(units, a.part_units * static_cast<int>(blockIdx.y + 1));
   const bool sparse = a.layer.sparse_begin != nullptr && blockIdx.y == 0;
   LetNextStart();
+  if (SharedAddress(shared) != kSharedWindow) Trap();  // known when this is compiled
 
   int group = static_cast<int>(blockIdx.x);
   // Where the codes of the warp's first unit are.
@@ -275,20 +271,17 @@ __global__ void __launch_bounds__(kGemvThreads, GemvShape<kBits, kTokens, kTiles
         a.layer.codes + CodeWords(kBits, a.layer.padded_inputs, of_group * kTiles, begin, Lane()));
   };
   const uint4* at = codes_of(group);
-  UnitCodes<kBits, kTiles> codes[kQueue] = {};
-#pragma unroll
-  for (int q = 0; q < kQueue; ++q) {
-    if (begin + q * kGemvWarps < end) codes[q].LoadAll(at + q * kWarpStride, tile_stride);
-  }
-  TableBuilder<kBits, kTiles> tables;
+  UnitCodes<kBits, kTiles> codes = {};
+  if (begin < end) codes.LoadAll(at, tile_stride);
+  TableBuilder<kBits, kTiles, Shape::kThreads> tables;
   tables.Load(a.layer, group * kTiles);
-  SparseTile<kTokens> outliers;
+  SparseTile<kTokens, kWarps> outliers;
   if (sparse && kTokens == 1) {
     outliers.Find(a.layer, group);
     outliers.Fetch(a.layer);
   }
-  GemvWarp<kBits, kTokens, kTiles, kKnownWindow> products;
-  products.Start(shared);
+  GemvWarp<kBits, kTokens, kTiles, Shape> products;
+  products.Start();
   StagedX<kTokens, Shape::kStage, Shape::kXStride> x;
   bool first = true;
   while (group < row_groups) {
@@ -310,37 +303,39 @@ __global__ void __launch_bounds__(kGemvThreads, GemvShape<kBits, kTokens, kTiles
     products.Clear();
     const uint4* const next_at = codes_of(next_group);
     const bool next = next_group < row_groups;
-    for (int unit = begin; unit < end;) {
-#pragma unroll
-      for (int q = 0; q < kQueue; ++q, unit += kGemvWarps, at += kWarpStride) {
-        if (unit >= end) break;
-        const bool more = unit + kGemvWarps < end;
-        const auto stage = [&](int number) {
-          __syncwarp();  // the last inputs have been read
-          x.Store(own);
+    for (int unit = begin; unit < end; unit += kWarps, at += kWarpStride) {
+      const bool more = unit + kWarps < end;
+      const auto stage = [&](int number) {
+        __syncwarp();  // the last inputs have been read
+        x.Store(own);
+        __syncwarp();
+        x.Load(a, number + 1 < kStages ? unit * kUnitInputs + (number + 1) * Shape::kStage
+                                       : (more ? unit + kWarps : begin) * kUnitInputs);
+      };
+      // What this unit's codes are replaced by, each as soon as it has been used: a barrier keeps
+      // the compiler from putting the loads off.
+      const uint4* const from = more ? at + kWarpStride : next_at;
+      const bool refill = more || next;
+      constexpr uint32_t kGroupBytes = kStages == 1 ? kGroupInputs * 2 : 0;
+      const auto between = [&](int number) {
+        if (kStages > 1) {
+          stage(number);
+        } else {
           __syncwarp();
-          const bool in_unit = number + 1 < kStages;
-          x.Load(a, in_unit ? unit * kUnitInputs + (number + 1) * Shape::kStage
-                            : (more ? unit + kGemvWarps : begin) * kUnitInputs);
-        };
-        // What this unit's codes are replaced by.
-        const bool again = unit + kQueue * kGemvWarps < end;
-        const uint4* const from = again ? at + kQueue * kWarpStride : next_at + q * kWarpStride;
-        const bool refill = again || next;
-        constexpr uint32_t kGroupBytes = kStages == 1 ? kGroupInputs * 2 : 0;
-        stage(0);
-        products.template MultiplyGroup<0>(codes[q], own_x);
-        if (refill) codes[q].template Refill<0>(from, tile_stride);
-        if (kStages > 1) stage(1); else __syncwarp();
-        products.template MultiplyGroup<1>(codes[q], own_x + kGroupBytes);
-        if (refill) codes[q].template Refill<1>(from, tile_stride);
-        if (kStages > 1) stage(2); else __syncwarp();
-        products.template MultiplyGroup<2>(codes[q], own_x + 2 * kGroupBytes);
-        if (refill) codes[q].template Refill<2>(from, tile_stride);
-        if (kStages > 1) stage(3); else __syncwarp();
-        products.template MultiplyGroup<3>(codes[q], own_x + 3 * kGroupBytes);
-        if (refill) codes[q].template Refill<3>(from, tile_stride);
-      }
+        }
+      };
+      stage(0);
+      products.template MultiplyGroup<0>(codes, own_x);
+      if (refill) codes.template Refill<0>(from, tile_stride);
+      between(1);
+      products.template MultiplyGroup<1>(codes, own_x + kGroupBytes);
+      if (refill) codes.template Refill<1>(from, tile_stride);
+      between(2);
+      products.template MultiplyGroup<2>(codes, own_x + 2 * kGroupBytes);
+      if (refill) codes.template Refill<2>(from, tile_stride);
+      between(3);
+      products.template MultiplyGroup<3>(codes, own_x + 3 * kGroupBytes);
+      if (refill) codes.template Refill<3>(from, tile_stride);
     }
     at = next_at;
     __syncwarp();
@@ -359,23 +354,13 @@ __global__ void __launch_bounds__(kGemvThreads, GemvShape<kBits, kTokens, kTiles
       }
     }
     __syncthreads();  // and the tables are free
-    FinishItem<Shape, kTokens>(a, group, finish, shared);
+    FinishGroup<Shape, kTokens>(a, group, finish, shared);
     group = next_group;
   }
 }
 
-template <int kBits, int kTokens, int kTiles>
-void LaunchGemv(const GemvArguments& arguments, dim3 grid, bool window_known, bool overlap,
-                cudaStream_t stream) {
-  LaunchShape shape;
-  shape.grid = grid;
-  shape.block = dim3(kGemvThreads);
-  shape.shared_bytes = GemvShape<kBits, kTokens, kTiles>::kBytes;
-  shape.overlap = overlap;
-  Launch("LUT-GEMV", shape, stream,
-         window_known ? LutGemvKernel<kBits, kTokens, kTiles, true>
-                      : LutGemvKernel<kBits, kTokens, kTiles, false>,
-         arguments);
-}
+// Launches it; lut_gemv_3bit.cu and lut_gemv_4bit.cu have the instances.
+template <int kBits, int kTokens, int kTiles, int kWarps>
+void LutGemvInstance(const GemvArguments& arguments, dim3 grid, bool overlap, cudaStream_t stream);
 
 }  // namespace sq::cuda

@@ -7,16 +7,9 @@
 namespace sq::cuda {
 
 constexpr int64_t kGemvTokens = 16;  // of one launch
-#ifndef GV_THREADS
-#define GV_THREADS 256
-#define GV_BLOCKS 3
-#define GV_QUEUE 2
-#endif
-constexpr int kGemvThreads = GV_THREADS;    // of a thread block
-constexpr int kGemvWarps = kGemvThreads / kLanes;
 
-// What a launch takes. Work is divided into items: one or more tiles of rows, and of their units of
-// inputs one of `splits` parts. Where there are several, each leaves its sums in `partials`, and the
+// What a launch takes. Work is divided into groups of one or more tiles of rows, and where these
+// are few, their units of inputs into parts. Each part then leaves its sums in `partials`, and the
 // last one to arrive adds them up in order.
 struct GemvArguments {
   LayerView layer;
@@ -26,9 +19,9 @@ struct GemvArguments {
   int tokens;
   float x_scale;
   CudaMatrix y, add;  // add.data may be null
-  float* partials;    // [items][rows of an item][tokens of the instance]
-  unsigned* arrived;  // [items / splits], zero between launches
-  int part_units;     // of an item, set by LutGemv
+  float* partials;    // [groups][parts][rows of a group][tokens of the instance]
+  unsigned* arrived;  // [groups], zero between launches
+  int part_units;     // units of a part; set by LutGemv
 };
 
 // Room that a launch needs. `arrived` must be zero before the first launch; launches leave it so.

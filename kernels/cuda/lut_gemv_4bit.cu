@@ -1,22 +1,17 @@
 // The 4-bit instances of the LUT-GEMV.
-#include "kernels/cuda/lut_gemv.cuh"
-#include "kernels/cuda/lut_gemv_instances.h"
+#include "kernels/cuda/lut_gemv_instances.cuh"
 
 namespace sq::cuda {
 
-template <int kBits, int kTokens, int kTiles>
-void LutGemvInstance(const GemvArguments& arguments, dim3 grid, bool window_known,
-                     bool overlap, cudaStream_t stream) {
-  LaunchGemv<kBits, kTokens, kTiles>(arguments, grid, window_known, overlap, stream);
-}
-
-template void LutGemvInstance<4, 1, 1>(const GemvArguments&, dim3, bool, bool, cudaStream_t);
-template void LutGemvInstance<4, 2, 1>(const GemvArguments&, dim3, bool, bool, cudaStream_t);
-template void LutGemvInstance<4, 4, 1>(const GemvArguments&, dim3, bool, bool, cudaStream_t);
-template void LutGemvInstance<4, 8, 1>(const GemvArguments&, dim3, bool, bool, cudaStream_t);
-template void LutGemvInstance<4, 16, 1>(const GemvArguments&, dim3, bool, bool, cudaStream_t);
-template void LutGemvInstance<4, 4, 2>(const GemvArguments&, dim3, bool, bool, cudaStream_t);
-template void LutGemvInstance<4, 8, 2>(const GemvArguments&, dim3, bool, bool, cudaStream_t);
-template void LutGemvInstance<4, 16, 2>(const GemvArguments&, dim3, bool, bool, cudaStream_t);
+template void LutGemvInstance<4, 1, 1, 16>(const GemvArguments&, dim3, bool, cudaStream_t);
+template void LutGemvInstance<4, 1, 1, 8>(const GemvArguments&, dim3, bool, cudaStream_t);
+template void LutGemvInstance<4, 2, 1, 16>(const GemvArguments&, dim3, bool, cudaStream_t);
+template void LutGemvInstance<4, 2, 1, 8>(const GemvArguments&, dim3, bool, cudaStream_t);
+template void LutGemvInstance<4, 4, 1, 8>(const GemvArguments&, dim3, bool, cudaStream_t);
+template void LutGemvInstance<4, 8, 1, 8>(const GemvArguments&, dim3, bool, cudaStream_t);
+template void LutGemvInstance<4, 16, 1, 8>(const GemvArguments&, dim3, bool, cudaStream_t);
+template void LutGemvInstance<4, 4, 2, 16>(const GemvArguments&, dim3, bool, cudaStream_t);
+template void LutGemvInstance<4, 8, 2, 16>(const GemvArguments&, dim3, bool, cudaStream_t);
+template void LutGemvInstance<4, 16, 2, 16>(const GemvArguments&, dim3, bool, cudaStream_t);
 
 }  // namespace sq::cuda

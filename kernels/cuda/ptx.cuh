@@ -38,8 +38,8 @@ __device__ __forceinline__ void LoadSharedIf(bool wanted, uint32_t address, uint
 }
 
 // Where the window's dynamic shared memory begins in a kernel without other shared memory: what the
-// system keeps to itself lies before it. RoomForGemv's caller checks it on the device
-// (SharedWindow).
+// system keeps to itself lies before it. The compiler knows it, but cannot say it in a constant
+// expression; whoever uses this compares it with SharedAddress.
 #if __CUDA_ARCH__ >= 900
 constexpr uint32_t kSharedWindow = 1024;
 #else
@@ -54,13 +54,8 @@ __device__ __forceinline__ uint32_t Permute(uint32_t a, uint32_t b, uint32_t sel
   return result;
 }
 
-// Any function of three bits, by bits: bit (4 a + 2 b + c) of `table`.
-template <int table>
-__device__ __forceinline__ uint32_t Logic3(uint32_t a, uint32_t b, uint32_t c) {
-  uint32_t result;
-  asm("lop3.b32 %0, %1, %2, %3, %4;" : "=r"(result) : "r"(a), "r"(b), "r"(c), "n"(table));
-  return result;
-}
+// Ends the kernel with an error.
+__device__ __forceinline__ void Trap() { __trap(); }
 
 // 128 bits that this kernel reads once: kept out of the first-level cache.
 __device__ __forceinline__ uint4 LoadOnce(const uint4* global) {

@@ -1,6 +1,6 @@
 // The outliers of a tile's 16 rows times up to kTokens tokens: the sparse part of the LUT-GEMV. A
-// warp has a row; a row with very many is shared out to all warps of the block. Sums are added up
-// in an order that depends on the row alone.
+// warp has a row or two; a row with very many is shared out to all warps of the block. Sums are
+// added up in an order that depends on the row alone.
 #pragma once
 
 #include "kernels/cuda/elements.cuh"
@@ -10,8 +10,6 @@
 namespace sq::cuda {
 
 constexpr int kLongRow = 512;  // entries: from here on a row is all warps'
-constexpr int kWarpRows = kTileRows / kGemvWarps;  // of a warp: warp, warp + kGemvWarps, ..
-static_assert(kTileRows % kGemvWarps == 0, "as many rows for each warp");
 
 // Adds the warp's values: lane i gets the sum of value i / (32 / kCount), in a fixed order.
 template <int kCount>
@@ -33,18 +31,20 @@ __device__ __forceinline__ float LanesSums(float (&values)[kCount]) {
 
 // Three loads that need each other (where rows' entries are, the entries, x), each issued as early
 // as may be, with other work between.
-template <int kTokens>
+template <int kTokens, int kWarps>
 struct SparseTile {
+  static constexpr int kRows = kTileRows / kWarps;  // of a warp
+  static_assert(kTileRows % kWarps == 0, "as many rows for each warp");
   static constexpr int kHeld = kTokens == 1 ? 2 : 0;  // of a row, entries of a lane fetched ahead
-  int32_t row_begin = 0;  // of row `lane` of the tile, for 17 lanes
-  uint32_t held[kWarpRows][kHeld + 1] = {};
-  float early[kWarpRows] = {};  // of the held entries
+  int32_t row_begin = 0;                              // of row `lane` of the tile, for 17 lanes
+  uint32_t held[kRows][kHeld + 1] = {};
+  float early[kRows] = {};  // of the held entries
 
   __device__ __forceinline__ int32_t Begin(int row) const {
     return __shfl_sync(kWholeWarp, row_begin, row);
   }
   __device__ __forceinline__ static int Row(int i) {
-    return static_cast<int>(threadIdx.x / kLanes) + i * kGemvWarps;
+    return static_cast<int>(threadIdx.x / kLanes) + i * kWarps;
   }
 
   __device__ __forceinline__ void Find(const LayerView& layer, int tile) {
@@ -53,7 +53,7 @@ struct SparseTile {
 
   __device__ __forceinline__ void Fetch(const LayerView& layer) {
 #pragma unroll
-    for (int r = 0; r < kWarpRows; ++r) {
+    for (int r = 0; r < kRows; ++r) {
       const int32_t begin = Begin(Row(r)), end = Begin(Row(r) + 1);
 #pragma unroll
       for (int i = 0; i < kHeld; ++i) {
@@ -66,7 +66,7 @@ struct SparseTile {
   // Once x is there.
   __device__ __forceinline__ void MultiplyHeld(const uint16_t* x) {
 #pragma unroll
-    for (int r = 0; r < kWarpRows; ++r) {
+    for (int r = 0; r < kRows; ++r) {
       early[r] = 0;
 #pragma unroll
       for (int i = 0; i < kHeld; ++i) {
@@ -91,11 +91,10 @@ struct SparseTile {
 
   // Adds to this warp's sums [16][kTokens] in units of the rows' scales.
   __device__ __forceinline__ void AddTo(const GemvArguments& a, float* sums) const {
-    const int32_t length =
-        __shfl_down_sync(kWholeWarp, row_begin, 1) - row_begin;  // of row `lane`
+    const int32_t length = __shfl_down_sync(kWholeWarp, row_begin, 1) - row_begin;  // of row `lane`
     uint32_t long_rows = __ballot_sync(kWholeWarp, Lane() < kTileRows && length >= kLongRow);
 #pragma unroll
-    for (int r = 0; r < kWarpRows; ++r) {
+    for (int r = 0; r < kRows; ++r) {
       if ((long_rows >> Row(r) & 1) != 0) continue;
       float own[kTokens] = {};
       own[0] = early[r];
@@ -105,7 +104,8 @@ struct SparseTile {
     for (; long_rows != 0; long_rows &= long_rows - 1) {
       const int row = __ffs(static_cast<int>(long_rows)) - 1;
       float own[kTokens] = {};
-      AddEntries(a, Begin(row) + static_cast<int>(threadIdx.x), Begin(row + 1), kGemvThreads, own);
+      AddEntries(a, Begin(row) + static_cast<int>(threadIdx.x), Begin(row + 1), kWarps * kLanes,
+                 own);
       AddRow(own, sums + row * kTokens);
     }
   }

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 
@@ -68,7 +69,7 @@ void ExpectExact(const std::vector<float>& found, const std::vector<double>& exp
     ASSERT_EQ(found[i], expected[i]) << what << ": element " << i;
 }
 
-// From one stripe for all to one for each unit: groups of rows whole, in two, in many.
+// From blocks that take many groups of rows to groups in parts.
 TEST(LutGemv, AnyDivisionOfTheWorkGivesTheSame) {
   constexpr int64_t kOut = 190, kIn = 2048, kTokens = 3;
   const std::vector<float> x = WholeValues(kTokens * kIn);
@@ -90,8 +91,8 @@ TEST(LutGemv, AnyDivisionOfTheWorkGivesTheSame) {
   }
 }
 
-// More inputs than a chunk of x holds, a last chunk that is not whole, and every instance.
-TEST(LutGemv, TakesInputsByChunks) {
+// Several units a warp, a last one that is not whole, and every instance.
+TEST(LutGemv, TakesLongRows) {
   constexpr int64_t kOut = 64, kIn = 9 * 1024 + 32, kMostTokens = 16;
   const std::vector<float> x = WholeValues(kMostTokens * kIn);
   for (const int bits : {3, 4}) {
@@ -100,15 +101,36 @@ TEST(LutGemv, TakesInputsByChunks) {
         test::ReferenceMatmul(layer, {x.data(), kMostTokens, kIn});
     const cuda::DeviceLayer on_device = OnDevice(layer);
     Buffer<unsigned> arrived;
-    cuda::DeviceInfo device = cuda::CurrentDeviceInfo();
     for (const int64_t tokens : {1, 2, 4, 8, 13, 16}) {
-      for (const bool known : {true, false}) {
-        device.window_known = known;
-        device.multiprocessors = known ? 1 : 3;
+      for (const int multiprocessors : {1, 3}) {
+        cuda::DeviceInfo device = cuda::CurrentDeviceInfo();
+        device.multiprocessors = multiprocessors;
         const DeviceMatrix given(CudaType::kFloat16, {x.data(), tokens, kIn});
         ExpectExact(Multiply(on_device, given, device, &arrived), reference.y,
                     StrCat(bits, " bits, ", tokens, " tokens"));
       }
+    }
+  }
+}
+
+// A device with as little shared memory as those of compute capability 8.6: one tile for many
+// tokens, two blocks at most for few.
+TEST(LutGemv, GetsByWithLittleSharedMemory) {
+  constexpr int64_t kOut = 100, kIn = 1056, kMostTokens = 16;
+  const std::vector<float> x = WholeValues(kMostTokens * kIn);
+  for (const int bits : {3, 4}) {
+    const PackedLayer layer = WholeLayer(bits, kOut, kIn, 20);
+    const test::MatmulReference reference =
+        test::ReferenceMatmul(layer, {x.data(), kMostTokens, kIn});
+    const cuda::DeviceLayer on_device = OnDevice(layer);
+    Buffer<unsigned> arrived;
+    cuda::DeviceInfo device = cuda::CurrentDeviceInfo();
+    device.multiprocessors = 2;
+    device.shared_bytes = std::min<int64_t>(device.shared_bytes, 99 << 10);
+    for (const int64_t tokens : {1, 2, 3, 8, 16}) {
+      const DeviceMatrix given(CudaType::kFloat16, {x.data(), tokens, kIn});
+      ExpectExact(Multiply(on_device, given, device, &arrived), reference.y,
+                  StrCat(bits, " bits, ", tokens, " tokens"));
     }
   }
 }

@@ -48,15 +48,7 @@ inline uint32_t Permute(uint32_t a, uint32_t b, uint32_t selector) {
   return result;
 }
 
-template <int table>
-uint32_t Logic3(uint32_t a, uint32_t b, uint32_t c) {
-  uint32_t result = 0;
-  for (int i = 0; i < 32; ++i) {
-    const uint32_t entry = (a >> i & 1) * 4 + (b >> i & 1) * 2 + (c >> i & 1);
-    result |= (static_cast<uint32_t>(table) >> entry & 1) << i;
-  }
-  return result;
-}
+inline void Trap() { throw std::runtime_error("CUDA shim: a trap"); }
 
 inline uint4 LoadOnce(const uint4* global) {
   if (reinterpret_cast<uintptr_t>(global) % 16 != 0) {
