@@ -16,16 +16,16 @@ struct Codec {
   static constexpr int kPairBytes = 2 * kHalfBytes;
   static constexpr int kTableBytes = kEntries * kEntries * kPairBytes;  // of a tile
 
-  // The steps of a group from its words.
-  __device__ __forceinline__ static void Steps(const uint32_t* words, uint32_t (&steps)[kSteps]) {
+  // A step of a group from its words.
+  template <int step>
+  __device__ __forceinline__ static uint32_t Step(const uint32_t* words) {
     if constexpr (kBits == 4) {
-#pragma unroll
-      for (int s = 0; s < kSteps; ++s) steps[s] = words[s];
+      return words[step];
+    } else if constexpr (step < 3) {
+      return words[step] & 0x3f3f3f3fu;
     } else {
-#pragma unroll
-      for (int s = 0; s < 3; ++s) steps[s] = words[s] & 0x3f3f3f3fu;
-      steps[3] = (words[0] >> 6 & 0x03030303u) | (words[1] >> 4 & 0x0c0c0c0cu) |
-                 (words[2] >> 2 & 0x30303030u);
+      return (words[0] >> 6 & 0x03030303u) | (words[1] >> 4 & 0x0c0c0c0cu) |
+             (words[2] >> 2 & 0x30303030u);
     }
   }
 

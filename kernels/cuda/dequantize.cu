@@ -75,8 +75,13 @@ __device__ __forceinline__ void DequantizeUnit(const LayerView& layer, const Tar
   }
 #pragma unroll
   for (int group = 0; group < kUnitGroups; ++group) {
-    uint32_t steps[kSteps];
-    Codec<kBits>::Steps(words + group * kBits, steps);
+    const uint32_t* const own = words + group * kBits;
+    const uint32_t steps[kSteps] = {
+        Codec<kBits>::template Step<0>(own),
+        Codec<kBits>::template Step<1>(own),
+        Codec<kBits>::template Step<2>(own),
+        Codec<kBits>::template Step<3>(own),
+    };
 #pragma unroll
     for (int half = 0; half < 2; ++half) {  // of the tile's rows
       const int in_block = warp * kTileRows + half * 8 + lane / 4;

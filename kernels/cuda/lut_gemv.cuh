@@ -28,6 +28,8 @@ struct GemvShape {
   static constexpr int kColumns = (kTokens + 7) / 8;  // products a fragment
   // That a multiprocessor has registers for.
   static constexpr int kBlocks = kTokens > 8 || kTiles > 1 ? 1 : kTokens > 2 || kWarps > 8 ? 2 : 3;
+  // Whether there are registers for it.
+  static constexpr bool kFinishAhead = kWarps <= 8;
   // Inputs of x that a warp has in shared memory. A token's stand so far apart that two tokens'
   // reads of 64 bytes meet in no bank. The warp's sums take their place.
   static constexpr int kStage = kTokens <= 2 ? kUnitInputs : kGroupInputs;
@@ -127,7 +129,7 @@ __device__ __forceinline__ void FinishGroup(const GemvArguments& a, int row_grou
     const int row = row_group * Shape::kRows + static_cast<int>(i / kTokens);
     const int token = static_cast<int>(i % kTokens);
     Finish own = first;
-    if (i != threadIdx.x) own.Load(a, row, token);
+    if (!Shape::kFinishAhead || i != threadIdx.x) own.Load(a, row, token);
     own.Store(a, row, token, sum);
   };
   const int splits = static_cast<int>(gridDim.y), split = static_cast<int>(blockIdx.y);
@@ -203,25 +205,26 @@ struct GemvWarp {
       MultiplyAdd(sums[tile][c], a, {b[c][step % 2 * 2], b[c][step % 2 * 2 + 1]});
     }
   }
-  template <int half>
-  __device__ __forceinline__ void MultiplyHalf(const uint32_t (&steps)[kTiles][kSteps],
-                                               uint32_t x) {
+  // Steps `step` and `step` + 1 of group `group` of a unit; x: the address of this lane's 8 inputs.
+  template <int group, int step>
+  __device__ __forceinline__ void MultiplyTwo(const UnitCodes<kBits, kTiles>& codes, uint32_t x) {
+    using Pairs = Codec<kBits>;
+    constexpr int kWord = group * kBits;
 #pragma unroll
     for (int c = 0; c < Shape::kColumns; ++c)
-      LoadSharedIf(mine[c], x + 8 * c * Shape::kXStride + 64 * half, b[c]);
-    MultiplyStep<2 * half, 0>(steps[0][2 * half]);
-    if constexpr (kTiles == 2) MultiplyStep<2 * half, 1>(steps[1][2 * half]);
-    MultiplyStep<2 * half + 1, 0>(steps[0][2 * half + 1]);
-    if constexpr (kTiles == 2) MultiplyStep<2 * half + 1, 1>(steps[1][2 * half + 1]);
+      LoadSharedIf(mine[c], x + 8 * c * Shape::kXStride, b[c]);
+    MultiplyStep<step, 0>(Pairs::template Step<step>(codes.words[0] + kWord));
+    if constexpr (kTiles == 2)
+      MultiplyStep<step, 1>(Pairs::template Step<step>(codes.words[1] + kWord));
+    MultiplyStep<step + 1, 0>(Pairs::template Step<step + 1>(codes.words[0] + kWord));
+    if constexpr (kTiles == 2)
+      MultiplyStep<step + 1, 1>(Pairs::template Step<step + 1>(codes.words[1] + kWord));
   }
   // Group `group` of a unit; x: the address of this lane's 8 inputs of its first half.
   template <int group>
   __device__ __forceinline__ void MultiplyGroup(const UnitCodes<kBits, kTiles>& codes, uint32_t x) {
-    uint32_t steps[kTiles][kSteps];
-#pragma unroll
-    for (int t = 0; t < kTiles; ++t) Codec<kBits>::Steps(codes.words[t] + group * kBits, steps[t]);
-    MultiplyHalf<0>(steps, x);
-    MultiplyHalf<1>(steps, x);
+    MultiplyTwo<group, 0>(codes, x);
+    MultiplyTwo<group, 2>(codes, x + 64);
   }
 
   // To out [rows][kTokens].
@@ -296,7 +299,7 @@ __global__ void __launch_bounds__(kWarps* kLanes,
     if (sparse && kTokens == 1) outliers.MultiplyHeld(a.x);
     if (next_group < row_groups) tables.Load(a.layer, next_group * kTiles);
     Finish finish;
-    if (threadIdx.x < Shape::kValues) {
+    if (Shape::kFinishAhead && threadIdx.x < Shape::kValues) {
       finish.Load(a, group * Shape::kRows + static_cast<int>(threadIdx.x / kTokens),
                   static_cast<int>(threadIdx.x % kTokens));
     }
