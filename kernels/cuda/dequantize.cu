@@ -11,7 +11,6 @@ namespace {
 
 constexpr int kThreads = 128, kWarps = kThreads / kLanes;
 static_assert(kWarps * kTileRows == kPaddedRows);
-constexpr int kSparseLanes = 8;  // of a row, where outliers are put on top
 
 // What is written: rows [first_row, first_row + out.rows) of the layer.
 struct Target {
@@ -111,19 +110,25 @@ __global__ void DequantizeKernel(LayerView layer, Target target) {
   }
 }
 
-// The sum of table entry and outlier, rounded once.
+// The sum of table entry and outlier, rounded once. A warp has a tile and unit.
 __global__ void PutOutliersKernel(LayerView layer, Target target) {
-  const int to = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x) / kSparseLanes;
-  if (to >= target.out.rows) return;
-  const int row = target.first_row + to;
-  const float scale = target.row_scaled ? layer.row_scale[row] : 1.0f;
-  const uint16_t* table = layer.table + (static_cast<int64_t>(row) << layer.code_bits);
-  for (int32_t e = layer.sparse_begin[row] + static_cast<int32_t>(threadIdx.x) % kSparseLanes;
-       e < layer.sparse_begin[row + 1]; e += kSparseLanes) {
-    const uint32_t entry = layer.sparse[e];
-    const int64_t k = entry & 0xffff;
-    const float dense = HalfValue(table[CodeAt(layer, row, k)]);
-    StoreElement(target.out, to, k, (dense + HalfValue(entry >> 16)) * scale);
+  const int64_t units = layer.padded_inputs / kUnitInputs, unit = blockIdx.x;
+  const int64_t tile = (target.first_row / kPaddedRows + blockIdx.y) * kWarps +
+                       static_cast<int64_t>(threadIdx.x) / kLanes;
+  const int32_t* const begin = layer.octet_begin + tile * units + unit;
+  for (int64_t e = int64_t{begin[0]} * kOctet + Lane(); e < int64_t{begin[1]} * kOctet;
+       e += kLanes) {
+    const uint32_t* const words = layer.octets + e / 2 * 2;
+    const float value = HalfValue(words[0] >> (16 * (e % 2)));
+    if (value == 0) continue;  // it may fill up an octet
+    const uint32_t place = words[1] >> (16 * (e % 2));
+    const int64_t row = tile * kTileRows + OutlierRow(place);
+    const int64_t column = unit * kUnitInputs + OutlierInput(place), to = row - target.first_row;
+    if (to < 0 || to >= target.out.rows) continue;
+    const float scale = target.row_scaled ? layer.row_scale[row] : 1.0f;
+    const float dense =
+        HalfValue(layer.table[(row << layer.code_bits) + CodeAt(layer, row, column)]);
+    StoreElement(target.out, to, column, (dense + value) * scale);
   }
 }
 
@@ -139,8 +144,7 @@ void Dequantize(const LayerView& layer, int64_t first_row, const CudaMatrix& out
       dim3(static_cast<unsigned>(layer.padded_inputs / kUnitInputs), static_cast<unsigned>(groups));
   shape.block = dim3(kThreads);
   Launch("dequantize", shape, stream, DequantizeKernel, layer, target);
-  if (layer.sparse_begin == nullptr) return;
-  shape.grid = dim3(static_cast<unsigned>(CeilDivide(out.rows * kSparseLanes, kThreads)));
+  if (layer.octet_begin == nullptr) return;
   Launch("outliers", shape, stream, PutOutliersKernel, layer, target);
 }
 

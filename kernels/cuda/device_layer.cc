@@ -14,11 +14,11 @@ DeviceLayer::DeviceLayer(const RepackedLayer& host)
   view_.codes = codes_.data();
   view_.table = table_.data();
   view_.row_scale = row_scale_.data();
-  if (!host.sparse_begin.empty()) {
-    sparse_begin_ = Buffer<int32_t>(host.sparse_begin, "outliers of a layer");
-    sparse_ = Buffer<uint32_t>(host.sparse, "outliers of a layer");
-    view_.sparse_begin = sparse_begin_.data();
-    view_.sparse = sparse_.data();
+  if (!host.octet_begin.empty()) {
+    octet_begin_ = Buffer<int32_t>(host.octet_begin, "outliers of a layer");
+    octets_ = Buffer<uint32_t>(host.octets, "outliers of a layer");
+    view_.octet_begin = octet_begin_.data();
+    view_.octets = octets_.data();
   }
   if (!host.bias.empty()) {
     bias_ = Buffer<float>(host.bias, "biases of a layer");

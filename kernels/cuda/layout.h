@@ -11,6 +11,11 @@
 //   4 bits: word s of the group is step s.
 //   3 bits (and 2, in 3): the lower 6 bits of the bytes of words 0, 1, 2 are steps 0, 1, 2; the
 //   upper 2 are bits 0..1, 2..3 and 4..5 of step 3.
+//
+// Outliers of a tile and unit, in the order of their columns, lie in octets, the last filled up with
+// values of 0, for mma.m16n8k8 with an inner index that counts the octet's outliers:
+//   octets [octet][quad 4][values, places]; quad q has outliers 2q and 2q+1 in the halves of words
+// Values are fp16, divided by the row's scale; places are described below.
 #pragma once
 
 #include <cstdint>
@@ -25,6 +30,18 @@ constexpr int kUnitInputs = 256;  // that the work is divided by
 constexpr int kUnitGroups = kUnitInputs / kGroupInputs;
 constexpr int64_t kPaddedRows = 64;  // rows are padded to multiples of it
 
+constexpr int kOctet = 8;                      // outliers
+constexpr int kOctetWords = 8;
+constexpr int kOctetBytes = kOctetWords * 4;
+
+// Where in its tile and unit an outlier is: bits 0..2 are row % 8, bits 3..4 the group, bit 7 is
+// row / 8, bits 8..15 are the input.
+constexpr uint32_t OutlierPlace(uint32_t row, uint32_t input) {
+  return row % 8 | input / kGroupInputs << 3 | row / 8 << 7 | input << 8;
+}
+constexpr uint32_t OutlierRow(uint32_t place) { return place % 8 + (place >> 7 & 1) * 8; }
+constexpr uint32_t OutlierInput(uint32_t place) { return place >> 8 & 255; }
+
 // x is multiplied by this before it is rounded to fp16, so that activations up to 4e6 fit.
 constexpr float kInputScale = 1.0f / 64;
 
@@ -36,8 +53,8 @@ struct LayerView {
   const uint32_t* codes;
   const uint16_t* table;        // [padded_rows][2^code_bits], fp16, divided by the row's scale
   const float* row_scale;       // [padded_rows], powers of two
-  const int32_t* sparse_begin;  // [padded_rows + 1]; null: no sparse part
-  const uint32_t* sparse;       // column | fp16 value divided by the row's scale << 16
+  const int32_t* octet_begin;  // [tiles * units + 1]: first of each; null: no sparse part
+  const uint32_t* octets;
   const float* bias;            // [rows] or null
 };
 

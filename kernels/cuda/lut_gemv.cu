@@ -1,15 +1,11 @@
 // Which instance of the LUT-GEMV runs, on how many thread blocks.
 #include <algorithm>
 #include <mutex>
-#include <type_traits>
 
 #include "kernels/cuda/lut_gemv.cuh"
 
 namespace sq::cuda {
 namespace {
-
-template <int value>
-using Constant = std::integral_constant<int, value>;
 
 // How a layer's product is divided, and by which instance.
 struct Plan {

@@ -8,17 +8,23 @@
 //   - What codes stand for: codec.cuh. Products by tensor cores, of fp16 exact, sums fp32; columns
 //   are tokens.
 //   - x goes through the warp's own part of shared memory, the next inputs on their way meanwhile.
-//   - The outliers (sparse.cuh) belong to the part that has a row's first unit.
+//   - The outliers of a unit (sparse.cuh) come on top of it.
 //   - Sums of warps, then of parts, are added in a fixed order: no float atomics, the same bits
 //   every time.
 //   - With programmatic dependent launch a block has its codes on their way, and its tables, before
 //   it waits for x.
 #pragma once
 
+#include <type_traits>
+
 #include "kernels/cuda/codec.cuh"
+#include "kernels/cuda/elements.cuh"
 #include "kernels/cuda/sparse.cuh"
 
 namespace sq::cuda {
+
+template <int value>
+using Constant = std::integral_constant<int, value>;
 
 template <int kBits, int kTokens, int kTiles, int kWarps>
 struct GemvShape {
@@ -32,12 +38,16 @@ struct GemvShape {
   static constexpr bool kFinishAhead = kWarps <= 8;
   // Inputs of x that a warp has in shared memory. A token's stand so far apart that two tokens'
   // reads of 64 bytes meet in no bank. The warp's sums take their place.
-  static constexpr int kStage = kTokens <= 2 ? kUnitInputs : kGroupInputs;
+  static constexpr int kHeldInputs = kTiles * 1024;  // of all tokens
+  static constexpr int kStage =
+      kHeldInputs / kTokens < kUnitInputs ? kHeldInputs / kTokens : kUnitInputs;
   static constexpr int kXStride = kStage * 2 + 64;
   static constexpr int kXBytes = kTokens * kXStride, kSumsBytes = kValues * 4;
   static constexpr int kWarpBytes = kXBytes > kSumsBytes ? kXBytes : kSumsBytes;
   static constexpr int kWarpsAt = kTiles * Codec<kBits>::kTableBytes;  // offsets in bytes
-  static constexpr int kLastAt = kWarpsAt + kWarps * kWarpBytes;
+  static constexpr int kOctetsAt = kWarpsAt + kWarps * kWarpBytes;
+  static constexpr int kOctetsBytes = kTiles * kHeldOctetBytes;  // of a warp
+  static constexpr int kLastAt = kOctetsAt + kWarps * kOctetsBytes;
   static constexpr int kBytes = kLastAt + 16;
 };
 
@@ -227,6 +237,34 @@ struct GemvWarp {
     MultiplyTwo<group, 2>(codes, x + 64);
   }
 
+  // A tile's outliers of a unit whose stage `stage` is in shared memory at x. held: where its first
+  // octets are, or will be, also afterwards if there is a next stage.
+  template <int stage, int tile>
+  __device__ __forceinline__ void MultiplyOctets(const LayerView& layer, const OctetRange& range,
+                                                 uint32_t held, uint32_t x) {
+    constexpr bool kLast = (stage + 1) * Shape::kStage == kUnitInputs;
+    OctetRange left = range;
+    while (true) {
+      WaitForCopies();
+      __syncwarp();
+      const int32_t count = min(left.end - left.begin, kHeldOctets);
+      for (int32_t octet = 0; octet < count; ++octet) {
+        const OctetFragments<Shape::kStage> fragments(held + octet * kOctetBytes);
+        uint32_t a[2];
+        fragments.A(stage, a);
+#pragma unroll
+        for (int c = 0; c < Shape::kColumns; ++c)
+          MultiplyAdd(sums[tile][c], a, fragments.B(x + 8 * c * Shape::kXStride));
+      }
+      left.begin += count;
+      const bool more = left.begin < left.end;
+      if (!more && (kLast || range.end - range.begin <= kHeldOctets)) break;
+      __syncwarp();  // they have been read
+      FetchOctets(layer, more ? left : range, held);
+      if (!more) break;
+    }
+  }
+
   // To out [rows][kTokens].
   __device__ __forceinline__ void StoreSums(float* out) const {
 #pragma unroll
@@ -250,20 +288,23 @@ __global__ void __launch_bounds__(kWarps* kLanes,
     LutGemvKernel(GemvArguments a) {
   using Shape = GemvShape<kBits, kTokens, kTiles, kWarps>;
   constexpr int kStages = kUnitInputs / Shape::kStage;  // of a unit
+  constexpr int kStageGroups = kUnitGroups / kStages;
   constexpr int kWarpStride = kWarps * kBits * kLanes;  // from a warp's unit to its next
   unsigned char* const shared = DynamicShared();
   const int warp = static_cast<int>(threadIdx.x / kLanes);
   unsigned char* const own = shared + Shape::kWarpsAt + warp * Shape::kWarpBytes;
-  // Of this lane's inputs of the warp's x.
-  const uint32_t own_x =
-      SharedAddress(own) + threadIdx.x % kLanes / 4 * Shape::kXStride + threadIdx.x % 4 * 16;
+  const uint32_t own_octets = SharedAddress(shared) + Shape::kOctetsAt + warp * Shape::kOctetsBytes;
+  // Of the token of this lane in the warp's x, and this lane's inputs of it.
+  const uint32_t own_token =
+      SharedAddress(own) + threadIdx.x % kLanes / 4 % kTokens * Shape::kXStride;
+  const uint32_t own_x = own_token + threadIdx.x % 4 * 16;
   const int units = static_cast<int>(static_cast<unsigned>(a.layer.padded_inputs) / kUnitInputs);
   const int row_groups =
       static_cast<int>((static_cast<unsigned>(a.layer.rows) + Shape::kRows - 1) / Shape::kRows);
   const int tile_stride = units * kBits * kLanes;
   const int begin = a.part_units * static_cast<int>(blockIdx.y) + warp;
   const int end = min(units, a.part_units * static_cast<int>(blockIdx.y + 1));
-  const bool sparse = a.layer.sparse_begin != nullptr && blockIdx.y == 0;
+  const bool sparse = a.layer.octet_begin != nullptr;
   LetNextStart();
   if (SharedAddress(shared) != kSharedWindow) Trap();  // known when this is compiled
 
@@ -278,11 +319,14 @@ __global__ void __launch_bounds__(kWarps* kLanes,
   if (begin < end) codes.LoadAll(at, tile_stride);
   TableBuilder<kBits, kTiles, Shape::kThreads> tables;
   tables.Load(a.layer, group * kTiles);
-  SparseTile<kTokens, kWarps> outliers;
-  if (sparse && kTokens == 1) {
-    outliers.Find(a.layer, group);
-    outliers.Fetch(a.layer);
-  }
+  OctetRanges outliers[kTiles];
+  const auto find_outliers = [&](int of_group) {
+    if (!sparse) return;
+#pragma unroll
+    for (int t = 0; t < kTiles; ++t)
+      outliers[t].Load(a.layer, of_group * kTiles + t, units, begin, kWarps, end);
+  };
+  find_outliers(group);
   GemvWarp<kBits, kTokens, kTiles, Shape> products;
   products.Start();
   StagedX<kTokens, Shape::kStage, Shape::kXStride> x;
@@ -296,7 +340,6 @@ __global__ void __launch_bounds__(kWarps* kLanes,
       x.Load(a, begin < end ? begin * kUnitInputs : a.layer.inputs);
       first = false;
     }
-    if (sparse && kTokens == 1) outliers.MultiplyHeld(a.x);
     if (next_group < row_groups) tables.Load(a.layer, next_group * kTiles);
     Finish finish;
     if (Shape::kFinishAhead && threadIdx.x < Shape::kValues) {
@@ -306,56 +349,52 @@ __global__ void __launch_bounds__(kWarps* kLanes,
     products.Clear();
     const uint4* const next_at = codes_of(next_group);
     const bool next = next_group < row_groups;
-    for (int unit = begin; unit < end; unit += kWarps, at += kWarpStride) {
+    int number = 0;  // of the warp's units
+    for (int unit = begin; unit < end; unit += kWarps, at += kWarpStride, ++number) {
       const bool more = unit + kWarps < end;
-      const auto stage = [&](int number) {
-        __syncwarp();  // the last inputs have been read
-        x.Store(own);
-        __syncwarp();
-        x.Load(a, number + 1 < kStages ? unit * kUnitInputs + (number + 1) * Shape::kStage
-                                       : (more ? unit + kWarps : begin) * kUnitInputs);
-      };
       // What this unit's codes are replaced by, each as soon as it has been used: a barrier keeps
       // the compiler from putting the loads off.
       const uint4* const from = more ? at + kWarpStride : next_at;
       const bool refill = more || next;
-      constexpr uint32_t kGroupBytes = kStages == 1 ? kGroupInputs * 2 : 0;
-      const auto between = [&](int number) {
-        if (kStages > 1) {
-          stage(number);
-        } else {
-          __syncwarp();
+      const auto stage = [&](int number_in_unit) {
+        x.Store(own);
+        __syncwarp();
+        x.Load(a, number_in_unit + 1 < kStages
+                      ? unit * kUnitInputs + (number_in_unit + 1) * Shape::kStage
+                      : (more ? unit + kWarps : begin) * kUnitInputs);
+      };
+      OctetRange octets[kTiles];
+      const auto multiply_group = [&](auto group_in_unit) {
+        constexpr int kGroup = decltype(group_in_unit)::value;
+        constexpr int kStage = kGroup / kStageGroups, kInStage = kGroup % kStageGroups;
+        __syncwarp();  // the last inputs and octets have been read
+        if (kInStage == 0) stage(kStage);
+        if (kGroup == 0 && sparse) {
+#pragma unroll
+          for (int t = 0; t < kTiles; ++t) {
+            octets[t] = outliers[t].Of(number);
+            FetchOctets(a.layer, octets[t], own_octets + t * kHeldOctetBytes);
+          }
+        }
+        products.template MultiplyGroup<kGroup>(codes, own_x + kInStage * kGroupInputs * 2);
+        if (refill) codes.template Refill<kGroup>(from, tile_stride);
+        if (kInStage == kStageGroups - 1 && sparse) {
+          products.template MultiplyOctets<kStage, 0>(a.layer, octets[0], own_octets, own_token);
+          if constexpr (kTiles == 2) {
+            products.template MultiplyOctets<kStage, 1>(a.layer, octets[1],
+                                                        own_octets + kHeldOctetBytes, own_token);
+          }
         }
       };
-      stage(0);
-      products.template MultiplyGroup<0>(codes, own_x);
-      if (refill) codes.template Refill<0>(from, tile_stride);
-      between(1);
-      products.template MultiplyGroup<1>(codes, own_x + kGroupBytes);
-      if (refill) codes.template Refill<1>(from, tile_stride);
-      between(2);
-      products.template MultiplyGroup<2>(codes, own_x + 2 * kGroupBytes);
-      if (refill) codes.template Refill<2>(from, tile_stride);
-      between(3);
-      products.template MultiplyGroup<3>(codes, own_x + 3 * kGroupBytes);
-      if (refill) codes.template Refill<3>(from, tile_stride);
+      multiply_group(Constant<0>());
+      multiply_group(Constant<1>());
+      multiply_group(Constant<2>());
+      multiply_group(Constant<3>());
     }
     at = next_at;
     __syncwarp();
-    auto* const sums = reinterpret_cast<float*>(own);
-    products.StoreSums(sums);
-    __syncwarp();
-    if (sparse) {
-#pragma unroll
-      for (int t = 0; t < kTiles; ++t) {
-        if (kTokens > 1) outliers.Find(a.layer, group * kTiles + t);
-        outliers.AddTo(a, sums + t * kTileRows * kTokens);
-      }
-      if (kTokens == 1 && next) {
-        outliers.Find(a.layer, next_group);
-        outliers.Fetch(a.layer);
-      }
-    }
+    products.StoreSums(reinterpret_cast<float*>(own));
+    if (next) find_outliers(next_group);
     __syncthreads();  // and the tables are free
     FinishGroup<Shape, kTokens>(a, group, finish, shared);
     group = next_group;

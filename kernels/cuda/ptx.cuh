@@ -37,6 +37,25 @@ __device__ __forceinline__ void LoadSharedIf(bool wanted, uint32_t address, uint
       : "memory");
 }
 
+__device__ __forceinline__ uint2 LoadSharedTwo(uint32_t address) {
+  uint2 value;
+  asm("ld.shared.v2.u32 {%0, %1}, [%2];" : "=r"(value.x), "=r"(value.y) : "r"(address) : "memory");
+  return value;
+}
+// 16 bits, in the lower half.
+__device__ __forceinline__ uint32_t LoadSharedHalf(uint32_t address) {
+  uint16_t value;
+  asm("ld.shared.u16 %0, [%1];" : "=h"(value) : "r"(address) : "memory");
+  return value;
+}
+
+// 128 bits on their way to shared memory; there after this thread's WaitForCopies, and for its warp
+// after a barrier.
+__device__ __forceinline__ void CopyToShared(uint32_t address, const uint4* global) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(address), "l"(global) : "memory");
+}
+__device__ __forceinline__ void WaitForCopies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
+
 // Where the window's dynamic shared memory begins in a kernel without other shared memory: what the
 // system keeps to itself lies before it. The compiler knows it, but cannot say it in a constant
 // expression; whoever uses this compares it with SharedAddress.
@@ -54,6 +73,11 @@ __device__ __forceinline__ uint32_t Permute(uint32_t a, uint32_t b, uint32_t sel
   return result;
 }
 
+// The four products of a's and b's bytes, and c.
+__device__ __forceinline__ uint32_t DotBytes(uint32_t a, uint32_t b, uint32_t c) {
+  return __dp4a(a, b, c);
+}
+
 // Ends the kernel with an error.
 __device__ __forceinline__ void Trap() { __trap(); }
 
@@ -69,17 +93,30 @@ __device__ __forceinline__ uint4 LoadOnce(const uint4* global) {
 // A value that another thread block of this launch has written.
 __device__ __forceinline__ float LoadFresh(const float* global) { return __ldcg(global); }
 
-// D += A B of a warp, m16n8k16, fp16 to fp32. Lane l = 4 g + q holds
-//   a[0]: row g,     k 2q, 2q+1      b[0]: k 2q, 2q+1, column g      d[0], d[1]: row g,     columns
-//   2q, 2q+1 a[1]: row g + 8, k 2q, 2q+1      b[1]: k 2q+8, 2q+9, column g    d[2], d[3]: row g +
-//   8, columns 2q, 2q+1 a[2]: row g,     k 2q+8, 2q+9 a[3]: row g + 8, k 2q+8, 2q+9    the lower k
-//   in the lower half of a word
+// D += A B of a warp, m16n8k16, fp16 to fp32, the lower k in the lower half of a word. Lane l = 4 g + q
+// holds
+//   a[0]: row g,     k 2q, 2q+1
+//   a[1]: row g + 8, k 2q, 2q+1
+//   a[2]: row g,     k 2q+8, 2q+9
+//   a[3]: row g + 8, k 2q+8, 2q+9
+//   b[0]: k 2q, 2q+1, column g
+//   b[1]: k 2q+8, 2q+9, column g
+//   d[0], d[1]: row g,     columns 2q, 2q+1
+//   d[2], d[3]: row g + 8, columns 2q, 2q+1
 __device__ __forceinline__ void MultiplyAdd(float (&d)[4], const uint32_t (&a)[4],
                                             const uint32_t (&b)[2]) {
   asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
       "{%8, %9}, {%0, %1, %2, %3};"
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+// The same for m16n8k8: a[0], a[1] and b as a[0], a[1] and b[0] there.
+__device__ __forceinline__ void MultiplyAdd(float (&d)[4], const uint32_t (&a)[2], uint32_t b) {
+  asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, "
+      "%2, %3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(b));
 }
 
 // Programmatic dependent launch: waits for the results of the kernel before this one on the stream,

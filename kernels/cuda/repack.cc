@@ -12,7 +12,21 @@
 namespace sq::cuda {
 namespace {
 
-constexpr int64_t kMostInputs = 65536;  // an outlier's column has 16 bits
+constexpr int64_t kMostInputs = 65536;  // so that offsets have 32 bits, and a lane a unit of its warp's
+
+// A layer's row and where it goes.
+struct Source {
+  const PackedView* layer;
+  int64_t row, to;
+  int32_t Begin() const { return Empty() ? 0 : layer->outliers.row_ptr[row]; }
+  int32_t End() const { return Empty() ? 0 : layer->outliers.row_ptr[row + 1]; }
+  bool Empty() const { return layer->outliers.row_ptr == nullptr; }
+};
+
+struct Outlier {
+  int32_t column, row;  // row: of the tile
+  uint16_t value;
+};
 
 void UnpackRow(const PackedView& layer, int64_t row, uint8_t* codes) {
   const MatrixView<const uint32_t> words = layer.Words();
@@ -48,34 +62,72 @@ float ScaleAbove(float largest) {
   return std::ldexp(1.0f, std::clamp(exponent, -100, 100));
 }
 
-void RepackRow(const PackedView& layer, int64_t row, int64_t to, const int32_t* sparse_begin,
-               std::vector<uint8_t>* codes, RepackedLayer* out) {
+// Adds the row's outliers to those of its tile.
+void RepackRow(const Source& source, std::vector<uint8_t>* codes, std::vector<Outlier>* outliers,
+               RepackedLayer* out) {
+  const PackedView& layer = *source.layer;
   codes->assign(static_cast<size_t>(out->padded_inputs), 0);
-  UnpackRow(layer, row, codes->data());
+  UnpackRow(layer, source.row, codes->data());
   const int64_t stored = int64_t{1} << layer.bits, size = int64_t{1} << out->code_bits;
-  const float* table = layer.lookup_table + row * stored;
+  const float* table = layer.lookup_table + source.row * stored;
   float largest = 0;
   for (int64_t c = 0; c < stored; ++c) largest = std::max(largest, std::fabs(table[c]));
   const CsrView& csr = layer.outliers;
-  const int32_t begin = csr.row_ptr == nullptr ? 0 : csr.row_ptr[row];
-  const int32_t end = csr.row_ptr == nullptr ? 0 : csr.row_ptr[row + 1];
-  for (int32_t e = begin; e < end; ++e) {
+  for (int32_t e = source.Begin(); e < source.End(); ++e) {
     largest = std::max(largest, std::fabs(csr.vals[e]) * std::ldexp(1.0f, -14));
   }
   const float scale = ScaleAbove(largest);
-  out->row_scale[to] = scale;
-  uint16_t* rounded = out->table.data() + to * size;
+  out->row_scale[static_cast<size_t>(source.to)] = scale;
+  uint16_t* rounded = out->table.data() + source.to * size;
   for (int64_t c = 0; c < size; ++c) rounded[c] = c < stored ? FloatToFp16(table[c] / scale) : 0;
-  for (int32_t e = begin; e < end; ++e) {
+  for (int32_t e = source.Begin(); e < source.End(); ++e) {
     const int32_t column = csr.cols[e];
     const uint8_t code = (*codes)[static_cast<size_t>(column)];
     const double weight = static_cast<double>(table[code]) + csr.vals[e];
     const double rest = weight / scale - Fp16ToFloat(rounded[code]);
-    out->sparse[static_cast<size_t>(sparse_begin[to] + e - begin)] =
-        static_cast<uint32_t>(column) | static_cast<uint32_t>(FloatToFp16(static_cast<float>(rest)))
-                                            << 16;
+    outliers->push_back({column, static_cast<int32_t>(source.to % kTileRows),
+                         FloatToFp16(static_cast<float>(rest))});
   }
-  PlaceCodes(codes->data(), to, out);
+  PlaceCodes(codes->data(), source.to, out);
+}
+
+// Where the octets of each tile and unit begin.
+std::vector<int32_t> CountOctets(const std::vector<Source>& sources, const RepackedLayer& layer) {
+  const int64_t units = layer.padded_inputs / kUnitInputs;
+  std::vector<int32_t> begin(static_cast<size_t>(layer.padded_rows / kTileRows * units + 1), 0);
+  for (const Source& source : sources) {
+    int32_t* const counts = begin.data() + 1 + source.to / kTileRows * units;
+    const int32_t* const columns = source.layer->outliers.cols;
+    for (int32_t e = source.Begin(); e < source.End(); ++e) ++counts[columns[e] / kUnitInputs];
+  }
+  for (size_t i = 1; i < begin.size(); ++i)
+    begin[i] = begin[i - 1] + static_cast<int32_t>(CeilDivide(begin[i], kOctet));
+  return begin;
+}
+
+void PlaceOutliers(int64_t tile, std::vector<Outlier>* outliers, RepackedLayer* out) {
+  std::sort(outliers->begin(), outliers->end(), [](const Outlier& a, const Outlier& b) {
+    return a.column != b.column ? a.column < b.column : a.row < b.row;
+  });
+  const int64_t units = out->padded_inputs / kUnitInputs;
+  const auto place = [&](int64_t at, uint16_t value, uint32_t row, uint32_t input) {
+    uint32_t* const words = out->octets.data() + at / 2 * 2;
+    words[0] |= static_cast<uint32_t>(value) << (16 * (at % 2));
+    words[1] |= OutlierPlace(row, input) << (16 * (at % 2));
+  };
+  auto next = outliers->begin();
+  for (int64_t unit = 0; unit < units; ++unit) {
+    const int32_t* const begin = out->octet_begin.data() + tile * units + unit;
+    for (int64_t at = int64_t{begin[0]} * kOctet; at < int64_t{begin[1]} * kOctet; ++at) {
+      if (next != outliers->end() && next->column / kUnitInputs == unit) {
+        place(at, next->value, static_cast<uint32_t>(next->row),
+              static_cast<uint32_t>(next->column % kUnitInputs));
+        ++next;
+      } else {
+        place(at, 0, 0, kUnitInputs - 1);
+      }
+    }
+  }
 }
 
 }  // namespace
@@ -88,10 +140,6 @@ RepackedLayer Repack(const std::vector<PackedView>& layers) {
   out.inputs = first.in_features;
   SQ_CHECK(out.inputs <= kMostInputs, "a layer of ", out.inputs,
            " inputs: the CUDA kernels take up to ", kMostInputs);
-  struct Source {
-    const PackedView* layer;
-    int64_t row;
-  };
   std::vector<Source> sources;
   bool sparse = false;
   for (const PackedView& layer : layers) {
@@ -99,7 +147,8 @@ RepackedLayer Repack(const std::vector<PackedView>& layers) {
                  (layer.bias == nullptr) == (first.bias == nullptr),
              "layers that do not fit together: ", layer.bits, " bits and ", layer.in_features,
              " inputs beside ", first.bits, " bits and ", first.in_features, " inputs");
-    for (int64_t row = 0; row < layer.out_features; ++row) sources.push_back({&layer, row});
+    for (int64_t row = 0; row < layer.out_features; ++row)
+      sources.push_back({&layer, row, static_cast<int64_t>(sources.size())});
     sparse = sparse || !layer.outliers.Empty();
     if (layer.bias != nullptr)
       out.bias.insert(out.bias.end(), layer.bias, layer.bias + layer.out_features);
@@ -111,26 +160,17 @@ RepackedLayer Repack(const std::vector<PackedView>& layers) {
                    0);
   out.table.assign(static_cast<size_t>(out.padded_rows << out.code_bits), 0);
   out.row_scale.assign(static_cast<size_t>(out.padded_rows), 1);
-  std::vector<int32_t> begin(static_cast<size_t>(out.padded_rows + 1), 0);
-  for (int64_t row = 0; row < out.padded_rows; ++row) {
-    int32_t count = 0;
-    if (row < out.rows) {
-      const Source& source = sources[static_cast<size_t>(row)];
-      const CsrView& csr = source.layer->outliers;
-      if (csr.row_ptr != nullptr) count = csr.row_ptr[source.row + 1] - csr.row_ptr[source.row];
-    }
-    begin[static_cast<size_t>(row + 1)] = begin[static_cast<size_t>(row)] + count;
+  if (sparse) {
+    out.octet_begin = CountOctets(sources, out);
+    out.octets.assign(static_cast<size_t>(out.octet_begin.back()) * kOctetWords, 0);
   }
-  out.sparse.resize(static_cast<size_t>(begin.back()));
-  ParallelFor(CeilDivide(out.rows, kPaddedRows), [&](int64_t group) {
+  ParallelFor(CeilDivide(out.rows, kTileRows), [&](int64_t tile) {
     std::vector<uint8_t> codes;
-    for (int64_t row = group * kPaddedRows; row < std::min((group + 1) * kPaddedRows, out.rows);
-         ++row) {
-      const Source& source = sources[static_cast<size_t>(row)];
-      RepackRow(*source.layer, source.row, row, begin.data(), &codes, &out);
-    }
+    std::vector<Outlier> outliers;
+    for (int64_t row = tile * kTileRows; row < std::min((tile + 1) * kTileRows, out.rows); ++row)
+      RepackRow(sources[static_cast<size_t>(row)], &codes, &outliers, &out);
+    if (sparse) PlaceOutliers(tile, &outliers, &out);
   });
-  if (sparse) out.sparse_begin = std::move(begin);
   return out;
 }
 

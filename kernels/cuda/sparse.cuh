@@ -1,119 +1,82 @@
-// The outliers of a tile's 16 rows times up to kTokens tokens: the sparse part of the LUT-GEMV. A
-// warp has a row or two; a row with very many is shared out to all warps of the block. Sums are
-// added up in an order that depends on the row alone.
+// The sparse part of the LUT-GEMV: a warp multiplies the outliers of its units of inputs itself, by
+// tensor cores, into the sums that it has anyway. A product takes an octet (layout.h): A has the
+// values, each in its row, B the inputs that they meet, from the warp's x in shared memory; so no
+// input is read twice from farther away, and no sums of rows go from lane to lane. An octet costs
+// some 20 instructions, whatever the number of tokens up to 8.
 #pragma once
 
-#include "kernels/cuda/elements.cuh"
 #include "kernels/cuda/lut_gemv.h"
-#include "kernels/cuda/reduce.cuh"
+#include "kernels/cuda/warp.cuh"
 
 namespace sq::cuda {
 
-constexpr int kLongRow = 512;  // entries: from here on a row is all warps'
+// Octets of one tile and unit.
+struct OctetRange {
+  int32_t begin, end;
+};
 
-// Adds the warp's values: lane i gets the sum of value i / (32 / kCount), in a fixed order.
-template <int kCount>
-__device__ __forceinline__ float LanesSums(float (&values)[kCount]) {
-  const int lane = Lane();
-  int bit = kLanes / 2;
-#pragma unroll
-  for (int left = kCount / 2; left > 0; left /= 2, bit /= 2) {
-    const bool upper = (lane & bit) != 0;
-#pragma unroll
-    for (int i = 0; i < left; ++i) {
-      const float keep = upper ? values[i + left] : values[i];
-      const float give = upper ? values[i] : values[i + left];
-      values[i] = keep + __shfl_xor_sync(kWholeWarp, give, bit);
-    }
+// Those of a tile for all units of a warp: lane i has its i-th, of which there are up to 32 (layers
+// have up to 65536 inputs, blocks 8 warps or more).
+struct OctetRanges {
+  OctetRange own = {0, 0};
+
+  // Units first, first + step, .. below end.
+  __device__ __forceinline__ void Load(const LayerView& layer, int tile, int units, int first,
+                                       int step, int end) {
+    const int unit = first + Lane() * step;
+    own = {0, 0};
+    if (unit >= end) return;
+    const int32_t* const begin = layer.octet_begin + tile * units + unit;
+    own = {begin[0], begin[1]};
   }
-  return LanesSum(values[0], 1, 2 * bit);
+  __device__ __forceinline__ OctetRange Of(int number) const {
+    return {__shfl_sync(kWholeWarp, own.begin, number), __shfl_sync(kWholeWarp, own.end, number)};
+  }
+};
+
+// A warp's room in shared memory for octets of one tile, filled without passing through registers.
+constexpr int kHeldOctets = 8;
+constexpr int kHeldOctetBytes = kHeldOctets * kOctetBytes;
+
+// The first octets of a range on their way there.
+__device__ __forceinline__ void FetchOctets(const LayerView& layer, const OctetRange& range,
+                                            uint32_t held) {
+  constexpr int kLoads = kOctetBytes / 16;
+  const int octet = Lane() / kLoads;
+  if (octet < kHeldOctets && octet < range.end - range.begin) {
+    CopyToShared(held + Lane() * 16,
+                 reinterpret_cast<const uint4*>(layer.octets) + int64_t{range.begin} * kLoads + Lane());
+  }
 }
 
-// Three loads that need each other (where rows' entries are, the entries, x), each issued as early
-// as may be, with other work between.
-template <int kTokens, int kWarps>
-struct SparseTile {
-  static constexpr int kRows = kTileRows / kWarps;  // of a warp
-  static_assert(kTileRows % kWarps == 0, "as many rows for each warp");
-  static constexpr int kHeld = kTokens == 1 ? 2 : 0;  // of a row, entries of a lane fetched ahead
-  int32_t row_begin = 0;                              // of row `lane` of the tile, for 17 lanes
-  uint32_t held[kRows][kHeld + 1] = {};
-  float early[kRows] = {};  // of the held entries
+// An octet's A and B for stages of kStage inputs of a unit.
+template <int kStage>
+struct OctetFragments {
+  // Of the place: the row of 8, and what tells the stage.
+  static constexpr uint32_t kWhere = 7 | (kUnitGroups - kStage / kGroupInputs) * 8;
+  uint32_t words[2];  // of this lane's quad: values, places
 
-  __device__ __forceinline__ int32_t Begin(int row) const {
-    return __shfl_sync(kWholeWarp, row_begin, row);
+  __device__ __forceinline__ explicit OctetFragments(uint32_t held) {
+    const uint2 loaded = LoadSharedTwo(held + Lane() % 4 * 8);
+    words[0] = loaded.x;
+    words[1] = loaded.y;
   }
-  __device__ __forceinline__ static int Row(int i) {
-    return static_cast<int>(threadIdx.x / kLanes) + i * kWarps;
+  // Rows g and g + 8 of the stage's.
+  __device__ __forceinline__ void A(int stage, uint32_t (&a)[2]) const {
+    const uint32_t where = static_cast<uint32_t>(Lane() / 4 + stage * (kStage / kGroupInputs) * 8);
+    // The sign of each half is set where it is not of row g or g + 8 and the stage.
+    const uint32_t others = ((words[1] & kWhere * 0x10001u) ^ where * 0x10001u) + 0x7fff7fffu;
+    const uint32_t mine = words[0] & ~Permute(others, 0, 0xbb99);
+    const uint32_t second = Permute(words[1], 0, 0xaa88);  // bit 7: of row g + 8
+    a[0] = mine & ~second;
+    a[1] = mine & second;
   }
-
-  __device__ __forceinline__ void Find(const LayerView& layer, int tile) {
-    row_begin = layer.sparse_begin[tile * kTileRows + min(Lane(), kTileRows)];
-  }
-
-  __device__ __forceinline__ void Fetch(const LayerView& layer) {
-#pragma unroll
-    for (int r = 0; r < kRows; ++r) {
-      const int32_t begin = Begin(Row(r)), end = Begin(Row(r) + 1);
-#pragma unroll
-      for (int i = 0; i < kHeld; ++i) {
-        const int32_t e = begin + Lane() + i * kLanes;
-        held[r][i] = e < end && end - begin < kLongRow ? layer.sparse[e] : 0;
-      }
-    }
-  }
-
-  // Once x is there.
-  __device__ __forceinline__ void MultiplyHeld(const uint16_t* x) {
-#pragma unroll
-    for (int r = 0; r < kRows; ++r) {
-      early[r] = 0;
-#pragma unroll
-      for (int i = 0; i < kHeld; ++i) {
-        const uint32_t entry = held[r][i];
-        if (entry != 0) early[r] += HalfValue(entry >> 16) * HalfValue(x[entry & 0xffff]);
-      }
-    }
-  }
-
-  __device__ __forceinline__ static void AddEntries(const GemvArguments& a, int32_t begin,
-                                                    int32_t end, int32_t step,
-                                                    float (&sums)[kTokens]) {
-    for (int32_t e = begin; e < end; e += step) {
-      const uint32_t entry = a.layer.sparse[e];
-      const float value = HalfValue(entry >> 16);
-#pragma unroll
-      for (int t = 0; t < kTokens; ++t) {
-        if (t < a.tokens) sums[t] += value * HalfValue(a.x[t * a.x_stride + (entry & 0xffff)]);
-      }
-    }
-  }
-
-  // Adds to this warp's sums [16][kTokens] in units of the rows' scales.
-  __device__ __forceinline__ void AddTo(const GemvArguments& a, float* sums) const {
-    const int32_t length = __shfl_down_sync(kWholeWarp, row_begin, 1) - row_begin;  // of row `lane`
-    uint32_t long_rows = __ballot_sync(kWholeWarp, Lane() < kTileRows && length >= kLongRow);
-#pragma unroll
-    for (int r = 0; r < kRows; ++r) {
-      if ((long_rows >> Row(r) & 1) != 0) continue;
-      float own[kTokens] = {};
-      own[0] = early[r];
-      AddEntries(a, Begin(Row(r)) + Lane() + kHeld * kLanes, Begin(Row(r) + 1), kLanes, own);
-      AddRow(own, sums + Row(r) * kTokens);
-    }
-    for (; long_rows != 0; long_rows &= long_rows - 1) {
-      const int row = __ffs(static_cast<int>(long_rows)) - 1;
-      float own[kTokens] = {};
-      AddEntries(a, Begin(row) + static_cast<int>(threadIdx.x), Begin(row + 1), kWarps * kLanes,
-                 own);
-      AddRow(own, sums + row * kTokens);
-    }
-  }
-
-  __device__ __forceinline__ static void AddRow(float (&own)[kTokens], float* sums) {
-    constexpr int kLanesPerToken = kLanes / kTokens;
-    const float sum = LanesSums(own);
-    if (Lane() % kLanesPerToken == 0) sums[Lane() / kLanesPerToken] += sum;
+  // Inputs of the token whose stage of x begins at shared address `x`.
+  __device__ __forceinline__ uint32_t B(uint32_t x) const {
+    constexpr uint32_t kInput = kStage - 1;
+    const uint32_t inputs = words[1] & kInput * 0x01000100u;
+    return LoadSharedHalf(DotBytes(inputs, 2u << 8, x)) |
+           LoadSharedHalf(DotBytes(inputs, 2u << 24, x)) << 16;
   }
 };
 

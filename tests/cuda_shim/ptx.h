@@ -36,6 +36,26 @@ inline void LoadSharedIf(bool wanted, uint32_t address, uint32_t (&value)[4]) {
   value[3] = LoadShared<12>(address);
 }
 
+inline uint2 LoadSharedTwo(uint32_t address) {
+  if (address % 8 != 0) throw std::runtime_error("CUDA shim: an unaligned 64-bit read");
+  return {LoadShared<0>(address), LoadShared<4>(address)};
+}
+inline uint32_t LoadSharedHalf(uint32_t address) {
+  if (address % 2 != 0) throw std::runtime_error("CUDA shim: an unaligned 16-bit read");
+  return LoadShared<0>(address - address % 4) >> (8 * (address % 4)) & 0xffff;
+}
+
+// At once.
+inline void CopyToShared(uint32_t address, const uint4* global) {
+  const size_t at = size_t{address} - kSharedWindow;
+  if (at % 16 != 0 || at + 16 > shim::DynamicSharedBytes() ||
+      reinterpret_cast<uintptr_t>(global) % 16 != 0) {
+    throw std::runtime_error("CUDA shim: a copy to outside shared memory, or unaligned");
+  }
+  std::memcpy(shim::DynamicShared() + at, global, 16);
+}
+inline void WaitForCopies() {}
+
 inline uint32_t Permute(uint32_t a, uint32_t b, uint32_t selector) {
   const uint64_t bytes = static_cast<uint64_t>(b) << 32 | a;
   uint32_t result = 0;
@@ -46,6 +66,11 @@ inline uint32_t Permute(uint32_t a, uint32_t b, uint32_t selector) {
     result |= byte << (8 * i);
   }
   return result;
+}
+
+inline uint32_t DotBytes(uint32_t a, uint32_t b, uint32_t c) {
+  for (int i = 0; i < 32; i += 8) c += (a >> i & 255) * (b >> i & 255);
+  return c;
 }
 
 inline void Trap() { throw std::runtime_error("CUDA shim: a trap"); }
@@ -59,16 +84,18 @@ inline uint4 LoadOnce(const uint4* global) {
 
 inline float LoadFresh(const float* global) { return *global; }
 
-inline void MultiplyAdd(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+// Words of A as MultiplyAdd takes them: half of them rows g + 8, every two of them 8 inner indices.
+template <size_t kA>
+void MultiplyAddWords(float (&d)[4], const uint32_t (&a)[kA], const uint32_t (&b)[kA / 2]) {
   struct Given {
-    float a[4][2], b[2][2];
+    float a[kA][2], b[kA / 2][2];
   } given;
   const auto half_of = [](uint32_t word, int half) {
     return Fp16ToFloat(static_cast<uint16_t>(word >> (16 * half)));
   };
   for (int half = 0; half < 2; ++half) {
-    for (int i = 0; i < 4; ++i) given.a[i][half] = half_of(a[i], half);
-    for (int i = 0; i < 2; ++i) given.b[i][half] = half_of(b[i], half);
+    for (size_t i = 0; i < kA; ++i) given.a[i][half] = half_of(a[i], half);
+    for (size_t i = 0; i < kA / 2; ++i) given.b[i][half] = half_of(b[i], half);
   }
   const unsigned lane = shim::running.lane, group = lane / 4, quad = lane % 4;
   const unsigned char* slots = shim::WarpExchange(0xffffffffu, &given, sizeof given);
@@ -77,11 +104,17 @@ inline void MultiplyAdd(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&
   };
   for (unsigned i = 0; i < 4; ++i) {
     const unsigned row = group + i / 2 * 8, column = 2 * quad + i % 2;
-    for (unsigned k = 0; k < 16; ++k) {
+    for (unsigned k = 0; k < 4 * kA; ++k) {
       d[i] += from(row % 8 * 4 + k % 8 / 2)->a[row / 8 + k / 8 * 2][k % 2] *
               from(column * 4 + k % 8 / 2)->b[k / 8][k % 2];
     }
   }
+}
+inline void MultiplyAdd(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  MultiplyAddWords(d, a, b);
+}
+inline void MultiplyAdd(float (&d)[4], const uint32_t (&a)[2], uint32_t b) {
+  MultiplyAddWords(d, a, {b});
 }
 
 inline void WaitForPrevious() {}
