@@ -51,24 +51,21 @@ void WithInstance(const LayerView& layer, int64_t tokens, const DeviceInfo& devi
   const Constant<2> two;
   const Constant<8> narrow;
   const Constant<16> wide;
-  // Short rows, and enough of them that three small blocks a multiprocessor have work.
-  const auto few = [&](auto count) {
-    using Narrow = GemvShape<kBits, decltype(count)::value, 1, 8>;
-    const int64_t resident = Resident<Narrow>(device);
-    if (resident == device.multiprocessors * Narrow::kBlocks &&
-        layer.padded_inputs <= kNarrowInputs && layer.rows >= resident * Narrow::kRows) {
-      return with(count, one, narrow);
-    }
-    with(count, one, wide);
-  };
   // x, read anew for each group of rows, is then as large as the codes.
   const auto many = [&](auto count) {
     if (GemvShape<kBits, decltype(count)::value, 2, 16>::kBytes <= device.shared_bytes)
       return with(count, two, wide);
     with(count, one, narrow);
   };
-  if (tokens <= 1) return few(Constant<1>());
-  if (tokens <= 2) return few(Constant<2>());
+  if (tokens == 1) {
+    // Short rows, and enough of them that three small blocks a multiprocessor have work.
+    using Narrow = GemvShape<kBits, 1, 1, 8>;
+    const int64_t resident = Resident<Narrow>(device);
+    const bool short_rows = resident == device.multiprocessors * Narrow::kBlocks &&
+                            layer.padded_inputs <= kNarrowInputs &&
+                            layer.rows >= resident * Narrow::kRows;
+    return short_rows ? with(one, one, narrow) : with(one, one, wide);
+  }
   if (tokens <= 4) return many(Constant<4>());
   if (tokens <= 8) return many(Constant<8>());
   many(Constant<16>());

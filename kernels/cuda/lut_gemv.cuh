@@ -33,21 +33,20 @@ struct GemvShape {
   static constexpr int kValues = kRows * kTokens;
   static constexpr int kColumns = (kTokens + 7) / 8;  // products a fragment
   // That a multiprocessor has registers for.
-  static constexpr int kBlocks = kTokens > 8 || kTiles > 1 ? 1 : kTokens > 2 || kWarps > 8 ? 2 : 3;
+  static constexpr int kBlocks = kTokens > 8 || kTiles > 1 ? 1 : kTokens > 1 || kWarps > 8 ? 2 : 3;
   // Whether there are registers for it.
   static constexpr bool kFinishAhead = kWarps <= 8;
   // Inputs of x that a warp has in shared memory. A token's stand so far apart that two tokens'
   // reads of 64 bytes meet in no bank. The warp's sums take their place.
-  static constexpr int kHeldInputs = kTiles * 1024;  // of all tokens
+  static constexpr int kHeldInputs = kTokens > 8 ? 1024 : kTiles * 1024;  // of all tokens
   static constexpr int kStage =
       kHeldInputs / kTokens < kUnitInputs ? kHeldInputs / kTokens : kUnitInputs;
   static constexpr int kXStride = kStage * 2 + 64;
   static constexpr int kXBytes = kTokens * kXStride, kSumsBytes = kValues * 4;
-  static constexpr int kWarpBytes = kXBytes > kSumsBytes ? kXBytes : kSumsBytes;
+  static constexpr int kOctetsAt = kXBytes > kSumsBytes ? kXBytes : kSumsBytes;  // in a warp's part
+  static constexpr int kWarpBytes = kOctetsAt + kTiles * kHeldOctetBytes;
   static constexpr int kWarpsAt = kTiles * Codec<kBits>::kTableBytes;  // offsets in bytes
-  static constexpr int kOctetsAt = kWarpsAt + kWarps * kWarpBytes;
-  static constexpr int kOctetsBytes = kTiles * kHeldOctetBytes;  // of a warp
-  static constexpr int kLastAt = kOctetsAt + kWarps * kOctetsBytes;
+  static constexpr int kLastAt = kWarpsAt + kWarps * kWarpBytes;
   static constexpr int kBytes = kLastAt + 16;
 };
 
@@ -63,11 +62,12 @@ struct StagedX {
 #pragma unroll
     for (int i = 0; i < kLoads; ++i) {
       const unsigned at = (threadIdx.x % kLanes + i * kLanes) * kAtOnce;
-      const int token = static_cast<int>(at / kStage);
-      const int column = begin + static_cast<int>(at % kStage);
+      const unsigned token = at / kStage, column = static_cast<unsigned>(begin) + at % kStage;
       words[i] = {0, 0, 0, 0};
-      if (token < a.tokens && column < a.layer.inputs) {
-        words[i] = *reinterpret_cast<const uint4*>(a.x + token * a.x_stride + column);
+      if (token < static_cast<unsigned>(a.tokens) &&
+          column < static_cast<unsigned>(a.layer.inputs)) {
+        words[i] = *reinterpret_cast<const uint4*>(
+            a.x + (token * static_cast<unsigned>(a.x_stride) + column));
       }
     }
   }
@@ -248,6 +248,7 @@ struct GemvWarp {
       WaitForCopies();
       __syncwarp();
       const int32_t count = min(left.end - left.begin, kHeldOctets);
+#pragma unroll 1  // few at a time
       for (int32_t octet = 0; octet < count; ++octet) {
         const OctetFragments<Shape::kStage> fragments(held + octet * kOctetBytes);
         uint32_t a[2];
@@ -260,7 +261,7 @@ struct GemvWarp {
       const bool more = left.begin < left.end;
       if (!more && (kLast || range.end - range.begin <= kHeldOctets)) break;
       __syncwarp();  // they have been read
-      FetchOctets(layer, more ? left : range, held);
+      FetchOctets(layer, {more ? left.begin : range.begin, range.end}, held);
       if (!more) break;
     }
   }
@@ -293,14 +294,13 @@ __global__ void __launch_bounds__(kWarps* kLanes,
   unsigned char* const shared = DynamicShared();
   const int warp = static_cast<int>(threadIdx.x / kLanes);
   unsigned char* const own = shared + Shape::kWarpsAt + warp * Shape::kWarpBytes;
-  const uint32_t own_octets = SharedAddress(shared) + Shape::kOctetsAt + warp * Shape::kOctetsBytes;
+  const uint32_t own_octets = SharedAddress(own) + Shape::kOctetsAt;
   // Of the token of this lane in the warp's x, and this lane's inputs of it.
   const uint32_t own_token =
       SharedAddress(own) + threadIdx.x % kLanes / 4 % kTokens * Shape::kXStride;
   const uint32_t own_x = own_token + threadIdx.x % 4 * 16;
   const int units = static_cast<int>(static_cast<unsigned>(a.layer.padded_inputs) / kUnitInputs);
-  const int row_groups =
-      static_cast<int>((static_cast<unsigned>(a.layer.rows) + Shape::kRows - 1) / Shape::kRows);
+  const auto is_group = [&](int number) { return number * Shape::kRows < a.layer.rows; };
   const int tile_stride = units * kBits * kLanes;
   const int begin = a.part_units * static_cast<int>(blockIdx.y) + warp;
   const int end = min(units, a.part_units * static_cast<int>(blockIdx.y + 1));
@@ -309,14 +309,12 @@ __global__ void __launch_bounds__(kWarps* kLanes,
   if (SharedAddress(shared) != kSharedWindow) Trap();  // known when this is compiled
 
   int group = static_cast<int>(blockIdx.x);
-  // Where the codes of the warp's first unit are.
-  const auto codes_of = [&](int of_group) {
-    return reinterpret_cast<const uint4*>(
-        a.layer.codes + CodeWords(kBits, a.layer.padded_inputs, of_group * kTiles, begin, Lane()));
-  };
-  const uint4* at = codes_of(group);
-  UnitCodes<kBits, kTiles> codes = {};
-  if (begin < end) codes.LoadAll(at, tile_stride);
+  // Where the warp's codes are: of its first unit, and how far it is from its last unit of a group
+  // to its first of the next group.
+  const uint4* at = reinterpret_cast<const uint4*>(
+      a.layer.codes + CodeWords(kBits, a.layer.padded_inputs, group * kTiles, begin, Lane()));
+  const int to_next_group = static_cast<int>(gridDim.x) * kTiles * tile_stride -
+                            (end - begin - 1) / kWarps * kWarpStride;
   TableBuilder<kBits, kTiles, Shape::kThreads> tables;
   tables.Load(a.layer, group * kTiles);
   OctetRanges outliers[kTiles];
@@ -327,71 +325,67 @@ __global__ void __launch_bounds__(kWarps* kLanes,
       outliers[t].Load(a.layer, of_group * kTiles + t, units, begin, kWarps, end);
   };
   find_outliers(group);
+  UnitCodes<kBits, kTiles> codes = {};
+  if (begin < end) codes.LoadAll(at, tile_stride);
   GemvWarp<kBits, kTokens, kTiles, Shape> products;
   products.Start();
   StagedX<kTokens, Shape::kStage, Shape::kXStride> x;
   bool first = true;
-  while (group < row_groups) {
+  while (is_group(group)) {
     tables.Build(shared);
     __syncthreads();  // tables are there; the last item's sums have been read
     const int next_group = group + static_cast<int>(gridDim.x);
+    const bool next = is_group(next_group);
     if (first) {
       WaitForPrevious();
       x.Load(a, begin < end ? begin * kUnitInputs : a.layer.inputs);
       first = false;
     }
-    if (next_group < row_groups) tables.Load(a.layer, next_group * kTiles);
+    if (next) tables.Load(a.layer, next_group * kTiles);
     Finish finish;
     if (Shape::kFinishAhead && threadIdx.x < Shape::kValues) {
       finish.Load(a, group * Shape::kRows + static_cast<int>(threadIdx.x / kTokens),
                   static_cast<int>(threadIdx.x % kTokens));
     }
     products.Clear();
-    const uint4* const next_at = codes_of(next_group);
-    const bool next = next_group < row_groups;
-    int number = 0;  // of the warp's units
-    for (int unit = begin; unit < end; unit += kWarps, at += kWarpStride, ++number) {
+    for (int unit = begin; unit < end; unit += kWarps) {
       const bool more = unit + kWarps < end;
-      // What this unit's codes are replaced by, each as soon as it has been used: a barrier keeps
-      // the compiler from putting the loads off.
-      const uint4* const from = more ? at + kWarpStride : next_at;
+      const int number = (unit - begin) / kWarps;
+      // Codes that have been used are replaced by those there at once: a barrier keeps the compiler
+      // from putting the loads off.
+      at += more ? kWarpStride : to_next_group;
       const bool refill = more || next;
-      const auto stage = [&](int number_in_unit) {
-        x.Store(own);
-        __syncwarp();
-        x.Load(a, number_in_unit + 1 < kStages
-                      ? unit * kUnitInputs + (number_in_unit + 1) * Shape::kStage
-                      : (more ? unit + kWarps : begin) * kUnitInputs);
-      };
-      OctetRange octets[kTiles];
       const auto multiply_group = [&](auto group_in_unit) {
         constexpr int kGroup = decltype(group_in_unit)::value;
         constexpr int kStage = kGroup / kStageGroups, kInStage = kGroup % kStageGroups;
         __syncwarp();  // the last inputs and octets have been read
-        if (kInStage == 0) stage(kStage);
+        if constexpr (kInStage == 0) {
+          x.Store(own);
+          __syncwarp();
+          x.Load(a, kStage + 1 < kStages ? unit * kUnitInputs + (kStage + 1) * Shape::kStage
+                                         : (more ? unit + kWarps : begin) * kUnitInputs);
+        }
         if (kGroup == 0 && sparse) {
 #pragma unroll
-          for (int t = 0; t < kTiles; ++t) {
-            octets[t] = outliers[t].Of(number);
-            FetchOctets(a.layer, octets[t], own_octets + t * kHeldOctetBytes);
-          }
+          for (int t = 0; t < kTiles; ++t)
+            FetchOctets(a.layer, outliers[t].Of(number), own_octets + t * kHeldOctetBytes);
         }
         products.template MultiplyGroup<kGroup>(codes, own_x + kInStage * kGroupInputs * 2);
-        if (refill) codes.template Refill<kGroup>(from, tile_stride);
         if (kInStage == kStageGroups - 1 && sparse) {
-          products.template MultiplyOctets<kStage, 0>(a.layer, octets[0], own_octets, own_token);
+          products.template MultiplyOctets<kStage, 0>(a.layer, outliers[0].Of(number), own_octets,
+                                                      own_token);
           if constexpr (kTiles == 2) {
-            products.template MultiplyOctets<kStage, 1>(a.layer, octets[1],
+            products.template MultiplyOctets<kStage, 1>(a.layer, outliers[1].Of(number),
                                                         own_octets + kHeldOctetBytes, own_token);
           }
         }
+        if (refill) codes.template Refill<kGroup>(at, tile_stride);
       };
       multiply_group(Constant<0>());
       multiply_group(Constant<1>());
       multiply_group(Constant<2>());
       multiply_group(Constant<3>());
     }
-    at = next_at;
     __syncwarp();
     products.StoreSums(reinterpret_cast<float*>(own));
     if (next) find_outliers(next_group);
