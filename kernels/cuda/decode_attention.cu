@@ -2,9 +2,10 @@
 //
 // A warp and its 32 positions. Keys: 4 lanes a key, 8 keys at once; lane l takes the 16-byte chunks
 // l%4, l%4 + 4, .. of key l/4, so that every load is of whole sectors; two exchanges give the
-// product. Scores then move to the lane of their number. Values: as many lanes a row as it has
-// chunks (rounded up to a power of two), each adding up its 8 dims for every query; weights come
-// from their lanes by exchange. Powers are of 2: log2(e) is in the queries' scale.
+// product. Scores then move to the lane of their number. Values: as many lanes a row as it may have
+// chunks, each adding up its 8 dims for every query; weights come from their lanes by exchange. Where
+// there are registers for them, values are on their way while the keys are worked on. Powers are of
+// 2: log2(e) is in the queries' scale.
 #include <algorithm>
 
 #include "kernels/cuda/decode_kernels.h"
@@ -89,12 +90,42 @@ __device__ __forceinline__ void Scores(const uint16_t* keys, const float* querie
   }
 }
 
+// How a warp reads the values of 32 positions: lane l has dims 8 (l % kLanesARow) .. of every
+// kRows-th row.
+template <int kQueries, int kChunks>
+struct ValueRows {
+  static constexpr int kLanesARow = 4 * kChunks, kRows = kLanes / kLanesARow;
+  static constexpr int kLoads = kLanes / kRows;
+  static constexpr bool kAhead = kQueries <= 2 && kLoads <= 16;
+  uint4 held[kAhead ? kLoads : 1];
+
+  __device__ __forceinline__ static int Dim() {
+    return 8 * (static_cast<int>(threadIdx.x) % kLanesARow);
+  }
+  __device__ __forceinline__ static int Row(int i) {
+    return static_cast<int>(threadIdx.x) % kLanes / kLanesARow + i * kRows;
+  }
+  __device__ __forceinline__ static uint4 Load(const uint16_t* values, int head_dim, int first,
+                                               int end, int i) {
+    if (Dim() >= head_dim) return {0, 0, 0, 0};
+    const int64_t position = min(first + Row(i), end - 1);
+    return *reinterpret_cast<const uint4*>(values + position * head_dim + Dim());
+  }
+  __device__ __forceinline__ void LoadAhead(const uint16_t* values, int head_dim, int first,
+                                            int end) {
+    if constexpr (kAhead) {
+#pragma unroll
+      for (int i = 0; i < kLoads; ++i) held[i] = Load(values, head_dim, first, end, i);
+    }
+  }
+};
+
 // Adds 32 positions with scores that are kNone where a query does not attend.
-template <int kQueries>
-__device__ __forceinline__ void Gather(const uint16_t* values, int head_dim, int lanes_a_row,
-                                       int first, int end, const float (&scores)[kQueries],
-                                       Gathered<kQueries>* g) {
-  const int lane = static_cast<int>(threadIdx.x) % kLanes;
+template <int kQueries, int kChunks>
+__device__ __forceinline__ void Gather(const uint16_t* values, int head_dim, int first, int end,
+                                       const ValueRows<kQueries, kChunks>& rows,
+                                       const float (&scores)[kQueries], Gathered<kQueries>* g) {
+  using Rows = ValueRows<kQueries, kChunks>;
   float weight[kQueries];
 #pragma unroll
   for (int q = 0; q < kQueries; ++q) {
@@ -107,17 +138,15 @@ __device__ __forceinline__ void Gather(const uint16_t* values, int head_dim, int
 #pragma unroll
     for (int j = 0; j < 8; ++j) g->values[q][j] *= kept;
   }
-  const int at = 8 * (lane % lanes_a_row), rows = kLanes / lanes_a_row;
-#pragma unroll 4
-  for (int r = lane / lanes_a_row; r < kLanes; r += rows) {
-    float v[8] = {};
-    if (at < head_dim) {
-      const int64_t position = min(first + r, end - 1);
-      HalvesToFloats(*reinterpret_cast<const uint4*>(values + position * head_dim + at), v);
-    }
+#pragma unroll(Rows::kAhead ? Rows::kLoads : 4)
+  for (int i = 0; i < Rows::kLoads; ++i) {
+    float v[8];
+    HalvesToFloats(Rows::kAhead ? rows.held[i % (Rows::kAhead ? Rows::kLoads : 1)]
+                                : Rows::Load(values, head_dim, first, end, i),
+                   v);
 #pragma unroll
     for (int q = 0; q < kQueries; ++q) {
-      const float w = __shfl_sync(kWholeWarp, weight[q], r);
+      const float w = __shfl_sync(kWholeWarp, weight[q], Rows::Row(i));
 #pragma unroll
       for (int j = 0; j < 8; ++j) g->values[q][j] += w * v[j];
     }
@@ -149,9 +178,8 @@ __device__ __forceinline__ float AddParts(const float* parts, int count, int que
   return value;
 }
 
-template <int kQueries>
-__device__ void WriteWarp(const Gathered<kQueries>& gathered, int head_dim, int lanes_a_row,
-                          float* part) {
+template <int kQueries, int kLanesARow>
+__device__ void WriteWarp(const Gathered<kQueries>& gathered, int head_dim, float* part) {
   const int lane = static_cast<int>(threadIdx.x) % kLanes;
 #pragma unroll
   for (int q = 0; q < kQueries; ++q) {
@@ -162,8 +190,8 @@ __device__ void WriteWarp(const Gathered<kQueries>& gathered, int head_dim, int 
     }
 #pragma unroll
     for (int j = 0; j < 8; ++j) {
-      const float value = LanesSum(gathered.values[q][j], lanes_a_row);
-      if (lane < lanes_a_row && 8 * lane < head_dim) part[q * head_dim + 8 * lane + j] = value;
+      const float value = LanesSum(gathered.values[q][j], kLanesARow);
+      if (lane < kLanesARow && 8 * lane < head_dim) part[q * head_dim + 8 * lane + j] = value;
     }
   }
 }
@@ -213,12 +241,12 @@ __global__ void __launch_bounds__(kThreads) AttendKernel(Arguments a) {
 
   const int64_t head = (static_cast<int64_t>(blockIdx.z) * kv_heads + kv_head) * a.cache.capacity;
   const uint16_t *keys = a.cache.keys + head * head_dim, *values = a.cache.values + head * head_dim;
-  int lanes_a_row = 1;
-  while (8 * lanes_a_row < head_dim) lanes_a_row *= 2;
   Gathered<kQueries> gathered = {};
 #pragma unroll
   for (int q = 0; q < kQueries; ++q) gathered.greatest[q] = kNone;
   for (int first = begin + warp * kAtOnce; first < end; first += kThreads) {
+    ValueRows<kQueries, kChunks> rows;
+    rows.LoadAhead(values, head_dim, first, end);
     float scores[kQueries];
     Scores<kQueries, kChunks>(keys, queries, head_dim, first, end, scores);
 #pragma unroll
@@ -228,10 +256,11 @@ __global__ void __launch_bounds__(kThreads) AttendKernel(Arguments a) {
           position < min(end, query_end) && (a.window <= 0 || position >= query_end - a.window);
       if (!attends) scores[q] = kNone;
     }
-    Gather(values, head_dim, lanes_a_row, first, end, scores, &gathered);
+    Gather(values, head_dim, first, end, rows, scores, &gathered);
   }
   float* const of_warps = queries + kQueries * head_dim;
-  WriteWarp(gathered, head_dim, lanes_a_row, of_warps + warp * PartFloats(kQueries, head_dim));
+  WriteWarp<kQueries, ValueRows<kQueries, kChunks>::kLanesARow>(
+      gathered, head_dim, of_warps + warp * PartFloats(kQueries, head_dim));
   __syncthreads();
 
   const int64_t flat = static_cast<int64_t>(blockIdx.z) * gridDim.y + blockIdx.y;

@@ -1,5 +1,7 @@
 // Norms of whole rows, and what happens to queries and keys before attention: norms of heads,
 // rotation, the way into the cache.
+#include <algorithm>
+
 #include "kernels/cuda/decode_kernels.h"
 #include "kernels/cuda/reduce.cuh"
 #include "kernels/cuda/vectors.cuh"
@@ -7,18 +9,25 @@
 namespace sq::cuda {
 namespace {
 
-constexpr int kHeld = 4;         // vectors of 4 that a thread keeps in registers
+constexpr int kNormThreads = 1024;  // at most
+constexpr int kHeld = 4;            // vectors of 4 that a thread keeps in registers
+static_assert(4 * kHeld * kNormThreads >= kMostNormSize);
 constexpr int kHeadsAtOnce = 4;  // warps of a block
 constexpr int kMostPairs = kMostHeadDim / 2 / kLanes;
 
 template <bool layer_norm>
-__global__ void NormKernel(const float* x, int64_t x_stride, int32_t vectors, const float* weight,
+__global__ void __launch_bounds__(kNormThreads) NormKernel(const float* x, int64_t x_stride, int32_t vectors, const float* weight,
                            const float* bias, float epsilon, CudaMatrix out) {
+  const int threads = static_cast<int>(blockDim.x), thread = static_cast<int>(threadIdx.x);
+  float4 weights[kHeld];  // on their way while the kernel before this one ends
+  for (int i = 0; i < kHeld; ++i) {
+    const int at = i * threads + thread;
+    if (at < vectors) weights[i] = reinterpret_cast<const float4*>(weight)[at];
+  }
   WaitForPrevious();
   LetNextStart();
   const int64_t row = blockIdx.x;
   const auto* in = reinterpret_cast<const float4*>(x + row * x_stride);
-  const int threads = static_cast<int>(blockDim.x), thread = static_cast<int>(threadIdx.x);
   const float count = 4.0f * static_cast<float>(vectors);
   float4 held[kHeld];
   float mean = 0;
@@ -39,7 +48,7 @@ __global__ void NormKernel(const float* x, int64_t x_stride, int32_t vectors, co
   for (int i = 0; i < kHeld; ++i) {
     const int at = i * threads + thread;
     if (at >= vectors) continue;
-    const float4 v = held[i], w = reinterpret_cast<const float4*>(weight)[at];
+    const float4 v = held[i], w = weights[i];
     float4 y =
         make_float4(v.x * scale * w.x, v.y * scale * w.y, v.z * scale * w.z, v.w * scale * w.w);
     if (layer_norm) {
@@ -116,7 +125,8 @@ void Normalize(const Queue& queue, const CudaMatrix& x, const float* weight, con
   const int64_t vectors = x.cols / 4;
   LaunchShape shape;
   shape.grid = dim3(static_cast<unsigned>(x.rows));
-  shape.block = dim3(static_cast<unsigned>(RoundUp(CeilDivide(vectors, kHeld), kLanes)));
+  shape.block =
+      dim3(static_cast<unsigned>(std::min<int64_t>(RoundUp(vectors, kLanes), kNormThreads)));
   shape.overlap = queue.overlap;
   Launch("norm", shape, queue.stream, bias != nullptr ? NormKernel<true> : NormKernel<false>,
          static_cast<const float*>(x.data), x.stride, vectors, weight, bias, epsilon, out);

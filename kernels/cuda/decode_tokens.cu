@@ -7,7 +7,7 @@ namespace sq::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int64_t kPartColumns = 8192;  // of a row, for one block
+constexpr int64_t kPartColumns = 2048;  // of a row, for one block
 
 __global__ void EmbedKernel(StepState state, int32_t tokens, CudaMatrix table, CudaMatrix positions,
                             CudaMatrix out) {
