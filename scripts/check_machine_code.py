@@ -19,10 +19,10 @@ import subprocess
 import sys
 
 # Instructions per weight, by (bits, tokens, tiles): what the loops have today, and a little for other compilers.
-BUDGET = {(4, 1, 1): 2.1, (4, 4, 1): 2.15, (4, 8, 1): 2.6, (4, 16, 1): 4.2, (4, 4, 2): 1.95, (4, 8, 2): 2.1, (4, 16, 2): 3.15,
-          (3, 1, 1): 2.4, (3, 4, 1): 2.4, (3, 8, 1): 3.0, (3, 16, 1): 4.4, (3, 4, 2): 2.15, (3, 8, 2): 2.35, (3, 16, 2): 3.2}
-# Instructions per octet of outliers, for 8 tokens.
-OCTET_BUDGET = 34
+BUDGET = {(4, 1, 1): 2.1, (4, 4, 1): 2.15, (4, 8, 1): 2.95, (4, 16, 1): 4.2, (4, 4, 2): 1.95, (4, 8, 2): 2.1, (4, 16, 2): 3.15,
+          (3, 1, 1): 2.4, (3, 4, 1): 2.4, (3, 8, 1): 3.4, (3, 16, 1): 4.4, (3, 4, 2): 2.15, (3, 8, 2): 2.35, (3, 16, 2): 3.2}
+# Instructions per octet of outliers, by tokens; from 8 tokens on a vote leaves out those of inputs that are not there.
+OCTET_BUDGET = {1: 25, 4: 25, 8: 38, 16: 44}
 
 LANES, MMA_WEIGHTS, MMA_TOKENS = 32, 256, 8  # of one mma.m16n8k16
 KERNEL = re.compile(r"LutGemvKernelILi(\d)ELi(\d+)ELi(\d+)ELi(\d+)E")
@@ -131,8 +131,8 @@ def problems(architecture, found):
     budget = BUDGET[found["bits"], found["tokens"], found["tiles"]]
     if found["instructions"] > budget:
         yield f"{name}: {found['instructions']:.2f} instructions per weight, over {budget:.2f}"
-    if found["octet"] > OCTET_BUDGET:
-        yield f"{name}: {found['octet']} instructions per octet of outliers, over {OCTET_BUDGET}"
+    if found["octet"] > OCTET_BUDGET[found["tokens"]]:
+        yield f"{name}: {found['octet']} instructions per octet of outliers, over {OCTET_BUDGET[found['tokens']]}"
     if found["narrow"]:
         yield f"{name}: loads narrower than 128 bits in the main loop: {' '.join(found['narrow'])}"
     if found["spilled"]:

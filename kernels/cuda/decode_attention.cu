@@ -3,9 +3,9 @@
 // A warp and its 32 positions. Keys: 4 lanes a key, 8 keys at once; lane l takes the 16-byte chunks
 // l%4, l%4 + 4, .. of key l/4, so that every load is of whole sectors; two exchanges give the
 // product. Scores then move to the lane of their number. Values: as many lanes a row as it may have
-// chunks, each adding up its 8 dims for every query; weights come from their lanes by exchange. Where
-// there are registers for them, values are on their way while the keys are worked on. Powers are of
-// 2: log2(e) is in the queries' scale.
+// chunks, each adding up its 8 dims for every query; weights come from their lanes by exchange.
+// Where there are registers for them, values are on their way while the keys are worked on. Powers
+// are of 2: log2(e) is in the queries' scale.
 #include <algorithm>
 
 #include "kernels/cuda/decode_kernels.h"

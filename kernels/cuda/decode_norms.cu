@@ -16,8 +16,9 @@ constexpr int kHeadsAtOnce = 4;  // warps of a block
 constexpr int kMostPairs = kMostHeadDim / 2 / kLanes;
 
 template <bool layer_norm>
-__global__ void __launch_bounds__(kNormThreads) NormKernel(const float* x, int64_t x_stride, int32_t vectors, const float* weight,
-                           const float* bias, float epsilon, CudaMatrix out) {
+__global__ void __launch_bounds__(kNormThreads)
+    NormKernel(const float* x, int64_t x_stride, int32_t vectors, const float* weight,
+               const float* bias, float epsilon, CudaMatrix out) {
   const int threads = static_cast<int>(blockDim.x), thread = static_cast<int>(threadIdx.x);
   float4 weights[kHeld];  // on their way while the kernel before this one ends
   for (int i = 0; i < kHeld; ++i) {

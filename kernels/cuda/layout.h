@@ -12,8 +12,8 @@
 //   3 bits (and 2, in 3): the lower 6 bits of the bytes of words 0, 1, 2 are steps 0, 1, 2; the
 //   upper 2 are bits 0..1, 2..3 and 4..5 of step 3.
 //
-// Outliers of a tile and unit, in the order of their columns, lie in octets, the last filled up with
-// values of 0, for mma.m16n8k8 with an inner index that counts the octet's outliers:
+// Outliers of a tile and unit, in the order of their columns, lie in octets, the last filled up
+// with values of 0, for mma.m16n8k8 with an inner index that counts the octet's outliers:
 //   octets [octet][quad 4][values, places]; quad q has outliers 2q and 2q+1 in the halves of words
 // Values are fp16, divided by the row's scale; places are described below.
 #pragma once
@@ -30,7 +30,7 @@ constexpr int kUnitInputs = 256;  // that the work is divided by
 constexpr int kUnitGroups = kUnitInputs / kGroupInputs;
 constexpr int64_t kPaddedRows = 64;  // rows are padded to multiples of it
 
-constexpr int kOctet = 8;                      // outliers
+constexpr int kOctet = 8;  // outliers
 constexpr int kOctetWords = 8;
 constexpr int kOctetBytes = kOctetWords * 4;
 
@@ -51,11 +51,11 @@ struct LayerView {
   int32_t rows, inputs;  // true sizes
   int32_t padded_rows, padded_inputs;
   const uint32_t* codes;
-  const uint16_t* table;        // [padded_rows][2^code_bits], fp16, divided by the row's scale
-  const float* row_scale;       // [padded_rows], powers of two
+  const uint16_t* table;       // [padded_rows][2^code_bits], fp16, divided by the row's scale
+  const float* row_scale;      // [padded_rows], powers of two
   const int32_t* octet_begin;  // [tiles * units + 1]: first of each; null: no sparse part
   const uint32_t* octets;
-  const float* bias;            // [rows] or null
+  const float* bias;  // [rows] or null
 };
 
 // Index into `codes`, in words, of the first 4 words of a lane for a tile and unit; the next 4 lie

@@ -38,7 +38,8 @@ struct GemvShape {
   static constexpr bool kFinishAhead = kWarps <= 8;
   // Inputs of x that a warp has in shared memory. A token's stand so far apart that two tokens'
   // reads of 64 bytes meet in no bank. The warp's sums take their place.
-  static constexpr int kHeldInputs = kTokens > 8 ? 1024 : kTiles * 1024;  // of all tokens
+  static constexpr int kHeldInputs =
+      kTokens > 8 && kBits > 3 ? 1024 : kTiles * 1024;  // of all tokens
   static constexpr int kStage =
       kHeldInputs / kTokens < kUnitInputs ? kHeldInputs / kTokens : kUnitInputs;
   static constexpr int kXStride = kStage * 2 + 64;
@@ -253,6 +254,8 @@ struct GemvWarp {
         const OctetFragments<Shape::kStage> fragments(held + octet * kOctetBytes);
         uint32_t a[2];
         fragments.A(stage, a);
+        if (Shape::kStage < kUnitInputs && __any_sync(kWholeWarp, (a[0] | a[1]) != 0) == 0)
+          continue;  // all of another stage
 #pragma unroll
         for (int c = 0; c < Shape::kColumns; ++c)
           MultiplyAdd(sums[tile][c], a, fragments.B(x + 8 * c * Shape::kXStride));
@@ -313,8 +316,8 @@ __global__ void __launch_bounds__(kWarps* kLanes,
   // to its first of the next group.
   const uint4* at = reinterpret_cast<const uint4*>(
       a.layer.codes + CodeWords(kBits, a.layer.padded_inputs, group * kTiles, begin, Lane()));
-  const int to_next_group = static_cast<int>(gridDim.x) * kTiles * tile_stride -
-                            (end - begin - 1) / kWarps * kWarpStride;
+  const int to_next_group =
+      static_cast<int>(gridDim.x) * kTiles * tile_stride - (end - begin - 1) / kWarps * kWarpStride;
   TableBuilder<kBits, kTiles, Shape::kThreads> tables;
   tables.Load(a.layer, group * kTiles);
   OctetRanges outliers[kTiles];

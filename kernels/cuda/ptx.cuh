@@ -93,8 +93,8 @@ __device__ __forceinline__ uint4 LoadOnce(const uint4* global) {
 // A value that another thread block of this launch has written.
 __device__ __forceinline__ float LoadFresh(const float* global) { return __ldcg(global); }
 
-// D += A B of a warp, m16n8k16, fp16 to fp32, the lower k in the lower half of a word. Lane l = 4 g + q
-// holds
+// D += A B of a warp, m16n8k16, fp16 to fp32, the lower k in the lower half of a word.
+// Lane l = 4 g + q holds
 //   a[0]: row g,     k 2q, 2q+1
 //   a[1]: row g + 8, k 2q, 2q+1
 //   a[2]: row g,     k 2q+8, 2q+9

@@ -12,7 +12,8 @@
 namespace sq::cuda {
 namespace {
 
-constexpr int64_t kMostInputs = 65536;  // so that offsets have 32 bits, and a lane a unit of its warp's
+constexpr int64_t kMostInputs =
+    65536;  // so that offsets have 32 bits, and a lane a unit of its warp's
 
 // A layer's row and where it goes.
 struct Source {

@@ -44,8 +44,8 @@ __device__ __forceinline__ void FetchOctets(const LayerView& layer, const OctetR
   constexpr int kLoads = kOctetBytes / 16;
   const int octet = Lane() / kLoads;
   if (octet < kHeldOctets && octet < range.end - range.begin) {
-    CopyToShared(held + Lane() * 16,
-                 reinterpret_cast<const uint4*>(layer.octets) + int64_t{range.begin} * kLoads + Lane());
+    CopyToShared(held + Lane() * 16, reinterpret_cast<const uint4*>(layer.octets) +
+                                         int64_t{range.begin} * kLoads + Lane());
   }
 }
 
@@ -73,8 +73,8 @@ struct OctetFragments {
   }
   // Inputs of the token whose stage of x begins at shared address `x`.
   __device__ __forceinline__ uint32_t B(uint32_t x) const {
-    constexpr uint32_t kInput = kStage - 1;
-    const uint32_t inputs = words[1] & kInput * 0x01000100u;
+    const uint32_t inputs =
+        kStage == kUnitInputs ? words[1] : words[1] & (kStage - 1) * 0x01000100u;
     return LoadSharedHalf(DotBytes(inputs, 2u << 8, x)) |
            LoadSharedHalf(DotBytes(inputs, 2u << 24, x)) << 16;
   }
