@@ -118,6 +118,14 @@ struct ValueRows {
       for (int i = 0; i < kLoads; ++i) held[i] = Load(values, head_dim, first, end, i);
     }
   }
+  __device__ __forceinline__ uint4 At(const uint16_t* values, int head_dim, int first, int end,
+                                      int i) const {
+    if constexpr (kAhead) {
+      return held[i];
+    } else {
+      return Load(values, head_dim, first, end, i);
+    }
+  }
 };
 
 // Adds 32 positions with scores that are kNone where a query does not attend.
@@ -141,9 +149,7 @@ __device__ __forceinline__ void Gather(const uint16_t* values, int head_dim, int
 #pragma unroll(Rows::kAhead ? Rows::kLoads : 4)
   for (int i = 0; i < Rows::kLoads; ++i) {
     float v[8];
-    HalvesToFloats(Rows::kAhead ? rows.held[i % (Rows::kAhead ? Rows::kLoads : 1)]
-                                : Rows::Load(values, head_dim, first, end, i),
-                   v);
+    HalvesToFloats(rows.At(values, head_dim, first, end, i), v);
 #pragma unroll
     for (int q = 0; q < kQueries; ++q) {
       const float w = __shfl_sync(kWholeWarp, weight[q], Rows::Row(i));

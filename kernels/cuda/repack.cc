@@ -12,8 +12,8 @@
 namespace sq::cuda {
 namespace {
 
-constexpr int64_t kMostInputs =
-    65536;  // so that offsets have 32 bits, and a lane a unit of its warp's
+// So that offsets have 32 bits, and a warp's lanes are as many as its units (OctetRanges).
+constexpr int64_t kMostInputs = 65536;
 
 // A layer's row and where it goes.
 struct Source {
@@ -106,6 +106,7 @@ std::vector<int32_t> CountOctets(const std::vector<Source>& sources, const Repac
   return begin;
 }
 
+// A tile's outliers to their octets; a tile's octets are its own, so tiles may go side by side.
 void PlaceOutliers(int64_t tile, std::vector<Outlier>* outliers, RepackedLayer* out) {
   std::sort(outliers->begin(), outliers->end(), [](const Outlier& a, const Outlier& b) {
     return a.column != b.column ? a.column < b.column : a.row < b.row;
