@@ -21,6 +21,7 @@ std::vector<CudaDevice> CudaDevices(std::string* reason) {
 }
 CudaDevice UseCudaDevice(int index) { throw Error(StrCat("device cuda:", index, ": ", kReason)); }
 CudaMemory CudaMemoryInUse() { return {}; }
+void SetCudaMemoryReleaser(std::function<void()>) {}
 double CudaReadBandwidth() { Fail(); }
 void SynchronizeCudaDevice() { Fail(); }
 

@@ -66,7 +66,11 @@ fi
 
 say "a checkpoint of LLaMA-2-7B's shape"
 model=$work/llama-7b-shape
-[ -e "$model/config.json" ] || python3 scripts/make_tiny_checkpoint.py "$model" "${shape[@]}"
+if [ ! -e "$model" ]; then
+  rm -rf "$model.tmp"
+  python3 scripts/make_tiny_checkpoint.py "$model.tmp" "${shape[@]}"
+  mv "$model.tmp" "$model"
+fi
 python3 - "$work/ids.json" "$samples" "$length" <<'PY'
 import json, random, sys
 path, samples, length = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])

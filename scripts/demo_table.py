@@ -46,12 +46,13 @@ def main():
         print("  ".join(cell.rjust(width) for cell, width in zip(row, widths)))
     if calibration is None:
         sys.exit(f"error: {work}: no report of the run that calibrated; scripts/demo.sh --again")
+    device = "the CPU" if evaluated["device"] == "cpu" else evaluated["device"]
     source = calibration["source"]
     source = "text sampled by the model itself" if source == "self" else pathlib.Path(source).name
     print(f"\nPerplexity: {text.stem}, first {result['windows']} windows of "
           f"{result['sequence_length']} tokens. Bits per weight: of the quantized layers, tables and "
           f"outliers\nincluded. Calibration: {calibration['samples']} samples, {calibration['tokens']} "
-          f"tokens of {source}; \"+ {fisher:.0f}\": the Fisher pass, done\nonce and shared.")
+          f"tokens of {source}; \"+ {fisher:.0f}\": the Fisher pass, done\nonce and shared. Computed on {device}.")
     print(f"\n\"{evaluated['generated']['prompt']} ...\", continued by each model:")
     print("\n".join(words))
 

@@ -18,9 +18,6 @@
 namespace sq {
 namespace {
 
-constexpr char kNeedsLess[] =
-    "; a smaller --max-memory, or fewer --samples or --windows, would need less";
-
 void Complain(const std::string& message) { std::fprintf(stderr, "error: %s\n", message.c_str()); }
 
 void SetUp(const CommonFlags& flags) {
@@ -55,6 +52,14 @@ void AddDeviceOption(CLI::App& app, std::string* device) {
       ->capture_default_str();
 }
 
+Device UseDevice(const std::string& flag) {
+  std::string why_not;
+  const Device device = ChooseDevice(flag, &why_not);
+  LogInfo(StrCat("computing on ", device.cuda ? DeviceName(device) : "the CPU",
+                 why_not.empty() ? "" : ": " + why_not));
+  return device;
+}
+
 CLI::Option* AddSizeOption(CLI::App& app, const std::string& name, int64_t* bytes,
                            const std::string& help) {
   return app
@@ -81,7 +86,11 @@ int RunTool(CLI::App& app, int argc, char** argv, const CommonFlags& flags,
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     // --help and --version come this way too, with code 0.
-    return app.exit(error) == 0 ? kExitDone : kExitUsage;
+    if (error.get_exit_code() == 0) return app.exit(error);
+    // CLI11 complains of what is missing first, though a misspelt flag may be why.
+    const std::vector<std::string> unknown = app.remaining(/*recurse=*/true);
+    unknown.empty() ? app.exit(error) : app.exit(CLI::ExtrasError(app.get_name(), unknown));
+    return kExitUsage;
   }
   try {
     SetUp(flags);
@@ -92,8 +101,6 @@ int RunTool(CLI::App& app, int argc, char** argv, const CommonFlags& flags,
   } catch (const Interrupted&) {
     Complain("interrupted; what is finished is kept");
     return kExitInterrupted;
-  } catch (const OutOfMemory& error) {
-    Complain(std::string(error.what()) + kNeedsLess);
   } catch (const Error& error) {
     Complain(error.what());
   } catch (const std::bad_alloc&) {
@@ -101,7 +108,7 @@ int RunTool(CLI::App& app, int argc, char** argv, const CommonFlags& flags,
   } catch (const std::exception& error) {
     // LibTorch's messages go on with a backtrace; the first line says what is wrong.
     const std::string text = error.what(), memory = OutOfMemoryText(error);
-    Complain(memory.empty() ? text.substr(0, text.find('\n')) : memory + kNeedsLess);
+    Complain(memory.empty() ? text.substr(0, text.find('\n')) : memory);
   }
   return kExitFailed;
 }

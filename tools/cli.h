@@ -6,6 +6,8 @@
 #include <functional>
 #include <string>
 
+#include "sq/model/device.h"
+
 namespace sq {
 
 // Exit codes of the contract.
@@ -25,8 +27,11 @@ struct CommonFlags {
 // --threads, --quiet, --verbose, --version.
 void AddCommonFlags(CLI::App& app, CommonFlags* flags);
 
-// --device: auto, cpu, cuda or cuda:N. To be given to ChooseDevice.
+// --device: auto, cpu, cuda or cuda:N. To be given to UseDevice.
 void AddDeviceOption(CLI::App& app, std::string* device);
+
+// ChooseDevice, which the log tells of.
+Device UseDevice(const std::string& flag);
 
 // An option that takes "512M", "1.5GiB" or plain bytes.
 CLI::Option* AddSizeOption(CLI::App& app, const std::string& name, int64_t* bytes,

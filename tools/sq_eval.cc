@@ -115,11 +115,13 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   sq::AddDeviceOption(app, &device);
   app.add_option("--dtype", options.dtype,
-                 "Of matrix products; auto: bfloat16 where the device has it")
+                 "Of dense layers' products; auto: bfloat16 where the device has it. On a CUDA "
+                 "device quantized layers, and all that decodes token by token, take float16")
       ->check(CLI::IsMember({"auto", "float32", "bfloat16"}))
       ->capture_default_str();
   sq::AddSizeOption(app, "--max-memory", &options.max_memory,
-                    "For activations; more go to a file (default: half of what is free)");
+                    "For activations: more go to a file, or from a CUDA device to the host's "
+                    "memory (default: half of what is free)");
   app.add_option("--json", flags.json, "Write the report here");
   AddUnusedOfTheOriginal(app);
   sq::AddCommonFlags(app, &flags);
@@ -138,7 +140,7 @@ int main(int argc, char** argv) {
       options.benchmark.dataset = options.datasets.front();
     }
     if (generate->count() > 0) options.generate = prompt;
-    options.device = sq::ChooseDevice(device);
+    options.device = sq::UseDevice(device);
     const nlohmann::ordered_json report = sq::EvaluateModel(options);
     std::printf("%s", sq::ReportText(report).c_str());
     if (!flags.json.empty()) sq::WriteFile(flags.json, report.dump(2) + "\n");

@@ -100,14 +100,15 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"auto", "float32", "bfloat16"}))
       ->capture_default_str();
   sq::AddSizeOption(app, "--max-memory", &options.max_memory,
-                    "For activations; more go to the work folder (default: half of what is free)");
+                    "For activations: more go to the work folder, or from a CUDA device to the "
+                    "host's memory (default: half of what is free)");
   app.add_option("--work-dir", options.work_dir, "State of the run (default: OUTPUT.work)");
   app.add_flag("--resume", options.resume, "Go on with an interrupted run");
   app.add_option("--json", flags.json, "Write the report here too");
   sq::AddCommonFlags(app, &flags);
 
   return sq::RunTool(app, argc, argv, flags, [&] {
-    options.device = sq::ChooseDevice(device);
+    options.device = sq::UseDevice(device);
     if (sparsity->count() > 0) {
       options.outliers = sq::SparsityLevels(sparsity_percent);
     } else {

@@ -39,8 +39,8 @@ struct Arguments {
 struct Tile {
   int first, count, length, begin, end;
 
-  __device__ Tile(const Arguments& a, int tile, int queries)
-      : first(tile * queries), count(a.tokens * a.group), length(*a.length) {
+  __device__ Tile(const Arguments& a, int tile, int queries, int length)
+      : first(tile * queries), count(a.tokens * a.group), length(length) {
     const int last = min(first + queries, count) - 1;
     end = length + last / a.group + 1;
     begin = a.window > 0 ? max(0, length + first / a.group + 1 - a.window) : 0;
@@ -51,6 +51,33 @@ struct Tile {
   }
 };
 
+// Dims that chunks hold: those of a query in shared memory.
+template <int kChunks>
+constexpr int kDims = 32 * kChunks;
+
+// The tile's queries to shared memory, times a.scale; 0 for dims and queries too many.
+template <int kQueries, int kChunks>
+__device__ __forceinline__ void StageQueries(const Arguments& a, const Tile& tile, int kv_head,
+                                             float* to) {
+  constexpr int kFours = kQueries * kDims<kChunks> / 4;
+  const int head_dim = static_cast<int>(a.cache.head_dim);
+  const int64_t first_row = static_cast<int64_t>(blockIdx.z) * a.tokens;
+#pragma unroll
+  for (int begin = 0; begin < kFours; begin += kThreads) {
+    const int i = begin + static_cast<int>(threadIdx.x);
+    if (i >= kFours) break;
+    const int u = tile.first + 4 * i / kDims<kChunks>, dim = 4 * i % kDims<kChunks>;
+    float4 query = {0, 0, 0, 0};
+    if (u < tile.count && dim < head_dim) {
+      const int token = u / a.group, head = kv_head * a.group + u % a.group;
+      query = *reinterpret_cast<const float4*>(a.qkv + (first_row + token) * a.qkv_stride +
+                                               head * head_dim + dim);
+    }
+    reinterpret_cast<float4*>(to)[i] = {query.x * a.scale, query.y * a.scale, query.z * a.scale,
+                                        query.w * a.scale};
+  }
+}
+
 // What a query has gathered so far: sums of powers and of values weighted with them, both relative
 // to 2^greatest. `sum` is of the lane's own positions.
 template <int kQueries>
@@ -58,34 +85,82 @@ struct Gathered {
   float greatest[kQueries], sum[kQueries], values[kQueries][8];
 };
 
-// Scores of 32 positions from `first` on: lane l gets those of position first + l.
+// Keys or values of a head, [positions][head_dim] fp16, of which those before `end` are read.
+struct HeadRows {
+  const uint16_t* data;
+  int head_dim, end;
+
+  // The chunk of 16 bytes from `dim` on; beyond head_dim the last one.
+  __device__ __forceinline__ uint4 Load(int position, int dim) const {
+    // Of 32 bits each, so that an address is one instruction.
+    const auto row = static_cast<uint32_t>(min(position, end - 1));
+    const auto row_bytes = static_cast<uint32_t>(2 * head_dim);
+    const auto* at = reinterpret_cast<const unsigned char*>(data + min(dim, head_dim - 8));
+    return *reinterpret_cast<const uint4*>(at + static_cast<uint64_t>(row) * row_bytes);
+  }
+};
+
+// Keys of 32 positions on their way to a warp, in rounds of 8 keys: as many rounds at once as there
+// are registers for, so that their ways through memory are one.
 template <int kQueries, int kChunks>
-__device__ __forceinline__ void Scores(const uint16_t* keys, const float* queries, int head_dim,
-                                       int first, int end, float (&scores)[kQueries]) {
-  const int lane = static_cast<int>(threadIdx.x) % kLanes;
+struct KeyRows {
+  static constexpr int kRounds = kAtOnce / 8;
+  static constexpr int kHeld = kChunks > 4 ? 1 : kQueries <= 2 ? kRounds : kQueries == 4 ? 2 : 1;
+  static constexpr bool kAhead = kHeld == kRounds;
+  uint4 held[kHeld][kChunks];
+
+  // A chunk's first dim.
+  __device__ __forceinline__ static int Dim(int chunk) {
+    return 8 * (4 * chunk + static_cast<int>(threadIdx.x) % 4);
+  }
+  // Of round `round` on.
+  __device__ __forceinline__ void Load(const HeadRows& keys, int first, int round) {
+    const int own = static_cast<int>(threadIdx.x) % kLanes / 4;
 #pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    const int position = min(first + 8 * i + lane / 4, end - 1);
-    const uint16_t* key = keys + static_cast<int64_t>(position) * head_dim;
-    float dot[kQueries] = {};
+    for (int i = 0; i < kHeld; ++i) {
 #pragma unroll
-    for (int c = 0; c < kChunks; ++c) {
-      const int at = 8 * (4 * c + lane % 4);
-      if (at >= head_dim) continue;
-      float k[8];
-      HalvesToFloats(*reinterpret_cast<const uint4*>(key + at), k);
-#pragma unroll
-      for (int q = 0; q < kQueries; ++q) {
-        const auto* query = reinterpret_cast<const float4*>(queries + q * head_dim + at);
-        const float4 low = query[0], high = query[1];
-        dot[q] += low.x * k[0] + low.y * k[1] + low.z * k[2] + low.w * k[3] + high.x * k[4] +
-                  high.y * k[5] + high.z * k[6] + high.w * k[7];
+      for (int c = 0; c < kChunks; ++c) {
+        held[i][c] = keys.Load(first + 8 * (round + i) + own, Dim(c));
       }
     }
+  }
+  __device__ __forceinline__ void LoadAhead(const HeadRows& keys, int first) {
+    if constexpr (kAhead) Load(keys, first, 0);
+  }
+};
+
+// Scores of 32 positions from `first` on: lane l gets those of position first + l.
+template <int kQueries, int kChunks>
+__device__ __forceinline__ void Scores(const HeadRows& keys, const float* queries, int first,
+                                       KeyRows<kQueries, kChunks>* rows,
+                                       float (&scores)[kQueries]) {
+  using Rows = KeyRows<kQueries, kChunks>;
+  const int lane = static_cast<int>(threadIdx.x) % kLanes;
+#pragma unroll 1
+  for (int round = 0; round < Rows::kRounds; round += Rows::kHeld) {
+    if constexpr (!Rows::kAhead) rows->Load(keys, first, round);
 #pragma unroll
-    for (int q = 0; q < kQueries; ++q) {
-      const float moved = __shfl_sync(kWholeWarp, LanesSum(dot[q], 1, 4), lane % 8 * 4);
-      if (lane / 8 == i) scores[q] = moved;
+    for (int i = 0; i < Rows::kHeld; ++i) {
+      float dot[kQueries] = {};
+#pragma unroll
+      for (int c = 0; c < kChunks; ++c) {
+        float k[8];
+        HalvesToFloats(rows->held[i][c], k);
+#pragma unroll
+        for (int q = 0; q < kQueries; ++q) {
+          // Zero beyond head_dim.
+          const auto* query =
+              reinterpret_cast<const float4*>(queries + q * kDims<kChunks> + Rows::Dim(c));
+          const float4 low = query[0], high = query[1];
+          dot[q] += low.x * k[0] + low.y * k[1] + low.z * k[2] + low.w * k[3] + high.x * k[4] +
+                    high.y * k[5] + high.z * k[6] + high.w * k[7];
+        }
+      }
+#pragma unroll
+      for (int q = 0; q < kQueries; ++q) {
+        const float moved = __shfl_sync(kWholeWarp, LanesSum(dot[q], 1, 4), lane % 8 * 4);
+        if (lane / 8 == round + i) scores[q] = moved;
+      }
     }
   }
 }
@@ -105,32 +180,27 @@ struct ValueRows {
   __device__ __forceinline__ static int Row(int i) {
     return static_cast<int>(threadIdx.x) % kLanes / kLanesARow + i * kRows;
   }
-  __device__ __forceinline__ static uint4 Load(const uint16_t* values, int head_dim, int first,
-                                               int end, int i) {
-    if (Dim() >= head_dim) return {0, 0, 0, 0};
-    const int64_t position = min(first + Row(i), end - 1);
-    return *reinterpret_cast<const uint4*>(values + position * head_dim + Dim());
+  __device__ __forceinline__ static uint4 Load(const HeadRows& values, int first, int i) {
+    return values.Load(first + Row(i), Dim());
   }
-  __device__ __forceinline__ void LoadAhead(const uint16_t* values, int head_dim, int first,
-                                            int end) {
+  __device__ __forceinline__ void LoadAhead(const HeadRows& values, int first) {
     if constexpr (kAhead) {
 #pragma unroll
-      for (int i = 0; i < kLoads; ++i) held[i] = Load(values, head_dim, first, end, i);
+      for (int i = 0; i < kLoads; ++i) held[i] = Load(values, first, i);
     }
   }
-  __device__ __forceinline__ uint4 At(const uint16_t* values, int head_dim, int first, int end,
-                                      int i) const {
+  __device__ __forceinline__ uint4 At(const HeadRows& values, int first, int i) const {
     if constexpr (kAhead) {
       return held[i];
     } else {
-      return Load(values, head_dim, first, end, i);
+      return Load(values, first, i);
     }
   }
 };
 
 // Adds 32 positions with scores that are kNone where a query does not attend.
 template <int kQueries, int kChunks>
-__device__ __forceinline__ void Gather(const uint16_t* values, int head_dim, int first, int end,
+__device__ __forceinline__ void Gather(const HeadRows& values, int first,
                                        const ValueRows<kQueries, kChunks>& rows,
                                        const float (&scores)[kQueries], Gathered<kQueries>* g) {
   using Rows = ValueRows<kQueries, kChunks>;
@@ -149,7 +219,7 @@ __device__ __forceinline__ void Gather(const uint16_t* values, int head_dim, int
 #pragma unroll(Rows::kAhead ? Rows::kLoads : 4)
   for (int i = 0; i < Rows::kLoads; ++i) {
     float v[8];
-    HalvesToFloats(rows.At(values, head_dim, first, end, i), v);
+    HalvesToFloats(rows.At(values, first, i), v);
 #pragma unroll
     for (int q = 0; q < kQueries; ++q) {
       const float w = __shfl_sync(kWholeWarp, weight[q], Rows::Row(i));
@@ -219,12 +289,13 @@ __device__ bool LastToArrive(unsigned* counter, int count) {
 // kChunks: 16-byte chunks of a key that one lane takes, at most.
 template <int kQueries, int kChunks>
 __global__ void __launch_bounds__(kThreads) AttendKernel(Arguments a) {
+  const int length = *a.length;  // which the kernel before this one does not write
   WaitForPrevious();
   LetNextStart();
   const int head_dim = static_cast<int>(a.cache.head_dim);
   const int kv_heads = static_cast<int>(a.cache.kv_heads);
   const int kv_head = static_cast<int>(blockIdx.y) % kv_heads;
-  const Tile tile(a, static_cast<int>(blockIdx.y) / kv_heads, kQueries);
+  const Tile tile(a, static_cast<int>(blockIdx.y) / kv_heads, kQueries, length);
   // How many splits there are at this length: kLeastSplit positions each, or more.
   const int split = static_cast<int>(blockIdx.x), most = static_cast<int>(gridDim.x);
   const int seen = tile.end - tile.begin;
@@ -236,25 +307,27 @@ __global__ void __launch_bounds__(kThreads) AttendKernel(Arguments a) {
   const int thread = static_cast<int>(threadIdx.x), warp = thread / kLanes, lane = thread % kLanes;
   float* const queries = reinterpret_cast<float*>(DynamicShared());
   const int64_t first_row = static_cast<int64_t>(blockIdx.z) * a.tokens;
-  for (int i = thread; i < kQueries * head_dim; i += kThreads) {
-    const int u = tile.first + i / head_dim;
-    queries[i] = u < tile.count
-                     ? a.scale * a.qkv[(first_row + u / a.group) * a.qkv_stride +
-                                       (kv_head * a.group + u % a.group) * head_dim + i % head_dim]
-                     : 0;
+  const int64_t head = (static_cast<int64_t>(blockIdx.z) * kv_heads + kv_head) * a.cache.capacity;
+  const HeadRows keys = {a.cache.keys + head * head_dim, head_dim, end};
+  const HeadRows values = {a.cache.values + head * head_dim, head_dim, end};
+  KeyRows<kQueries, kChunks> key_rows;
+  ValueRows<kQueries, kChunks> value_rows;
+  int first = begin + warp * kAtOnce;
+  if (first < end) {  // before the queries, which they do not depend on
+    key_rows.LoadAhead(keys, first);
+    value_rows.LoadAhead(values, first);
   }
+  StageQueries<kQueries, kChunks>(a, tile, kv_head, queries);
   __syncthreads();
 
-  const int64_t head = (static_cast<int64_t>(blockIdx.z) * kv_heads + kv_head) * a.cache.capacity;
-  const uint16_t *keys = a.cache.keys + head * head_dim, *values = a.cache.values + head * head_dim;
   Gathered<kQueries> gathered = {};
 #pragma unroll
   for (int q = 0; q < kQueries; ++q) gathered.greatest[q] = kNone;
-  for (int first = begin + warp * kAtOnce; first < end; first += kThreads) {
-    ValueRows<kQueries, kChunks> rows;
-    rows.LoadAhead(values, head_dim, first, end);
+  for (; first < end; first += kThreads) {
+    const int next = first + kThreads;
     float scores[kQueries];
-    Scores<kQueries, kChunks>(keys, queries, head_dim, first, end, scores);
+    Scores<kQueries, kChunks>(keys, queries, first, &key_rows, scores);
+    if (next < end) key_rows.LoadAhead(keys, next);
 #pragma unroll
     for (int q = 0; q < kQueries; ++q) {
       const int position = first + lane, query_end = tile.End(a, tile.first + q);
@@ -262,9 +335,10 @@ __global__ void __launch_bounds__(kThreads) AttendKernel(Arguments a) {
           position < min(end, query_end) && (a.window <= 0 || position >= query_end - a.window);
       if (!attends) scores[q] = kNone;
     }
-    Gather(values, head_dim, first, end, rows, scores, &gathered);
+    Gather(values, first, value_rows, scores, &gathered);
+    if (next < end) value_rows.LoadAhead(values, next);
   }
-  float* const of_warps = queries + kQueries * head_dim;
+  float* const of_warps = queries + kQueries * kDims<kChunks>;
   WriteWarp<kQueries, ValueRows<kQueries, kChunks>::kLanesARow>(
       gathered, head_dim, of_warps + warp * PartFloats(kQueries, head_dim));
   __syncthreads();
@@ -276,6 +350,7 @@ __global__ void __launch_bounds__(kThreads) AttendKernel(Arguments a) {
     StoreElement(a.out, first_row + u / a.group,
                  static_cast<int64_t>(kv_head * a.group + u % a.group) * head_dim + d, value / sum);
   };
+#pragma unroll 1
   for (int i = thread; i < kQueries * head_dim; i += kThreads) {
     const int q = i / head_dim, d = i % head_dim;
     float greatest, sum;
@@ -294,6 +369,7 @@ __global__ void __launch_bounds__(kThreads) AttendKernel(Arguments a) {
     }
   }
   if (splits == 1 || !LastToArrive(a.counters + flat, splits)) return;
+#pragma unroll 1
   for (int i = thread; i < kQueries * head_dim; i += kThreads) {
     const int q = i / head_dim, d = i % head_dim;
     float greatest, sum;
@@ -304,11 +380,16 @@ __global__ void __launch_bounds__(kThreads) AttendKernel(Arguments a) {
   }
 }
 
+// Dims of a query in shared memory: what the chunks of its instance hold.
+int64_t PaddedDim(int64_t head_dim) { return head_dim <= 64 ? 64 : head_dim <= 128 ? 128 : 256; }
+
 template <int kQueries>
 void (*KernelFor(int64_t head_dim))(Arguments) {
-  if (head_dim <= 64) return AttendKernel<kQueries, 2>;
-  if (head_dim <= 128) return AttendKernel<kQueries, 4>;
-  return AttendKernel<kQueries, 8>;
+  switch (PaddedDim(head_dim)) {
+    case 64: return AttendKernel<kQueries, 2>;
+    case 128: return AttendKernel<kQueries, 4>;
+    default: return AttendKernel<kQueries, 8>;
+  }
 }
 
 void (*KernelFor(int queries, int64_t head_dim))(Arguments) {
@@ -363,7 +444,7 @@ void Attend(const Queue& queue, const AttentionPlan& plan, const CudaMatrix& qkv
            static_cast<unsigned>(plan.batch));
   shape.block = dim3(kThreads);
   shape.shared_bytes = static_cast<int64_t>(sizeof(float)) * plan.queries *
-                       (cache.head_dim + kWarps * (cache.head_dim + 2));
+                       (PaddedDim(cache.head_dim) + kWarps * (cache.head_dim + 2));
   shape.overlap = queue.overlap;
   Launch("attention", shape, queue.stream, KernelFor(plan.queries, cache.head_dim), arguments);
 }

@@ -25,9 +25,10 @@
 namespace sq::cuda {
 
 // Where kernels are queued. With `overlap` a kernel is launched while the one before it still runs
-// and waits for it before it touches memory that any other kernel writes: every kernel here does,
-// as its first act, so when one has ended all before it on the stream have, whoever wrote those.
-// Needs compute capability 9.0.
+// and waits for it before it touches memory that any other kernel of the step writes: every kernel
+// does, so when one has ended all before it on the stream have, whoever wrote those. What changes
+// between steps alone, such as the number of tokens seen, is read before: EmbedTokens, the first
+// kernel of a step, lets none start before the step before has ended. Needs compute capability 9.0.
 struct Queue {
   cudaStream_t stream = nullptr;
   bool overlap = false;

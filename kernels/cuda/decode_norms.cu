@@ -12,8 +12,8 @@ namespace {
 constexpr int kNormThreads = 1024;  // at most
 constexpr int kHeld = 4;            // vectors of 4 that a thread keeps in registers
 static_assert(4 * kHeld * kNormThreads >= kMostNormSize);
-constexpr int kHeadsAtOnce = 4;  // warps of a block
-constexpr int kMostPairs = kMostHeadDim / 2 / kLanes;
+constexpr int kHeadsAtOnce = 4;                        // warps of a block
+constexpr int kMostPairs = kMostHeadDim / 4 / kLanes;  // of dims, in either half of a head
 
 template <bool layer_norm>
 __global__ void __launch_bounds__(kNormThreads)
@@ -60,60 +60,77 @@ __global__ void __launch_bounds__(kNormThreads)
   }
 }
 
-// A warp a head; lane l holds dims l, l + 32, .. of the first half and of the second.
+// A warp a head; lane l holds dims 2l, 2l + 1, 2l + 64, .. of the first half and of the second.
 __global__ void PlaceKernel(PositionArguments a, Cache cache) {
+  const int heads = static_cast<int>(a.heads), kv_heads = static_cast<int>(cache.kv_heads);
+  const int head = static_cast<int>(blockIdx.x * kHeadsAtOnce + threadIdx.x / kLanes);
+  if (head >= heads + 2 * kv_heads) return;
+  const bool is_query = head < heads, is_key = !is_query && head < heads + kv_heads;
+  const int half = static_cast<int>(cache.head_dim / 2);
+  const auto dim = [](int i) { return 2 * (i * kLanes + static_cast<int>(threadIdx.x) % kLanes); };
+  const auto two = [](const float* from) { return *reinterpret_cast<const float2*>(from); };
+
+  // What the kernel before this one does not write: on its way while that one ends.
+  const int64_t position = *a.length + static_cast<int>(blockIdx.y);
+  const float* norm = is_query ? a.query_norm : is_key ? a.key_norm : nullptr;
+  const bool rotated = a.cos != nullptr && (is_query || is_key);
+  float2 cos[kMostPairs], sin[kMostPairs], first_norm[kMostPairs], second_norm[kMostPairs];
+#pragma unroll
+  for (int i = 0; i < kMostPairs; ++i) {
+    cos[i] = first_norm[i] = second_norm[i] = {1, 1};
+    sin[i] = {0, 0};
+    if (dim(i) >= half) continue;
+    if (rotated) {
+      cos[i] = two(a.cos + position * half + dim(i));
+      sin[i] = two(a.sin + position * half + dim(i));
+    }
+    if (norm != nullptr) {
+      first_norm[i] = two(norm + dim(i));
+      second_norm[i] = two(norm + half + dim(i));
+    }
+  }
   WaitForPrevious();
   LetNextStart();
-  const int64_t kv_heads = cache.kv_heads, all = a.heads + 2 * kv_heads;
-  const int64_t head = static_cast<int64_t>(blockIdx.x) * kHeadsAtOnce + threadIdx.x / kLanes;
-  if (head >= all) return;
-  const int lane = static_cast<int>(threadIdx.x) % kLanes;
-  const int half = static_cast<int>(cache.head_dim / 2);
-  const int64_t row = blockIdx.y, position = *a.length + row % a.tokens;
-  float* x = static_cast<float*>(a.qkv.data) + row * a.qkv.stride + head * cache.head_dim;
-  const bool is_query = head < a.heads, is_key = !is_query && head < a.heads + kv_heads;
-  float first[kMostPairs], second[kMostPairs];
-  float squares = 0;
+  const int64_t sequence = blockIdx.z, row = sequence * a.tokens + blockIdx.y;
+  float* x = static_cast<float*>(a.qkv.data) + row * a.qkv.stride +
+             static_cast<int64_t>(head) * cache.head_dim;
+  float2 first[kMostPairs], second[kMostPairs];
 #pragma unroll
   for (int i = 0; i < kMostPairs; ++i) {
-    const int at = i * kLanes + lane;
-    first[i] = at < half ? x[at] : 0;
-    second[i] = at < half ? x[half + at] : 0;
-    squares += first[i] * first[i] + second[i] * second[i];
+    first[i] = second[i] = {0, 0};
+    if (dim(i) >= half) continue;
+    first[i] = two(x + dim(i));
+    second[i] = two(x + half + dim(i));
   }
-  const float* norm = is_query ? a.query_norm : is_key ? a.key_norm : nullptr;
-  const float scale =
-      norm == nullptr ? 1.0f
-                      : rsqrtf(LanesSum(squares) / static_cast<float>(cache.head_dim) + a.epsilon);
-  const bool rotated = a.cos != nullptr && (is_query || is_key);
-  // Of its kv head in the cache: unused for a query.
-  const int64_t kv_head = is_key ? head - a.heads : head - a.heads - kv_heads;
-  const int64_t sequence = row / a.tokens;
+  float scale = 1;
+  if (norm != nullptr) {
+    float squares = 0;
+#pragma unroll
+    for (int i = 0; i < kMostPairs; ++i) {
+      squares += first[i].x * first[i].x + first[i].y * first[i].y + second[i].x * second[i].x +
+                 second[i].y * second[i].y;
+    }
+    scale = rsqrtf(LanesSum(squares) / static_cast<float>(cache.head_dim) + a.epsilon);
+  }
+  const int kv_head = is_key ? head - heads : head - heads - kv_heads;  // no query's
   uint16_t* const place =
-      (is_key ? cache.keys : cache.values) +
-      ((sequence * kv_heads + (is_query ? 0 : kv_head)) * cache.capacity + position) *
-          cache.head_dim;
+      is_query ? nullptr
+               : (is_key ? cache.keys : cache.values) +
+                     ((sequence * kv_heads + kv_head) * cache.capacity + position) * cache.head_dim;
 #pragma unroll
   for (int i = 0; i < kMostPairs; ++i) {
-    const int at = i * kLanes + lane;
-    if (at >= half) continue;
-    float u = first[i] * scale, v = second[i] * scale;
-    if (norm != nullptr) {
-      u *= norm[at];
-      v *= norm[half + at];
-    }
-    if (rotated) {
-      const float c = a.cos[position * half + at], s = a.sin[position * half + at];
-      const float turned = u * c - v * s;
-      v = v * c + u * s;
-      u = turned;
-    }
+    if (dim(i) >= half) continue;
+    const float2 u = {first[i].x * scale * first_norm[i].x, first[i].y * scale * first_norm[i].y};
+    const float2 v = {second[i].x * scale * second_norm[i].x,
+                      second[i].y * scale * second_norm[i].y};
+    const float2 low = {u.x * cos[i].x - v.x * sin[i].x, u.y * cos[i].y - v.y * sin[i].y};
+    const float2 high = {v.x * cos[i].x + u.x * sin[i].x, v.y * cos[i].y + u.y * sin[i].y};
     if (is_query) {
-      x[at] = u;
-      x[half + at] = v;
+      *reinterpret_cast<float2*>(x + dim(i)) = low;
+      *reinterpret_cast<float2*>(x + half + dim(i)) = high;
     } else {
-      place[at] = __half_as_ushort(__float2half_rn(u));
-      place[half + at] = __half_as_ushort(__float2half_rn(v));
+      *reinterpret_cast<uint32_t*>(place + dim(i)) = PackHalves(low.x, low.y);
+      *reinterpret_cast<uint32_t*>(place + half + dim(i)) = PackHalves(high.x, high.y);
     }
   }
 }
@@ -138,7 +155,8 @@ void PlaceTokens(const Queue& queue, const PositionArguments& arguments, const C
   LaunchShape shape;
   shape.grid =
       dim3(static_cast<unsigned>(CeilDivide(arguments.heads + 2 * cache.kv_heads, kHeadsAtOnce)),
-           static_cast<unsigned>(arguments.qkv.rows));
+           static_cast<unsigned>(arguments.tokens),
+           static_cast<unsigned>(arguments.qkv.rows / arguments.tokens));
   shape.block = dim3(kHeadsAtOnce * kLanes);
   shape.overlap = queue.overlap;
   Launch("place tokens", shape, queue.stream, PlaceKernel, arguments, cache);

@@ -18,7 +18,7 @@ __global__ void EmbedKernel(StepState state, int32_t tokens, CudaMatrix table, C
   if (column >= out.cols) return;
   float value = LoadElement(table, state.ids[row], column);
   if (positions.data != nullptr) {
-    value += LoadElement(positions, *state.length + row % tokens, column);
+    value += LoadElement(positions, *state.length + static_cast<int32_t>(row) % tokens, column);
   }
   StoreElement(out, row, column, value);
 }

@@ -1,12 +1,14 @@
+#include "kernels/cuda/architectures.h"
 #include "kernels/cuda/runtime.h"
 #include "sq/kernels/cuda_device.h"
 
 namespace sq {
 namespace {
 
-constexpr int kLeastMajor = 8;
-
-CudaDevice Describe(int index, const cudaDeviceProp& properties) {
+// A device, and in *problem why kernels do not run on it, if so.
+CudaDevice Describe(int index, std::string* problem) {
+  cudaDeviceProp properties;
+  cuda::Check(cudaGetDeviceProperties(&properties, index), "properties of a device");
   CudaDevice device;
   device.index = index;
   device.name = properties.name;
@@ -15,50 +17,57 @@ CudaDevice Describe(int index, const cudaDeviceProp& properties) {
   device.multiprocessors = properties.multiProcessorCount;
   device.total_bytes = static_cast<int64_t>(properties.totalGlobalMem);
   device.emulated = cuda::kEmulated;
+  const std::string lacks = cuda::WhatItLacks({device.major, device.minor}, SQ_CUDA_ARCHITECTURES);
+  *problem = lacks.empty() ? "" : StrCat("CUDA device ", index, ", ", device.name, ", ", lacks);
   return device;
+}
+
+// How many devices there are, usable or not; if none, *reason says why.
+int CountDevices(std::string* reason) {
+  int count = 0;
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  if (error == cudaSuccess) {
+    *reason = count == 0 ? "no CUDA device" : "";
+    return count;
+  }
+  cudaGetLastError();
+  *reason = error == cudaErrorInsufficientDriver
+                ? StrCat("no CUDA driver, or one older than CUDA ", CUDART_VERSION / 1000)
+                : StrCat("no CUDA device: ", cudaGetErrorString(error));
+  return 0;
 }
 
 }  // namespace
 
 std::vector<CudaDevice> CudaDevices(std::string* reason) {
-  int count = 0;
-  const cudaError_t error = cudaGetDeviceCount(&count);
   std::vector<CudaDevice> devices;
-  if (error != cudaSuccess) {
-    cudaGetLastError();
-    *reason = error == cudaErrorInsufficientDriver
-                  ? StrCat("no CUDA driver, or one older than CUDA ", CUDART_VERSION / 1000)
-                  : StrCat("no CUDA device: ", cudaGetErrorString(error));
-    return devices;
-  }
-  *reason = "no CUDA device";
+  const int count = CountDevices(reason);
   for (int index = 0; index < count; ++index) {
-    cudaDeviceProp properties;
-    cuda::Check(cudaGetDeviceProperties(&properties, index), "properties of a device");
-    if (properties.major < kLeastMajor) {
-      *reason =
-          StrCat("CUDA device ", index, ", ", properties.name, ", has compute capability ",
-                 properties.major, ".", properties.minor, "; the kernels need ", kLeastMajor, ".0");
-      continue;
+    std::string problem;
+    CudaDevice device = Describe(index, &problem);
+    if (problem.empty()) {
+      devices.push_back(std::move(device));
+    } else if (reason->empty()) {
+      *reason = problem;
     }
-    devices.push_back(Describe(index, properties));
   }
   return devices;
 }
 
 CudaDevice UseCudaDevice(int index) {
-  std::string reason;
-  for (CudaDevice& device : CudaDevices(&reason)) {
-    if (device.index != index) continue;
-    cuda::Check(cudaSetDevice(index), "choosing a device");
-    size_t free_bytes = 0, total_bytes = 0;
-    cuda::Check(cudaMemGetInfo(&free_bytes, &total_bytes), "memory of the device");
-    device.free_bytes = static_cast<int64_t>(free_bytes);
-    return device;
+  std::string problem;
+  const int count = CountDevices(&problem);
+  CudaDevice device;
+  if (count > 0) {
+    problem = "there is no such CUDA device";
+    if (index >= 0 && index < count) device = Describe(index, &problem);
   }
-  throw Error(StrCat(
-      "device cuda:", index, ": ",
-      reason == "no CUDA device" || reason.empty() ? "there is no such CUDA device" : reason));
+  SQ_CHECK(problem.empty(), "device cuda:", index, ": ", problem);
+  cuda::Check(cudaSetDevice(index), "choosing a device");
+  size_t free_bytes = 0, total_bytes = 0;
+  cuda::Check(cudaMemGetInfo(&free_bytes, &total_bytes), "memory of the device");
+  device.free_bytes = static_cast<int64_t>(free_bytes);
+  return device;
 }
 
 void SynchronizeCudaDevice() { cuda::Check(cudaDeviceSynchronize(), "waiting for the device"); }

@@ -132,18 +132,17 @@ void ByPanels(CudaContext::State& state, const LayerView& view, const CudaMatrix
 void ReserveCudaMatmul(const CudaContext& context, const CudaLayer& layer, int64_t tokens) {
   CudaContext::State& state = context.state();
   const LayerView& view = layer.state().view();
-  if (tokens <= kFewTokens) {
-    state.input.Grow(tokens * cuda::RoundUp(view.inputs, 8), "rounded activations");
-    const cuda::GemvRoom room = cuda::RoomForGemv(view, tokens, cuda::CurrentDeviceInfo());
-    state.partials.Grow(room.partials, "partial sums");
-    if (state.arrived.count() < room.arrived) {
-      state.arrived.Grow(room.arrived, "counters");
-      cuda::Check(cudaMemsetAsync(state.arrived.data(), 0,
-                                  static_cast<size_t>(state.arrived.bytes()), state.stream),
-                  "counters");
-    }
-    return;
+  const int64_t few = std::min(tokens, kFewTokens);
+  state.input.Grow(few * cuda::RoundUp(view.inputs, 8), "rounded activations");
+  const cuda::GemvRoom room = cuda::RoomForGemv(view, few, cuda::CurrentDeviceInfo());
+  state.partials.Grow(room.partials, "partial sums");
+  if (state.arrived.count() < room.arrived) {
+    state.arrived.Grow(room.arrived, "counters");
+    cuda::Check(cudaMemsetAsync(state.arrived.data(), 0,
+                                static_cast<size_t>(state.arrived.bytes()), state.stream),
+                "counters");
   }
+  if (tokens <= kFewTokens) return;
   const int64_t rows = PanelRows(view);
   state.input.Grow(tokens * view.padded_inputs, "rounded activations");
   state.panel.Grow(rows * view.padded_inputs, "a panel of weights");

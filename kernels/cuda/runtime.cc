@@ -21,7 +21,23 @@ Ledger& TheLedger() {
   return *ledger;
 }
 
+std::function<void()>& Releaser() {
+  static auto* const releaser = new std::function<void()>;
+  return *releaser;
+}
+
+// cudaMalloc, tried again after others have given back what they do not need.
+cudaError_t Allocate(void** pointer, int64_t bytes) {
+  const cudaError_t error = cudaMalloc(pointer, static_cast<size_t>(bytes));
+  if (error != cudaErrorMemoryAllocation || !Releaser()) return error;
+  cudaGetLastError();  // not to be found by whoever asks next
+  Releaser()();
+  return cudaMalloc(pointer, static_cast<size_t>(bytes));
+}
+
 }  // namespace
+
+void SetCudaMemoryReleaser(std::function<void()> release) { Releaser() = std::move(release); }
 
 CudaMemory CudaMemoryInUse() {
   Ledger& ledger = TheLedger();
@@ -41,7 +57,7 @@ void Check(cudaError_t error, const char* what) {
 
 void* AllocateBytes(int64_t bytes, const char* what) {
   void* pointer = nullptr;
-  const cudaError_t error = cudaMalloc(&pointer, static_cast<size_t>(bytes));
+  const cudaError_t error = Allocate(&pointer, bytes);
   if (error == cudaErrorMemoryAllocation) {
     cudaGetLastError();
     size_t free_bytes = 0, total_bytes = 0;

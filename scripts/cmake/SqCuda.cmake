@@ -1,24 +1,39 @@
 # SQ_CUDA=AUTO takes the CUDA toolkit when it is there, ON demands it, OFF builds for the CPU alone. Sets
 # SQ_WITH_CUDA. No GPU and no driver are needed to build, nor to run what was built.
 
-set(SQ_CUDA AUTO CACHE STRING "Build the CUDA kernels: AUTO (if nvcc 13 is found), ON or OFF")
+set(SQ_CUDA AUTO CACHE STRING "Build the CUDA kernels: AUTO (if nvcc of 12.8 or newer is found), ON or OFF")
 set_property(CACHE SQ_CUDA PROPERTY STRINGS AUTO ON OFF)
 set(SQ_CUDA_ARCHITECTURES 80-real 86-real 89-real 90-real 100-real 120
     CACHE STRING "Compute capabilities of the CUDA kernels; the last one's PTX serves those to come")
 
 set(SQ_WITH_CUDA OFF)
 if(NOT SQ_CUDA STREQUAL OFF AND NOT SQ_FUZZ)  # which needs clang throughout
-  if(NOT CMAKE_CUDA_ARCHITECTURES)
-    set(CMAKE_CUDA_ARCHITECTURES ${SQ_CUDA_ARCHITECTURES})
-  endif()
   include(CheckLanguage)
   check_language(CUDA)
   if(CMAKE_CUDA_COMPILER)
-    enable_language(CUDA)
-    find_package(CUDAToolkit 12.8)
+    # Asked before the language is enabled: an older one does not know the architectures, and CMake would stop.
+    execute_process(COMMAND ${CMAKE_CUDA_COMPILER} --version OUTPUT_VARIABLE about ERROR_QUIET)
+    if(about MATCHES "release ([0-9.]+)" AND CMAKE_MATCH_1 VERSION_GREATER_EQUAL 12.8)
+      set(SQ_WITH_CUDA ON)
+    else()
+      message(STATUS "${CMAKE_CUDA_COMPILER} is older than CUDA 12.8")
+    endif()
   endif()
-  if(CUDAToolkit_FOUND)
-    set(SQ_WITH_CUDA ON)
+  if(SQ_WITH_CUDA)
+    if(NOT CMAKE_CUDA_ARCHITECTURES)
+      set(CMAKE_CUDA_ARCHITECTURES ${SQ_CUDA_ARCHITECTURES})
+    endif()
+    enable_language(CUDA)
+    find_package(CUDAToolkit REQUIRED)
+    # Those that names of sets stand for.
+    set(SQ_BUILT_ARCHITECTURES ${CMAKE_CUDA_ARCHITECTURES})
+    if(SQ_BUILT_ARCHITECTURES STREQUAL native)
+      set(SQ_BUILT_ARCHITECTURES ${CMAKE_CUDA_ARCHITECTURES_NATIVE})
+    elseif(SQ_BUILT_ARCHITECTURES STREQUAL all)
+      set(SQ_BUILT_ARCHITECTURES ${CMAKE_CUDA_ARCHITECTURES_ALL})
+    elseif(SQ_BUILT_ARCHITECTURES STREQUAL all-major)
+      set(SQ_BUILT_ARCHITECTURES ${CMAKE_CUDA_ARCHITECTURES_ALL_MAJOR})
+    endif()
     if(SQ_CCACHE AND NOT CMAKE_CUDA_COMPILER_LAUNCHER)
       set(CMAKE_CUDA_COMPILER_LAUNCHER ${SQ_CCACHE})
     endif()

@@ -42,31 +42,17 @@ double WindowLoss(const Model& model, const Head& head, const at::Tensor& hidden
   return sum / static_cast<double>(predictions);
 }
 
-}  // namespace
-
-double Perplexity(const WindowLosses& losses) {
-  double sum = 0;
-  for (const double nll : losses.nll) sum += nll;
-  return std::exp(sum / static_cast<double>(losses.nll.size()));
-}
-
-WindowLosses EvaluateWindows(const Model& model, const std::vector<std::vector<int32_t>>& windows,
-                             const PerplexityOptions& options,
-                             const std::function<void(int64_t, const at::Tensor&)>& logits) {
-  SQ_CHECK(!windows.empty(), "no tokens to evaluate");
+// Window w is rows begin[w] to begin[w + 1] of `hidden`.
+WindowLosses RunWindows(const Model& model, const std::vector<std::vector<int32_t>>& windows,
+                        const std::vector<int64_t>& begin, const PerplexityOptions& options,
+                        const TakeLogits& logits, const at::Tensor& hidden) {
   const ModelConfig& config = model.config;
-  std::vector<int64_t> begin = {0};
+  const Device& device = options.device;
+  const int64_t count = static_cast<int64_t>(windows.size());
   int64_t longest = 0;
   for (const auto& window : windows) {
-    const int64_t size = static_cast<int64_t>(window.size());
-    SQ_CHECK(size >= 2, "window ", begin.size() - 1, ": expected at least 2 tokens, found ", size);
-    begin.push_back(begin.back() + size);
-    longest = std::max(longest, size);
+    longest = std::max(longest, static_cast<int64_t>(window.size()));
   }
-  const int64_t count = static_cast<int64_t>(windows.size());
-  const Device& device = options.device;
-  const ActivationStore store(1, begin.back(), config.hidden_size, options.activations, device);
-  const at::Tensor hidden = store.Slot(0);
   const auto rows = [&](int64_t w) { return hidden.narrow(0, begin[w], begin[w + 1] - begin[w]); };
   DeviceFor(device, count, [&](int64_t w) { rows(w).copy_(EmbedTokens(model, windows[w])); });
   const RopeTable rope = MakeRopeTable(config, 0, longest, device);
@@ -105,6 +91,32 @@ WindowLosses EvaluateWindows(const Model& model, const std::vector<std::vector<i
     losses.nll[w] = WindowLoss(model, head, rows(w), windows[w], &out);
     logits(w, out);
   }
+  return losses;
+}
+
+}  // namespace
+
+double Perplexity(const WindowLosses& losses) {
+  double sum = 0;
+  for (const double nll : losses.nll) sum += nll;
+  return std::exp(sum / static_cast<double>(losses.nll.size()));
+}
+
+WindowLosses EvaluateWindows(const Model& model, const std::vector<std::vector<int32_t>>& windows,
+                             const PerplexityOptions& options, const TakeLogits& logits) {
+  SQ_CHECK(!windows.empty(), "no tokens to evaluate");
+  std::vector<int64_t> begin = {0};
+  for (const auto& window : windows) {
+    const int64_t size = static_cast<int64_t>(window.size());
+    SQ_CHECK(size >= 2, "window ", begin.size() - 1, ": expected at least 2 tokens, found ", size);
+    begin.push_back(begin.back() + size);
+  }
+  const ActivationStore store(1, begin.back(), model.config.hidden_size, options.activations,
+                              options.device);
+  WindowLosses losses;
+  WithMemoryAdvice(store.MemoryAdvice(), [&] {
+    losses = RunWindows(model, windows, begin, options, logits, store.Slot(0));
+  });
   return losses;
 }
 

@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "sq/base/error.h"
+#include "sq/base/process.h"
 
 namespace sq {
 namespace {
@@ -29,6 +30,15 @@ int UnnamedFile(const std::string& folder, int64_t bytes) {
 }
 
 }  // namespace
+
+ActivationMemory MemoryWithin(int64_t max_memory, const Device& device,
+                              const std::string& spill_folder) {
+  ActivationMemory memory;
+  memory.max_bytes = max_memory > 0 && !device.cuda ? max_memory : AvailableBytes() / 2;
+  memory.max_device_bytes = max_memory;
+  memory.spill_folder = spill_folder;
+  return memory;
+}
 
 ActivationStore::ActivationStore(int64_t slots, int64_t tokens, int64_t hidden,
                                  const ActivationMemory& memory, const Device& device)
@@ -81,6 +91,12 @@ void ActivationStore::Drop(int64_t slot) {
   if (madvise(at, static_cast<size_t>(end - begin), MADV_REMOVE) != 0) {
     madvise(at, static_cast<size_t>(end - begin), MADV_DONTNEED);
   }
+}
+
+std::string ActivationStore::MemoryAdvice() const {
+  if (on_device_.empty()) return "a shorter --sequence-length would need less";
+  return StrCat("activations hold ", bytes_,
+                " bytes of it: with a smaller --max-memory they stay in the host's memory");
 }
 
 }  // namespace sq

@@ -9,7 +9,6 @@
 #include <regex>
 
 #include "sq/base/error.h"
-#include "sq/base/log.h"
 #include "sq/base/parallel.h"
 #include "sq/base/process.h"
 #include "sq/kernels/cuda_device.h"
@@ -43,10 +42,24 @@ void SetPrecision() {
   context.setAllowFP16ReductionCuBLAS(false);
 }
 
+// Gives back the device memory that LibTorch keeps for tensors to come.
+void ReleaseCached(const Device& device) {
+  if (!device.cuda || device.emulated) return;
+  c10::DeviceAllocator* const allocator = c10::getDeviceAllocator(at::kCUDA);
+  if (allocator->initialized()) allocator->emptyCache();
+}
+
 Device Use(const CudaDevice& found) {
   const Device device{true, found.index, found.emulated};
-  MakeCurrent(device);
+  try {
+    MakeCurrent(device);
+  } catch (const c10::Error& error) {  // such as a driver that is too old for LibTorch's CUDA
+    const std::string text = error.what_without_backtrace();
+    throw Error(
+        StrCat("device cuda:", found.index, ": LibTorch: ", text.substr(0, text.find('\n'))));
+  }
   SetPrecision();
+  SetCudaMemoryReleaser([device] { ReleaseCached(device); });
   return device;
 }
 
@@ -56,18 +69,22 @@ bool IsDeviceFlag(const std::string& flag) {
   return flag == "auto" || flag == "cpu" || CudaIndex(flag) >= 0;
 }
 
-Device ChooseDevice(const std::string& flag) {
+Device ChooseDevice(const std::string& flag, std::string* why_not) {
   SQ_CHECK(IsDeviceFlag(flag), "device: expected auto, cpu, cuda or cuda:N, found ", Quoted(flag));
   if (flag == "cpu") return {};
   std::string reason;
   const std::vector<CudaDevice> devices = CudaDevices(&reason);
   const bool usable = !devices.empty() && (devices.front().emulated || LibTorchHasCuda());
   if (flag == "auto") {
-    if (usable) return Use(devices.front());
-    if (!devices.empty()) {
-      LogInfo(
-          StrCat(devices.front().name, " is there, but ", kNoCudaHalf, ": computing on the CPU"));
+    if (!devices.empty()) reason = StrCat(devices.front().name, " is there, but ", kNoCudaHalf);
+    if (usable) {
+      try {
+        return Use(devices.front());
+      } catch (const Error& error) {
+        reason = error.what();
+      }
     }
+    if (why_not != nullptr) *why_not = reason;
     return {};
   }
   if (devices.empty()) {
@@ -97,12 +114,6 @@ void MakeCurrent(const Device& device) {
   if (!device.emulated) {
     c10::impl::VirtualGuardImpl(at::kCUDA).setDevice(TensorDevice(device));
   }
-}
-
-void ReleaseCached(const Device& device) {
-  if (!device.cuda || device.emulated) return;
-  c10::DeviceAllocator* const allocator = c10::getDeviceAllocator(at::kCUDA);
-  if (allocator->initialized()) allocator->emptyCache();
 }
 
 int64_t FreeBytes(const Device& device) {
@@ -135,6 +146,16 @@ std::string OutOfMemoryText(const std::exception& error) {
     text += ", " + found[2].str() + " of " + found[1].str() + " are free";
   }
   return text;
+}
+
+void WithMemoryAdvice(const std::string& advice, const std::function<void()>& body) {
+  try {
+    body();
+  } catch (const OutOfMemory& error) {
+    throw Error(StrCat(error.what(), "; ", advice));
+  } catch (const c10::OutOfMemoryError& error) {
+    throw Error(StrCat(OutOfMemoryText(error), "; ", advice));
+  }
 }
 
 }  // namespace sq

@@ -76,15 +76,6 @@ CudaMatrix DeviceMatrix(const at::Tensor& rows) {
   return {rows.data_ptr(), CudaType::kFloat32, rows.size(0), rows.size(1), rows.stride(0)};
 }
 
-std::shared_ptr<const CudaLayer> ToDevice(const PackedLayer& layer, const Device& device) {
-  try {
-    return std::make_shared<const CudaLayer>(std::vector<PackedView>{layer});
-  } catch (const OutOfMemory&) {
-    ReleaseCached(device);
-  }
-  return std::make_shared<const CudaLayer>(std::vector<PackedView>{layer});
-}
-
 at::Tensor ApplyCuda(const Linear& linear, const at::Tensor& x) {
   constexpr int64_t kRowElements = 4;  // a row begins at a multiple of 16 bytes
   const int64_t out_features = linear.cuda->out_features();
@@ -222,7 +213,7 @@ Linear LoadLinear(const TensorStore& store, const LinearInfo& info, DenseWeights
     linear.packed = std::make_shared<const PackedLayer>(
         ReadPackedLayer(store, info.name, info.out_features, info.in_features));
     if (device.cuda) {
-      linear.cuda = ToDevice(*linear.packed, device);
+      linear.cuda = std::make_shared<const CudaLayer>(std::vector<PackedView>{*linear.packed});
       linear.device = device.index;
       linear.packed = nullptr;
     }

@@ -40,20 +40,20 @@ Json Benchmark(const Model& model, const TokenLists& samples, const std::string&
                const BenchmarkOptions& options) {
   const TokenLists ids = FirstTokens(samples, source, options);
   const Stopwatch loading;
-  const auto loaded = LoadModel(model, options.device);
+  auto loaded = LoadModel(model, options.device);
   const double load_seconds = loading.Seconds();
   Progress progress("benchmark", "token", options.tokens);
   const DecodingSpeed speed = MeasureDecoding(loaded, ids, options.check, [&](int64_t done) {
     progress.Update(done);
     StopIfInterrupted();
   });
-  // Before the bandwidth is measured, for which a large buffer is needed.
-  const int64_t peak_bytes = PeakResidentBytes();
   const double total = std::accumulate(speed.seconds.begin(), speed.seconds.end(), 0.0);
   const double median = Quantile(speed.seconds, 0.5);
   const double bytes = static_cast<double>(WeightBytesPerStep(*loaded));
   const bool on_device = options.device.cuda;
+  const int64_t peak_bytes = PeakResidentBytes();
   const int64_t peak_device_bytes = on_device ? CudaMemoryInUse().peak : 0;
+  loaded.reset();  // the bandwidth is measured on a large buffer
   const double bandwidth = on_device ? CudaReadBandwidth() : ReadBandwidth();
   Json result = {{"dataset", source},
                  {"tokens", options.tokens},

@@ -128,7 +128,9 @@ Json EvaluateMmlu(const Model& model, const Tokenizer& tokenizer, const MmluOpti
   next_token.device = device;
   next_token.bfloat16 = bfloat16;
   next_token.max_bytes = max_memory > 0 ? max_memory : FreeBytes(device) / 2;
-  const std::vector<at::Tensor> logits = QuestionLogits(model, tokenizer, subjects, next_token);
+  std::vector<at::Tensor> logits;
+  WithMemoryAdvice("a smaller --max-memory would need less",
+                   [&] { logits = QuestionLogits(model, tokenizer, subjects, next_token); });
   Count all;
   std::map<std::string, Count> by_category;
   Json subject_list = Json::array();

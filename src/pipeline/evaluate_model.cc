@@ -45,17 +45,14 @@ double SparsityPercent(const Model& model) {
 }
 
 Json Result(const Model& model, const std::string& dataset, const TokenLists& windows,
-            const EvaluateModelOptions& options,
-            const std::function<void(int64_t, const at::Tensor&)>& logits = {}) {
+            const EvaluateModelOptions& options, const TakeLogits& logits = {}) {
   const Stopwatch watch;
   Progress progress(dataset, "layer", model.config.num_layers);
   PerplexityOptions perplexity;
   perplexity.device = options.device;
   perplexity.bfloat16 = WantsBfloat16(options.dtype, options.device);
-  perplexity.activations.max_device_bytes = options.max_memory;
-  perplexity.activations.max_bytes =
-      options.max_memory > 0 ? options.max_memory : AvailableBytes() / 2;
-  perplexity.activations.spill_folder = std::filesystem::temp_directory_path();
+  perplexity.activations =
+      MemoryWithin(options.max_memory, options.device, std::filesystem::temp_directory_path());
   perplexity.progress = [&](int64_t done, int64_t) {
     progress.Update(done);
     StopIfInterrupted();

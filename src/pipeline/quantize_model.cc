@@ -56,9 +56,9 @@ Json Request(const QuantizeModelOptions& options, const Model& model, bool bfloa
     request["sequence_length"] = options.sequence_length;
     request["seed"] = options.seed;
     request["dtype"] = bfloat16 ? "bfloat16" : "float32";
+    // Sums come in another order on another kind of device; k-means gives the same bytes on any.
+    request["device"] = DeviceKind(options.device);
   }
-  // Sums come in another order on another kind of device.
-  request["device"] = DeviceKind(options.device);
   request["save_sensitivity"] = !options.save_sensitivity.empty();
   return request;
 }
@@ -156,8 +156,71 @@ struct CalibrationReport {
   double fisher_seconds = 0;
 };
 
-// Fisher information from calibration samples: layers from the last to the first, each quantized as
-// soon as its Fisher matrices are there.
+// Layers from the last to the first, each quantized as soon as its Fisher matrices are there.
+void RunFisherPass(const Model& model, const QuantizeModelOptions& options, const RunFolder& run,
+                   FisherPass* pass, CalibrationReport* report) {
+  const bool keep = !options.save_sensitivity.empty();
+  const auto finished = [&](int64_t layer) {
+    return run.HasLayer(layer) && (!keep || run.HasSensitivity(layer));
+  };
+
+  Stopwatch fisher_watch;
+  const std::optional<RunFolder::Gradient> saved = run.ReadGradient();
+  const int64_t last = saved ? saved->layer : model.config.num_layers - 1;
+  SQ_CHECK(last < model.config.num_layers, saved->tensor.Where(), ": of layer ", last,
+           ", but the model has ", model.config.num_layers);
+  {
+    Progress progress("forward pass", "layer", last + 1);
+    pass->Forward(last + 1, [&](int64_t done) {
+      progress.Update(done);
+      StopIfInterrupted();
+    });
+  }
+  double loss = 0;
+  if (saved) {
+    pass->set_gradient(LoadFloats(saved->tensor, saved->tensor.shape));
+    loss = saved->loss;
+  } else {
+    loss = pass->Loss();
+    if (!std::isfinite(loss)) {
+      for (const std::string& name : model.store.Names()) CheckFinite(model.store.Get(name));
+      throw Error(StrCat(model.folder, ": the calibration loss is ", loss));
+    }
+    LogInfo(StrCat("calibration loss ", loss, " nats per token"));
+  }
+  report->json["loss"] = loss;
+  report->fisher_seconds += fisher_watch.Seconds();
+
+  const QuantizeOptions quantize = LayerOptions(options);
+  Progress progress("quantizing", "layer", last + 1);
+  Stopwatch since_gradient;
+  const auto save_gradient = [&](int64_t layer) {
+    const at::Tensor gradient = pass->gradient();
+    run.WriteGradient(layer, loss, FileView("gradient", gradient));
+    since_gradient = Stopwatch();
+  };
+  for (int64_t layer = last; layer >= 0; --layer) {
+    fisher_watch = Stopwatch();
+    if (finished(layer)) {
+      pass->Backward(layer, nullptr);
+      report->fisher_seconds += fisher_watch.Seconds();
+    } else {
+      LayerSensitivity fisher;
+      pass->Backward(layer, &fisher);
+      report->fisher_seconds += fisher_watch.Seconds();
+      if (keep) KeepSensitivity(model, layer, fisher, run);
+      QuantizeDecoderLayer(model, layer, fisher, quantize, run);
+    }
+    progress.Update(last + 1 - layer);
+    if (layer == 0) break;
+    if (InterruptRequested() || since_gradient.Seconds() > kSecondsBetweenGradients) {
+      save_gradient(layer - 1);
+    }
+    StopIfInterrupted();
+  }
+}
+
+// Fisher information from calibration samples.
 CalibrationReport QuantizeByFisher(const Model& model, const QuantizeModelOptions& options,
                                    bool bfloat16, const RunFolder& run) {
   const Stopwatch watch;
@@ -182,70 +245,10 @@ CalibrationReport QuantizeByFisher(const Model& model, const QuantizeModelOption
   FisherOptions fisher_options;
   fisher_options.device = options.device;
   fisher_options.bfloat16 = bfloat16;
-  fisher_options.activations.max_device_bytes = options.max_memory;
-  fisher_options.activations.max_bytes =
-      options.max_memory > 0 ? options.max_memory : AvailableBytes() / 2;
-  fisher_options.activations.spill_folder = run.path();
+  fisher_options.activations = MemoryWithin(options.max_memory, options.device, run.path());
   FisherPass pass(model, std::move(*samples), fisher_options);
-  const bool keep = !options.save_sensitivity.empty();
-  const auto finished = [&](int64_t layer) {
-    return run.HasLayer(layer) && (!keep || run.HasSensitivity(layer));
-  };
-
-  Stopwatch fisher_watch;
-  const std::optional<RunFolder::Gradient> saved = run.ReadGradient();
-  const int64_t last = saved ? saved->layer : model.config.num_layers - 1;
-  SQ_CHECK(last < model.config.num_layers, saved->tensor.Where(), ": of layer ", last,
-           ", but the model has ", model.config.num_layers);
-  {
-    Progress progress("forward pass", "layer", last + 1);
-    pass.Forward(last + 1, [&](int64_t done) {
-      progress.Update(done);
-      StopIfInterrupted();
-    });
-  }
-  double loss = 0;
-  if (saved) {
-    pass.set_gradient(LoadFloats(saved->tensor, saved->tensor.shape));
-    loss = saved->loss;
-  } else {
-    loss = pass.Loss();
-    if (!std::isfinite(loss)) {
-      for (const std::string& name : model.store.Names()) CheckFinite(model.store.Get(name));
-      throw Error(StrCat(model.folder, ": the calibration loss is ", loss));
-    }
-    LogInfo(StrCat("calibration loss ", loss, " nats per token"));
-  }
-  report.json["loss"] = loss;
-  report.fisher_seconds += fisher_watch.Seconds();
-
-  const QuantizeOptions quantize = LayerOptions(options);
-  Progress progress("quantizing", "layer", last + 1);
-  Stopwatch since_gradient;
-  const auto save_gradient = [&](int64_t layer) {
-    const at::Tensor gradient = pass.gradient();
-    run.WriteGradient(layer, loss, FileView("gradient", gradient));
-    since_gradient = Stopwatch();
-  };
-  for (int64_t layer = last; layer >= 0; --layer) {
-    fisher_watch = Stopwatch();
-    if (finished(layer)) {
-      pass.Backward(layer, nullptr);
-      report.fisher_seconds += fisher_watch.Seconds();
-    } else {
-      LayerSensitivity fisher;
-      pass.Backward(layer, &fisher);
-      report.fisher_seconds += fisher_watch.Seconds();
-      if (keep) KeepSensitivity(model, layer, fisher, run);
-      QuantizeDecoderLayer(model, layer, fisher, quantize, run);
-    }
-    progress.Update(last + 1 - layer);
-    if (layer == 0) break;
-    if (InterruptRequested() || since_gradient.Seconds() > kSecondsBetweenGradients) {
-      save_gradient(layer - 1);
-    }
-    StopIfInterrupted();
-  }
+  WithMemoryAdvice(pass.MemoryAdvice(),
+                   [&] { RunFisherPass(model, options, run, &pass, &report); });
   return report;
 }
 
@@ -301,36 +304,11 @@ void AddLayers(const Model& model, const RunFolder& run, Json* report) {
   (*report)["layers"] = layers;
 }
 
-}  // namespace
-
-Json QuantizeModel(const QuantizeModelOptions& options) {
+// Quantizes what the run's folder does not have yet, and makes the output of all. Returns the
+// report.
+Json QuantizeRest(const Model& model, const QuantizeModelOptions& options, const Json& request,
+                  bool bfloat16, const RunFolder& run) {
   const Stopwatch watch;
-  const std::string work =
-      options.work_dir.empty() ? WithoutTrailingSlash(options.output) + ".work" : options.work_dir;
-  const std::string report_path = std::filesystem::path(options.output) / "report.json";
-  // A run that was stopped between its last steps has its output already.
-  const bool done =
-      options.resume && RunFolder::IsRun(work) && std::filesystem::exists(report_path);
-  if (!done) {
-    CheckFree(options.output);
-    if (!options.save_sensitivity.empty()) CheckFree(options.save_sensitivity);
-  }
-  const Model model = OpenModel(options.model);
-  CheckQuantizable(model);
-  const bool bfloat16 = WantsBfloat16(options.dtype, options.device);
-  const Json request = Request(options, model, bfloat16);
-  const RunFolder run(work, request, options.resume);
-  std::optional<OutputFolder> sensitivity;
-  if (done) {
-    if (!options.save_sensitivity.empty() && !std::filesystem::exists(options.save_sensitivity)) {
-      sensitivity.emplace(options.save_sensitivity);
-      AssembleSensitivity(run, model.config.num_layers, sensitivity->temporary());
-      sensitivity->Commit();
-    }
-    run.Remove();
-    return ReadJsonFile(report_path);
-  }
-
   Json report = {{"model", options.model}, {"version", Version()}, {"libtorch", LibTorchVersion()}};
   report["options"] = request;
   report["bits"] = options.bits;
@@ -353,6 +331,7 @@ Json QuantizeModel(const QuantizeModelOptions& options) {
   AddLayers(model, run, &report);
 
   OutputFolder output(options.output);
+  std::optional<OutputFolder> sensitivity;
   const QuantizationInfo info{options.bits, options.outliers.sensitive_fraction,
                               options.outliers.outlier_fraction};
   report["bytes"] = AssembleQuantized(model, run, info, output.temporary());
@@ -368,6 +347,46 @@ Json QuantizeModel(const QuantizeModelOptions& options) {
   if (sensitivity) sensitivity->Commit();
   run.Remove();
   return report;
+}
+
+}  // namespace
+
+Json QuantizeModel(const QuantizeModelOptions& options) {
+  const std::string work =
+      options.work_dir.empty() ? WithoutTrailingSlash(options.output) + ".work" : options.work_dir;
+  const std::string report_path = std::filesystem::path(options.output) / "report.json";
+  // A run that was stopped between its last steps has its output already.
+  const bool done =
+      options.resume && RunFolder::IsRun(work) && std::filesystem::exists(report_path);
+  if (!done) {
+    CheckFree(options.output);
+    if (!options.save_sensitivity.empty()) CheckFree(options.save_sensitivity);
+  }
+  const Model model = OpenModel(options.model);
+  CheckQuantizable(model);
+  const bool bfloat16 = WantsBfloat16(options.dtype, options.device);
+  const Json request = Request(options, model, bfloat16);
+  const RunFolder run(work, request, options.resume);
+  if (done) {
+    if (!options.save_sensitivity.empty() && !std::filesystem::exists(options.save_sensitivity)) {
+      OutputFolder sensitivity(options.save_sensitivity);
+      AssembleSensitivity(run, model.config.num_layers, sensitivity.temporary());
+      sensitivity.Commit();
+    }
+    run.Remove();
+    return ReadJsonFile(report_path);
+  }
+  try {
+    return QuantizeRest(model, options, request, bfloat16, run);
+  } catch (...) {
+    int64_t layers = 0;
+    for (int64_t layer = 0; layer < model.config.num_layers; ++layer) layers += run.HasLayer(layer);
+    if (layers > 0) {
+      LogInfo(StrCat(work, " keeps ", layers, " of ", model.config.num_layers,
+                     " layers: --resume goes on from there"));
+    }
+    throw;
+  }
 }
 
 }  // namespace sq

@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 import types
 import unittest
 import zipfile
@@ -30,9 +31,9 @@ SENTENCE = "The rain in the north and the wind on an open sea are one thing, of 
 
 
 def environment(**more):
-    """Without the machine's own data sets and settings."""
+    """Without the machine's own data sets, settings and GPUs; with `more`, None for what is not to be set."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("SQ_") and k != "OMP_NUM_THREADS"}
-    return {**kept, **more}
+    return {k: v for k, v in {**kept, "CUDA_VISIBLE_DEVICES": "", **more}.items() if v is not None}
 
 
 def command(tool, *arguments, folder=BIN):
@@ -43,6 +44,7 @@ class CliTest(unittest.TestCase):
     """Each class works in a folder of its own, removed at the end."""
 
     tools = BIN
+    settings = {}  # of the environment
 
     @classmethod
     def setUpClass(cls):
@@ -50,14 +52,24 @@ class CliTest(unittest.TestCase):
         cls.folder = Path(tempfile.mkdtemp(prefix=f"{cls.__name__}-", dir=SCRATCH))
         cls.addClassCleanup(shutil.rmtree, cls.folder, ignore_errors=True)
 
-    def run_tool(self, tool, *arguments, code=0, **more):
+    def run_tool(self, tool, *arguments, code=0, folder=None, **more):
         """Runs a tool to its end and checks the exit code; stdout and stderr come as text."""
-        done = subprocess.run(command(tool, *arguments, folder=self.tools), stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, env=environment(**more), timeout=TIMEOUT_SECONDS, check=False,
-                              text=True, errors="backslashreplace")
+        done = subprocess.run(command(tool, *arguments, folder=folder or self.tools), stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, env=environment(**self.settings, **more),
+                              timeout=TIMEOUT_SECONDS, check=False, text=True, errors="backslashreplace")
         self.assertEqual(done.returncode, code,
                          f"{tool} {' '.join(map(str, arguments))}\n{done.stdout}{done.stderr}")
         return done
+
+    def start(self, tool, *arguments):
+        return subprocess.Popen(command(tool, *arguments, folder=self.tools), stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, env=environment(**self.settings), text=True)
+
+    def wait_for(self, path, process):
+        """Until a started tool has made `path`."""
+        while not path.exists():
+            self.assertIsNone(process.poll(), "the run ended before it could be stopped")
+            time.sleep(0.002)
 
     def quantize(self, model, output, *arguments, code=0, **more):
         return self.run_tool("sq-quantize", model, "--output", output, *arguments, code=code, **more)

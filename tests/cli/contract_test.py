@@ -42,6 +42,14 @@ class CommandLine(CliTest):
             self.assertRegex(done.stdout, r"^squeezellm \d+\.\d+\.\d+ \(\w+\), LibTorch \d+\.\d+\.\d+, \S")
             self.assertEqual(done.stderr, "")
 
+    def test_a_misspelt_flag_is_what_the_error_names(self):
+        for tool, *arguments in (("sq-quantize", "m", "--outptu", "o"), ("sq-eval", "m", "--mlmu", "d", "--shots", 3),
+                                 ("sq-pack", "export", "m", "--outptu", "o")):
+            with self.subTest(tool):
+                done = self.run_tool(tool, *arguments, code=2)
+                self.assertIn(next(flag for flag in arguments if str(flag).startswith("--")), done.stderr)
+                self.assertNotIn("required", done.stderr)
+
     def test_usage_errors_exit_with_2(self):
         for tool, *arguments in (
                 ("sq-quantize", "m", "--output", "o", "--bitz", 3), ("sq-quantize", "m"),
@@ -344,7 +352,7 @@ class Evaluation(CliTest):
             done = subprocess.run(command("sq-eval", self.model, "--tokens", self.tokens), stdout=full,
                                   stderr=subprocess.PIPE, text=True, check=False, env=environment())
         self.assertEqual(done.returncode, 1, done.stderr)
-        self.assertRegex(done.stderr, r"^error: standard output: .*\n$")
+        self.assertRegex(done.stderr, r"(?m)^error: standard output: .*\n$")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import subprocess
 import time
 import unittest
 
-from cli_support import (TIMEOUT_SECONDS, CliTest, command, digests, environment, is_log, make_model, read_json,
+from cli_support import (TIMEOUT_SECONDS, CliTest, digests, is_log, make_model, read_json,
                          token_lists, write_json)
 
 FLAGS = ("--bits", 3, "--sparsity-percent", 0.45, "--dtype", "float32")
@@ -38,22 +38,18 @@ class Resume(CliTest):
     def bytes_of(self, name):
         return digests(self.folder / name), digests(self.folder / f"{name}-s")
 
-    def start(self, *arguments):
-        return subprocess.Popen(command("sq-quantize", *arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                env=environment(), text=True)
-
     def check_nothing_left(self, name):
         left = {path.name for path in self.folder.glob(f"{name}*")}
         self.assertEqual(left, {name, f"{name}-s"})
 
     def test_kills_at_random_moments(self):
         whole, draw = self.whole(), random.Random(1)
-        process = self.start(*self.arguments("killed"))
+        process = self.start("sq-quantize", *self.arguments("killed"))
         for _ in range(KILLS):
             time.sleep(draw.uniform(0.02, 1.1) * self.seconds)
             process.kill()
             process.communicate()
-            process = self.start(*self.arguments("killed", "--resume"))
+            process = self.start("sq-quantize", *self.arguments("killed", "--resume"))
         out, error = process.communicate(timeout=TIMEOUT_SECONDS)
         if process.returncode != 0:  # the last but one was done already
             self.assertIn(f"{self.folder}/killed: is there already", error)
@@ -62,20 +58,15 @@ class Resume(CliTest):
         self.assertEqual(self.bytes_of("killed"), whole)
         self.check_nothing_left("killed")
 
-    def wait_for(self, path, process):
-        while not path.exists():
-            self.assertIsNone(process.poll(), "the run ended before it could be stopped")
-            time.sleep(0.002)
-
     def test_kill_after_each_layer(self):
         """Many short lives: each ends as soon as one more layer is there."""
         whole = self.whole()
-        process = self.start(*self.arguments("layers"))
+        process = self.start("sq-quantize", *self.arguments("layers"))
         for layer in (7, 6, 4, 1):
             self.wait_for(self.folder / f"layers.work/layer-{layer:05}.safetensors", process)
             process.kill()
             process.communicate()
-            process = self.start(*self.arguments("layers", "--resume"))
+            process = self.start("sq-quantize", *self.arguments("layers", "--resume"))
         self.assertEqual(process.communicate(timeout=TIMEOUT_SECONDS)[1].count("error"), 0)
         self.assertEqual(process.returncode, 0)
         self.assertEqual(self.bytes_of("layers"), whole)
@@ -84,7 +75,7 @@ class Resume(CliTest):
     def test_interrupt_keeps_the_state(self):
         whole = self.whole()
         for number, name in ((signal.SIGINT, "int"), (signal.SIGTERM, "term")):
-            process = self.start(*self.arguments(name))
+            process = self.start("sq-quantize", *self.arguments(name))
             self.wait_for(self.folder / f"{name}.work/layer-00006.safetensors", process)
             process.send_signal(number)
             _, error = process.communicate(timeout=TIMEOUT_SECONDS)
@@ -92,6 +83,7 @@ class Resume(CliTest):
             lines = [line for line in error.splitlines() if line and not is_log(line)]
             self.assertEqual(lines, ["stopping at the next safe point; once more to stop at once",
                                      "error: interrupted; what is finished is kept"])
+            self.assertRegex(error, rf"{name}.work keeps \d of 8 layers: --resume goes on from there")
             self.assertTrue((self.folder / f"{name}.work/gradient.safetensors").exists())
             self.assertFalse((self.folder / name).exists())
             if number == signal.SIGINT:
@@ -132,7 +124,7 @@ class Resume(CliTest):
     def test_run_killed_between_its_last_steps_is_made_up_for(self):
         """The output is there, the sensitivity and the work folder too."""
         self.whole()
-        process = self.start(*self.arguments("late"))
+        process = self.start("sq-quantize", *self.arguments("late"))
         self.wait_for(self.folder / "late.work/layer-00001.safetensors", process)
         process.send_signal(signal.SIGINT)
         process.communicate()

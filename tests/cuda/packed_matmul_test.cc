@@ -5,6 +5,7 @@
 #include <random>
 #include <tuple>
 
+#include "sq/kernels/cuda_device.h"
 #include "sq/kernels/cuda_matmul.h"
 #include "tests/support/cuda_memory.h"
 #include "tests/support/error_message.h"
@@ -70,6 +71,23 @@ TEST_P(CudaMatmulSizes, IsExactOnWholeNumbers) {
       ExpectEqual(y.Values(), reference.y, 0, what);
       EXPECT_TRUE(y.Untouched()) << what;
     }
+  }
+}
+
+// A graph that was captured after Reserve holds addresses of what Reserve made.
+TEST(CudaMatmul, FewerTokensNeedNoMoreRoomThanWasReserved) {
+  constexpr int64_t kTokens = 70, kOut = 20, kIn = 9024;  // long enough to be divided among blocks
+  const PackedLayer layer = MakeLayer(4, kOut, kIn, Sparse::kNone, 3);
+  const CudaLayer on_device({layer});
+  const CudaContext context(nullptr);
+  const DeviceMatrix x(CudaType::kFloat32, kTokens, kIn), y(CudaType::kFloat32, kTokens, kOut);
+  ReserveCudaMatmul(context, on_device, kTokens);
+  const int64_t reserved = CudaMemoryInUse().used;
+  for (const int64_t tokens : {1, 2, 7, 16, 33, 64, 65, 70}) {
+    CudaPackedMatmul(context, on_device,
+                     {x.View().data, CudaType::kFloat32, tokens, kIn, x.View().stride},
+                     {y.View().data, CudaType::kFloat32, tokens, kOut, y.View().stride});
+    EXPECT_EQ(CudaMemoryInUse().used, reserved) << tokens;
   }
 }
 

@@ -44,6 +44,8 @@ long long FromEnvironment(const char* name, long long otherwise) {
   return value != nullptr ? std::atoll(value) : otherwise;
 }
 size_t device_bytes = static_cast<size_t>(FromEnvironment("SQ_SHIM_MEMORY", 8LL << 30)), used = 0;
+// 10 * major + minor.
+const int capability = static_cast<int>(FromEnvironment("SQ_SHIM_CAPABILITY", 90));
 std::atomic<int> calls_left{static_cast<int>(FromEnvironment("SQ_SHIM_LOST_AFTER", -1))};
 std::atomic<bool> lost{false};
 
@@ -98,7 +100,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   if (device != 0) return cudaErrorInvalidDevice;
   *properties = {};
   std::snprintf(properties->name, sizeof properties->name, "the host, as a CUDA device for tests");
-  properties->major = 9;
+  properties->major = sq::shim::capability / 10;
+  properties->minor = sq::shim::capability % 10;
   properties->multiProcessorCount = 4;
   properties->integrated = 1;
   properties->l2CacheSize = 1 << 20;

@@ -52,6 +52,25 @@ TEST(ActivationStoreDevice, GoesToTheDeviceIfThereIsRoom) {
   shim::SetDeviceMemory(size_t{8} << 30);
 }
 
+TEST(ActivationStoreDevice, TheUsersBoundIsOfTheMemoryThatComputes) {
+  const ActivationMemory cuda = MemoryWithin(1000, ChooseDevice("cuda"), "f");
+  EXPECT_EQ(cuda.max_device_bytes, 1000);
+  EXPECT_GT(cuda.max_bytes, 1 << 20);  // what does not fit goes to the host first
+  const ActivationMemory cpu = MemoryWithin(1000, {}, "f");
+  EXPECT_EQ(cpu.max_bytes, 1000);
+  EXPECT_EQ(cpu.spill_folder, "f");
+  EXPECT_GT(MemoryWithin(0, {}, "f").max_bytes, 1 << 20);
+  EXPECT_EQ(MemoryWithin(0, ChooseDevice("cuda"), "f").max_device_bytes, 0);
+}
+
+TEST(ActivationStoreDevice, SaysHowMuchOfTheDeviceItHolds) {
+  EXPECT_EQ(ActivationStore(3, 700, 40, {}, ChooseDevice("cuda")).MemoryAdvice(),
+            "activations hold 336000 bytes of it: with a smaller --max-memory they stay in the "
+            "host's memory");
+  EXPECT_EQ(ActivationStore(3, 700, 40, {}).MemoryAdvice(),
+            "a shorter --sequence-length would need less");
+}
+
 TEST(ActivationStoreErrors, SayWhatWasWanted) {
   const std::string huge = test::MessageOf([] { ActivationStore(1 << 20, 1 << 20, 1 << 20, {}); });
   EXPECT_THAT(huge, HasSubstr("activations"));

@@ -10,6 +10,7 @@
 #include "cuda_shim/cuda_runtime.h"
 #include "sq/base/error.h"
 #include "sq/base/parallel.h"
+#include "sq/kernels/cuda_device.h"
 #include "tests/support/error_message.h"
 
 namespace sq {
@@ -46,6 +47,39 @@ TEST(DeviceTest, NamesAndMemory) {
   EXPECT_EQ(FreeBytes(cuda), 4711);
   shim::SetDeviceMemory(size_t{8} << 30);
   EXPECT_GT(FreeBytes({}), 0);
+}
+
+// What another program part keeps for later is given back before our kernels go without.
+TEST(DeviceTest, MemoryKeptByOthersIsGivenBack) {
+  constexpr size_t kKept = size_t{300} << 20;
+  const auto measure = [] { CudaReadBandwidth(); };  // wants 256 MB at most
+  shim::SetDeviceMemory(shim::DeviceMemoryUsed() + kKept + 1000);
+  void* kept = nullptr;
+  ASSERT_EQ(cudaMalloc(&kept, kKept), cudaSuccess);
+  EXPECT_THROW(measure(), OutOfMemory);
+  SetCudaMemoryReleaser([&] {
+    cudaFree(kept);
+    kept = nullptr;
+  });
+  EXPECT_NO_THROW(measure());
+  EXPECT_EQ(kept, nullptr);
+  SetCudaMemoryReleaser({});
+  shim::SetDeviceMemory(size_t{8} << 30);
+}
+
+TEST(DeviceTest, OutOfMemoryGoesOnWithAdvice) {
+  const c10::SourceLocation here = {__func__, __FILE__, static_cast<uint32_t>(__LINE__)};
+  EXPECT_EQ(
+      test::MessageOf([] { WithMemoryAdvice("take less", [] { throw OutOfMemory("no room"); }); }),
+      "no room; take less");
+  EXPECT_EQ(test::MessageOf([&] {
+              WithMemoryAdvice("take less", [&] {
+                throw c10::OutOfMemoryError(here, "Tried to allocate 2.50 GiB");
+              });
+            }),
+            "CUDA: out of memory: wanted 2.50 GiB; take less");
+  EXPECT_EQ(test::MessageOf([] { WithMemoryAdvice("take less", [] { throw Error("else"); }); }),
+            "else");
 }
 
 TEST(DeviceTest, ALoopIsOfThisThreadInOrderOnADevice) {

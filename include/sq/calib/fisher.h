@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "sq/model/activation_store.h"
@@ -61,6 +62,9 @@ class FisherPass {
   // Backward needs besides Forward.
   at::Tensor gradient() const { return gradient_.cpu(); }
   void set_gradient(const at::Tensor& gradient);
+
+  // What to try when the device has no room for the pass, or for what runs beside it.
+  std::string MemoryAdvice() const { return inputs_->MemoryAdvice(); }
 
  private:
   at::Tensor SampleRows(const at::Tensor& tokens, size_t sample) const;

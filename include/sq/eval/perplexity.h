@@ -28,11 +28,13 @@ struct WindowLosses {
 // exp of the mean over windows of each window's mean loss, as the original computes it.
 double Perplexity(const WindowLosses& losses);
 
+// Called with a window's index and its logits, fp32 [tokens, vocab] in the host's memory.
+using TakeLogits = std::function<void(int64_t, const at::Tensor&)>;
+
 // The loss of each window's tokens 1 .. n-1 given those before. Windows of at least two tokens
-// each; they may differ in length. With `logits`, calls it with a window's index and its logits,
-// fp32 [tokens, vocab] in the host's memory, one window at a time in order.
+// each; they may differ in length. With `logits`, calls it one window at a time in order.
 WindowLosses EvaluateWindows(const Model& model, const std::vector<std::vector<int32_t>>& windows,
                              const PerplexityOptions& options,
-                             const std::function<void(int64_t, const at::Tensor&)>& logits = {});
+                             const TakeLogits& logits = {});
 
 }  // namespace sq

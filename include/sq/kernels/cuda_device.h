@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -18,12 +19,12 @@ struct CudaDevice {
   bool emulated = false;
 };
 
-// Devices that can run our kernels (compute capability 8.0 or more), by index. When there is none,
-// *reason says why in a few words, such as "no CUDA driver".
+// Devices that can run our kernels (of a compute capability that this build has them for), by
+// index. When there is none, *reason says why in a few words, such as "no CUDA driver".
 std::vector<CudaDevice> CudaDevices(std::string* reason);
 
 // The device, made current for the calling thread. Throws sq::Error, with the reason, when there is
-// no such one.
+// no such one or it cannot run our kernels.
 CudaDevice UseCudaDevice(int index);
 
 // Bytes of device memory that this library holds, and the most that it has held at a time. What the
@@ -32,6 +33,11 @@ struct CudaMemory {
   int64_t used = 0, peak = 0;
 };
 CudaMemory CudaMemoryInUse();
+
+// For a program that keeps device memory for later, as LibTorch does: `release` is called where an
+// allocation of this library finds no room, which then tries once more. From any thread; to be set
+// before there are several.
+void SetCudaMemoryReleaser(std::function<void()> release);
 
 // Bytes per second that the current device reads from its memory when it does nothing else: the
 // best of a few passes over 256 MB, in a few milliseconds. Throws sq::Error when it has no room for

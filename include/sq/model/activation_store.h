@@ -20,6 +20,11 @@ struct ActivationMemory {
   int64_t max_device_bytes = 0;
 };
 
+// What a run may use when the user allows `max_memory` bytes for activations: of the device's
+// memory where it computes on one, else of the host's. 0: half of what is free.
+ActivationMemory MemoryWithin(int64_t max_memory, const Device& device,
+                              const std::string& spill_folder);
+
 // [slots][tokens][hidden] fp32. Owns them.
 class ActivationStore {
  public:
@@ -35,6 +40,9 @@ class ActivationStore {
   at::Tensor Slot(int64_t slot) const;
   // Gives the slot's memory back; its values are lost, and a device's slot must not be used again.
   void Drop(int64_t slot);
+
+  // What to try when the device has no room for something else.
+  std::string MemoryAdvice() const;
 
  private:
   int64_t tokens_, hidden_, bytes_ = 0;

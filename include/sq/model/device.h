@@ -21,10 +21,11 @@ struct Device {
 };
 
 // "auto", "cpu", "cuda" (the first device) or "cuda:N". auto is a CUDA device where one can run our
-// kernels and LibTorch has its CUDA half, else the CPU. Makes the device current for the calling
-// thread, and LibTorch exact on it: fp32 products without TF32, fp32 sums of bfloat16 ones. Throws
-// sq::Error saying what is missing.
-Device ChooseDevice(const std::string& flag);
+// kernels and LibTorch has its CUDA half, else the CPU; *why_not then says what is missing. Makes
+// the device current for the calling thread, and LibTorch exact on it: fp32 products without TF32,
+// fp32 sums of bfloat16 ones; from then on the kernel library gets memory back that LibTorch only
+// keeps. Throws sq::Error saying what is missing.
+Device ChooseDevice(const std::string& flag, std::string* why_not = nullptr);
 
 // Whether ChooseDevice would understand `flag`; says nothing of what devices there are.
 bool IsDeviceFlag(const std::string& flag);
@@ -40,13 +41,9 @@ std::string DeviceName(const Device& device);
 // Makes it current for the calling thread: a thread begins with device 0.
 void MakeCurrent(const Device& device);
 
-// What the device has free at present, in bytes, after ReleaseCached. For the CPU, what the system
-// has.
+// What the device has free at present, in bytes, what LibTorch only keeps included. For the CPU,
+// what the system has.
 int64_t FreeBytes(const Device& device);
-
-// Gives back the device memory that LibTorch keeps for tensors to come, of which others, such as
-// our own kernels, know nothing.
-void ReleaseCached(const Device& device);
 
 // Waits for all that it has been told to do. Throws sq::Error when that failed or the device is
 // lost; does nothing on the CPU.
@@ -59,5 +56,9 @@ void DeviceFor(const Device& device, int64_t count, const std::function<void(int
 // If it is LibTorch's error for a device's memory that will not do, one line that says how much was
 // wanted and how much is there; else nothing.
 std::string OutOfMemoryText(const std::exception& error);
+
+// Runs `body`; where a device's memory will not do, for our kernels or for LibTorch, throws an
+// sq::Error whose one line goes on with "; " and `advice`.
+void WithMemoryAdvice(const std::string& advice, const std::function<void()>& body);
 
 }  // namespace sq

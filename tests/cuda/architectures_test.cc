@@ -1,0 +1,35 @@
+#include "kernels/cuda/architectures.h"
+
+#include <gtest/gtest.h>
+
+namespace sq::cuda {
+namespace {
+
+// The NVIDIA CUDA programming guide, "Binary compatibility" and "PTX compatibility".
+TEST(Architectures, MachineCodeServesLaterMinorVersions) {
+  EXPECT_EQ(WhatItLacks({8, 0}, "80-real"), "");
+  EXPECT_EQ(WhatItLacks({8, 9}, "80-real"), "");
+  EXPECT_EQ(WhatItLacks({8, 0}, "86-real"),
+            "has compute capability 8.0; this build has kernels for 8.6");
+  EXPECT_EQ(WhatItLacks({9, 0}, "80-real 86-real"),
+            "has compute capability 9.0; this build has kernels for 8.0, 8.6");
+  EXPECT_EQ(WhatItLacks({11, 0}, "90a-real 100-real"),
+            "has compute capability 11.0; this build has kernels for 9.0, 10.0");
+}
+
+TEST(Architectures, PtxServesAllLaterOnes) {
+  EXPECT_EQ(WhatItLacks({12, 1}, "80-real 90"), "");
+  EXPECT_EQ(WhatItLacks({12, 1}, "80-virtual"), "");
+  EXPECT_EQ(WhatItLacks({9, 0}, "80 90-real"), "");
+  EXPECT_EQ(WhatItLacks({8, 6}, "80-real 120"), "");
+  EXPECT_EQ(WhatItLacks({11, 0}, "100-real 120"),
+            "has compute capability 11.0; this build has kernels for 10.0, 12.0 and later");
+}
+
+TEST(Architectures, NoneBefore8) {
+  EXPECT_EQ(WhatItLacks({7, 5}, "70 75-real 80"),
+            "has compute capability 7.5; the kernels need 8.0");
+}
+
+}  // namespace
+}  // namespace sq::cuda
