@@ -42,6 +42,10 @@ class Agreement:
         report = read_json(report)
         return report["results"][0]["perplexity"], report["device"]
 
+    def prepare(self, model, output, *flags):
+        """Quantizes on the CPU: the bytes are those of any device, and a shim is slow."""
+        self.quantize(model, output, "--uniform-sensitivity", "--device", "cpu", *flags)
+
     def check_name(self, name):
         if self.device_name is None:
             self.assertNotEqual(name, "cpu")
@@ -63,13 +67,13 @@ class Agreement:
             model = SOURCE / "tests/golden/models" / name
             self.agrees(model, tokens, within=1e-4)
             output = self.folder / f"{name}-w3"
-            self.quantize(model, output, "--bits", 3, "--sparsity-percent", 0.45, "--uniform-sensitivity")
+            self.prepare(model, output, "--bits", 3, "--sparsity-percent", 0.45)
             cpu, cuda = self.agrees(output, tokens)
             self.assertNotEqual(cpu, cuda)  # the kernels' numbers are not the CPU's
 
     def test_four_bits_and_logits(self):
         output = self.folder / "w4"
-        self.quantize(self.model, output, "--bits", 4, "--sparsity-percent", 5, "--uniform-sensitivity")
+        self.prepare(self.model, output, "--sparsity-percent", 5)
         logits = {}
         for device in ("cpu", "cuda"):
             path = self.folder / f"{device}.safetensors"
@@ -98,7 +102,7 @@ class Agreement:
             (mmlu / split / f"anatomy_{split}.csv").write_text("\n".join(rows), encoding="utf-8")
         model = make_answering_model(self.folder / "mmlu-model", "--hidden", 32, "--intermediate", 32, "--layers", 2)
         quantized = self.folder / "mmlu-w4"
-        self.quantize(model, quantized, "--uniform-sensitivity")
+        self.prepare(model, quantized)
         for folder, within in ((model, 1e-4), (quantized, 5e-3)):
             found = {}
             for device in ("cpu", "cuda"):
@@ -115,7 +119,7 @@ class Agreement:
 
     def test_decoding(self):
         packed = self.folder / "decoded-w4"
-        self.quantize(self.model, packed, "--uniform-sensitivity", "--sparsity-percent", 0.45)
+        self.prepare(self.model, packed, "--sparsity-percent", 0.45)
         report = self.folder / "decoded.json"
         for model in self.model, packed:
             found = {}
@@ -139,7 +143,7 @@ class Agreement:
 
     def test_the_originals_checkpoints(self):
         packed, torch_file = self.folder / "original-w3", self.folder / "original.pt"
-        self.quantize(self.model, packed, "--uniform-sensitivity", "--bits", 3, "--sparsity-percent", 0.45)
+        self.prepare(self.model, packed, "--bits", 3, "--sparsity-percent", 0.45)
         self.run_tool("sq-pack", "export", packed, "--output", torch_file, folder=BIN)
         expected, _ = self.perplexity(packed, self.tokens, "--device", "cuda")
         found, name = self.perplexity(self.model, self.tokens, "--load", torch_file, "--wbits", 3, "--device", "cuda")
@@ -215,7 +219,7 @@ class OnTheShim(Agreement, CliTest):
 
     def test_out_of_memory_says_how_much_was_wanted(self):
         output = self.folder / "too-large"
-        self.quantize(self.model, output, "--uniform-sensitivity")
+        self.prepare(self.model, output)
         line = self.fails("sq-eval", output, "--tokens", self.tokens, "--device", "cuda", SQ_SHIM_MEMORY="5000")
         self.assertRegex(line, r"^error: CUDA: out of memory: [a-z ]+ wants \d+ bytes, \d+ of 5000 are free; a shorter "
                                r"--sequence-length would need less$")
