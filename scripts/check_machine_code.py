@@ -5,7 +5,8 @@ A multiprocessor issues 4 instructions of 32 lanes a clock; so at `instructions`
 128 / instructions weights a clock. An H100 at its full memory bandwidth needs 28.9 at 4 bits and 38.6 at 3 (H200: 32.9
 and 43.9). Checked for every architecture: the instructions per weight of the main loop, staging of x included, and of
 the loop within it an octet of outliers; that all loads from memory in both are of 128 bits; that neither spills
-registers. What is spilled elsewhere, once a launch, is in the table.
+registers. What is spilled elsewhere, once a launch, is in the table. And of attention, that a warp asks for all it needs
+of 32 positions before it waits for any.
 
 usage: check_machine_code.py [--tools DIR] [--table] OBJECT...     objects or a library made by nvcc
 Exit 1 and a line for each problem when a budget is exceeded.
@@ -23,9 +24,12 @@ BUDGET = {(4, 1, 1): 2.1, (4, 4, 1): 2.15, (4, 8, 1): 2.95, (4, 16, 1): 4.2, (4,
           (3, 1, 1): 2.4, (3, 4, 1): 2.4, (3, 8, 1): 3.4, (3, 16, 1): 4.4, (3, 4, 2): 2.15, (3, 8, 2): 2.35, (3, 16, 2): 3.2}
 # Instructions per octet of outliers, by tokens; from 8 tokens on a vote leaves out those of inputs that are not there.
 OCTET_BUDGET = {1: 25, 4: 25, 8: 38, 16: 44}
+# Loads of attention on their way at once, by (queries, 16-byte chunks of a key that a lane takes): keys and values.
+ATTENTION_LOADS = {(1, 2): 8 + 8, (2, 2): 8 + 8, (1, 4): 16 + 16, (2, 4): 16 + 16}
 
 LANES, MMA_WEIGHTS, MMA_TOKENS = 32, 256, 8  # of one mma.m16n8k16
 KERNEL = re.compile(r"LutGemvKernelILi(\d)ELi(\d+)ELi(\d+)ELi(\d+)E")
+ATTENTION = re.compile(r"AttendKernelILi(\d)ELi(\d)E")
 # The integer and logic pipe: half the lanes of the others.
 ALU = {"PRMT", "LOP3", "SHF", "ISETP", "SEL", "IADD3", "LEA", "VIADD", "IMNMX", "VIMNMX", "PLOP3"}
 
@@ -126,6 +130,26 @@ def count(function, instructions):
     }
 
 
+def loads_at_once(instructions):
+    """Most loads of 128 bits that come one after the other with no jump, and no way in, between them."""
+    starts = {each for i, following in enumerate(successors(instructions)) for each in following if each != i + 1}
+    most = run = 0
+    for i, instruction in enumerate(instructions):
+        if i in starts or instruction.opcode.split(".")[0] in ("BRA", "BAR"):
+            run = 0
+        run += instruction.opcode.startswith("LDG.") and ".128" in instruction.opcode
+        most = max(most, run)
+    return most
+
+
+def attention_problems(architecture, function, instructions):
+    queries, chunks = map(int, ATTENTION.search(function).groups())
+    wanted, found = ATTENTION_LOADS.get((queries, chunks), 0), loads_at_once(instructions)
+    if found < wanted:
+        yield (f"{architecture}: attention of {queries} queries, {chunks} chunks a key: {found} loads at once, "
+               f"expected {wanted}")
+
+
 def problems(architecture, found):
     name = "{}: LUT-GEMV of {bits} bits, {tokens} tokens, {tiles} tiles, {warps} warps".format(architecture, **found)
     budget = BUDGET[found["bits"], found["tokens"], found["tiles"]]
@@ -166,6 +190,8 @@ def main():
     rows, wrong = [], []
     for path in arguments.objects:
         for (architecture, function), instructions in parse(disassemble(arguments.tools, path)).items():
+            if ATTENTION.search(function):
+                wrong += attention_problems(architecture, function, instructions)
             found = count(function, instructions)
             if found is None:
                 continue

@@ -66,6 +66,17 @@ class CheckMachineCode(unittest.TestCase):
         problem, = check_machine_code.problems(*found(listing(LOOP + ["NOP", "NOP"] + octet)))
         self.assertIn("narrower than 128 bits", problem)
 
+    def test_attention_asks_for_all_before_it_waits(self):
+        def problems(*body):
+            text = listing(body, name="_ZN2sq4cuda12AttendKernelILi1ELi2EEEvNS1_9ArgumentsE")
+            (name, instructions), = check_machine_code.parse(text).items()
+            return list(check_machine_code.attention_problems(*name, instructions))
+        load = "@!P1 LDG.E.128 R68, desc[UR6][R78.64]"
+        self.assertEqual(problems(*[load] * 16), [])
+        self.assertIn("15 loads at once, expected 16", problems(*[load] * 15, "LDG.E R1, [R2.64]")[0])
+        # One jumped over: it may not be asked for together with those before.
+        self.assertIn("10 loads at once", problems(*[load] * 10, "@P1 BRA 0xd0", *[load] * 8)[0])
+
     def test_knows_other_kernels(self):
         self.assertIsNone(found(listing(LOOP, name="_ZN2sq4cuda16DequantizeKernelE"))[1])
 

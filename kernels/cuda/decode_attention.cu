@@ -4,8 +4,9 @@
 // l%4, l%4 + 4, .. of key l/4, so that every load is of whole sectors; two exchanges give the
 // product. Scores then move to the lane of their number. Values: as many lanes a row as it may have
 // chunks, each adding up its 8 dims for every query; weights come from their lanes by exchange.
-// Where there are registers for them, values are on their way while the keys are worked on. Powers
-// are of 2: log2(e) is in the queries' scale.
+// Where there are registers for it, all 32 positions are on their way at once, the first before the
+// queries are there, the next keys while values are worked on: a warp waits for memory once, not
+// once a key. Powers are of 2: log2(e) is in the queries' scale.
 #include <algorithm>
 
 #include "kernels/cuda/decode_kernels.h"
