@@ -73,6 +73,16 @@ struct UnitCodes {
 struct Finish {
   float scale = 0, offset = 0;
 
+  // For rows [first_row, first_row + kRows), by as many threads as it takes: what else would come
+  // from memory when all is done but this.
+  template <int kRows>
+  __device__ __forceinline__ static void Expect(const GemvArguments& a, int first_row) {
+    constexpr unsigned kFetched = 8;  // values
+    const int row = first_row + static_cast<int>(threadIdx.x * kFetched);
+    if (threadIdx.x >= kRows / kFetched || row >= a.layer.rows) return;
+    Prefetch(a.layer.row_scale + row);
+    if (a.layer.bias != nullptr) Prefetch(a.layer.bias + row);
+  }
   // After WaitForPrevious, which `add` may be of.
   __device__ __forceinline__ void Load(const GemvArguments& a, int row, int token) {
     if (row >= a.layer.rows || token >= a.tokens) return;

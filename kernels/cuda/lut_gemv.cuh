@@ -34,7 +34,7 @@ struct GemvShape {
   static constexpr int kColumns = (kTokens + 7) / 8;  // products a fragment
   // That a multiprocessor has registers for.
   static constexpr int kBlocks = kTokens > 8 || kTiles > 1 ? 1 : kTokens > 1 || kWarps > 8 ? 2 : 3;
-  // Whether there are registers for it.
+  // Whether there are registers for what the end needs; else it only comes nearer.
   static constexpr bool kFinishAhead = kWarps <= 8;
   // Inputs of x that a warp has in shared memory. A token's stand so far apart that two tokens'
   // reads of 64 bytes meet in no bank. The warp's sums take their place.
@@ -205,6 +205,7 @@ __global__ void __launch_bounds__(kWarps* kLanes,
       outliers[t].Load(a.layer, of_group * kTiles + t, units, begin, kWarps, end);
   };
   find_outliers(group);
+  if (!Shape::kFinishAhead) Finish::Expect<Shape::kRows>(a, group * Shape::kRows);
   UnitCodes<kBits, kTiles> codes = {};
   if (begin < end) codes.LoadAll(at, tile_stride);
   GemvWarp<kBits, kTokens, kTiles, Shape> products;
@@ -221,7 +222,10 @@ __global__ void __launch_bounds__(kWarps* kLanes,
       x.Load(a, begin < end ? begin * kUnitInputs : a.layer.inputs);
       first = false;
     }
-    if (next) tables.Load(a.layer, next_group * kTiles);
+    if (next) {
+      tables.Load(a.layer, next_group * kTiles);
+      if (!Shape::kFinishAhead) Finish::Expect<Shape::kRows>(a, next_group * Shape::kRows);
+    }
     Finish finish;
     if (Shape::kFinishAhead && threadIdx.x < Shape::kValues) {
       finish.Load(a, group * Shape::kRows + static_cast<int>(threadIdx.x / kTokens),

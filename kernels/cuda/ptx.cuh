@@ -90,6 +90,11 @@ __device__ __forceinline__ uint4 LoadOnce(const uint4* global) {
   return value;
 }
 
+// The 32 bytes around an address on their way to the second-level cache, for a later load.
+__device__ __forceinline__ void Prefetch(const void* global) {
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(global));
+}
+
 // A value that another thread block of this launch has written.
 __device__ __forceinline__ float LoadFresh(const float* global) { return __ldcg(global); }
 
