@@ -1,27 +1,18 @@
-// Attention of new tokens to the cache: decode_kernels.h tells how the work is divided.
-//
-// A warp and its 32 positions. Keys: 4 lanes a key, 8 keys at once; lane l takes the 16-byte chunks
-// l%4, l%4 + 4, .. of key l/4, so that every load is of whole sectors; two exchanges give the
-// product. Scores then move to the lane of their number. Values: as many lanes a row as it may have
-// chunks, each adding up its 8 dims for every query; weights come from their lanes by exchange.
-// Where there are registers for it, all 32 positions are on their way at once, the first before the
-// queries are there, the next keys while values are worked on: a warp waits for memory once, not
-// once a key. Powers are of 2: log2(e) is in the queries' scale.
+// Attention of new tokens to the cache: decode_kernels.h tells how the work is divided,
+// attention_warp.cuh what a warp does. The first positions are on their way to it before the
+// queries are there, the next keys while values are worked on.
 #include <algorithm>
 
+#include "kernels/cuda/attention_warp.cuh"
 #include "kernels/cuda/decode_kernels.h"
 #include "kernels/cuda/elements.cuh"
-#include "kernels/cuda/reduce.cuh"
-#include "kernels/cuda/vectors.cuh"
 
 namespace sq::cuda {
 namespace {
 
 constexpr int kWarps = 4, kThreads = kWarps * kLanes;
-constexpr int kAtOnce = kLanes;                // positions of a warp
-constexpr int kLeastSplit = kWarps * kAtOnce;  // positions
+constexpr int kLeastSplit = kWarps * kWarpPositions;  // positions
 constexpr int64_t kMostSplits = 32;
-constexpr float kNone = -INFINITY;
 
 struct Arguments {
   const float* qkv;
@@ -52,10 +43,6 @@ struct Tile {
   }
 };
 
-// Dims that chunks hold: those of a query in shared memory.
-template <int kChunks>
-constexpr int kDims = 32 * kChunks;
-
 // The tile's queries to shared memory, times a.scale; 0 for dims and queries too many.
 template <int kQueries, int kChunks>
 __device__ __forceinline__ void StageQueries(const Arguments& a, const Tile& tile, int kv_head,
@@ -79,157 +66,6 @@ __device__ __forceinline__ void StageQueries(const Arguments& a, const Tile& til
   }
 }
 
-// What a query has gathered so far: sums of powers and of values weighted with them, both relative
-// to 2^greatest. `sum` is of the lane's own positions.
-template <int kQueries>
-struct Gathered {
-  float greatest[kQueries], sum[kQueries], values[kQueries][8];
-};
-
-// Keys or values of a head, [positions][head_dim] fp16, of which those before `end` are read.
-struct HeadRows {
-  const uint16_t* data;
-  int head_dim, end;
-
-  // The chunk of 16 bytes from `dim` on; beyond head_dim the last one.
-  __device__ __forceinline__ uint4 Load(int position, int dim) const {
-    // Of 32 bits each, so that an address is one instruction.
-    const auto row = static_cast<uint32_t>(min(position, end - 1));
-    const auto row_bytes = static_cast<uint32_t>(2 * head_dim);
-    const auto* at = reinterpret_cast<const unsigned char*>(data + min(dim, head_dim - 8));
-    return *reinterpret_cast<const uint4*>(at + static_cast<uint64_t>(row) * row_bytes);
-  }
-};
-
-// Keys of 32 positions on their way to a warp, in rounds of 8 keys: as many rounds at once as there
-// are registers for, so that their ways through memory are one.
-template <int kQueries, int kChunks>
-struct KeyRows {
-  static constexpr int kRounds = kAtOnce / 8;
-  static constexpr int kHeld = kChunks > 4 ? 1 : kQueries <= 2 ? kRounds : kQueries == 4 ? 2 : 1;
-  static constexpr bool kAhead = kHeld == kRounds;
-  uint4 held[kHeld][kChunks];
-
-  // A chunk's first dim.
-  __device__ __forceinline__ static int Dim(int chunk) {
-    return 8 * (4 * chunk + static_cast<int>(threadIdx.x) % 4);
-  }
-  // Of round `round` on.
-  __device__ __forceinline__ void Load(const HeadRows& keys, int first, int round) {
-    const int own = static_cast<int>(threadIdx.x) % kLanes / 4;
-#pragma unroll
-    for (int i = 0; i < kHeld; ++i) {
-#pragma unroll
-      for (int c = 0; c < kChunks; ++c) {
-        held[i][c] = keys.Load(first + 8 * (round + i) + own, Dim(c));
-      }
-    }
-  }
-  __device__ __forceinline__ void LoadAhead(const HeadRows& keys, int first) {
-    if constexpr (kAhead) Load(keys, first, 0);
-  }
-};
-
-// Scores of 32 positions from `first` on: lane l gets those of position first + l.
-template <int kQueries, int kChunks>
-__device__ __forceinline__ void Scores(const HeadRows& keys, const float* queries, int first,
-                                       KeyRows<kQueries, kChunks>* rows,
-                                       float (&scores)[kQueries]) {
-  using Rows = KeyRows<kQueries, kChunks>;
-  const int lane = static_cast<int>(threadIdx.x) % kLanes;
-#pragma unroll 1
-  for (int round = 0; round < Rows::kRounds; round += Rows::kHeld) {
-    if constexpr (!Rows::kAhead) rows->Load(keys, first, round);
-#pragma unroll
-    for (int i = 0; i < Rows::kHeld; ++i) {
-      float dot[kQueries] = {};
-#pragma unroll
-      for (int c = 0; c < kChunks; ++c) {
-        float k[8];
-        HalvesToFloats(rows->held[i][c], k);
-#pragma unroll
-        for (int q = 0; q < kQueries; ++q) {
-          // Zero beyond head_dim.
-          const auto* query =
-              reinterpret_cast<const float4*>(queries + q * kDims<kChunks> + Rows::Dim(c));
-          const float4 low = query[0], high = query[1];
-          dot[q] += low.x * k[0] + low.y * k[1] + low.z * k[2] + low.w * k[3] + high.x * k[4] +
-                    high.y * k[5] + high.z * k[6] + high.w * k[7];
-        }
-      }
-#pragma unroll
-      for (int q = 0; q < kQueries; ++q) {
-        const float moved = __shfl_sync(kWholeWarp, LanesSum(dot[q], 1, 4), lane % 8 * 4);
-        if (lane / 8 == round + i) scores[q] = moved;
-      }
-    }
-  }
-}
-
-// How a warp reads the values of 32 positions: lane l has dims 8 (l % kLanesARow) .. of every
-// kRows-th row.
-template <int kQueries, int kChunks>
-struct ValueRows {
-  static constexpr int kLanesARow = 4 * kChunks, kRows = kLanes / kLanesARow;
-  static constexpr int kLoads = kLanes / kRows;
-  static constexpr bool kAhead = kQueries <= 2 && kLoads <= 16;
-  uint4 held[kAhead ? kLoads : 1];
-
-  __device__ __forceinline__ static int Dim() {
-    return 8 * (static_cast<int>(threadIdx.x) % kLanesARow);
-  }
-  __device__ __forceinline__ static int Row(int i) {
-    return static_cast<int>(threadIdx.x) % kLanes / kLanesARow + i * kRows;
-  }
-  __device__ __forceinline__ static uint4 Load(const HeadRows& values, int first, int i) {
-    return values.Load(first + Row(i), Dim());
-  }
-  __device__ __forceinline__ void LoadAhead(const HeadRows& values, int first) {
-    if constexpr (kAhead) {
-#pragma unroll
-      for (int i = 0; i < kLoads; ++i) held[i] = Load(values, first, i);
-    }
-  }
-  __device__ __forceinline__ uint4 At(const HeadRows& values, int first, int i) const {
-    if constexpr (kAhead) {
-      return held[i];
-    } else {
-      return Load(values, first, i);
-    }
-  }
-};
-
-// Adds 32 positions with scores that are kNone where a query does not attend.
-template <int kQueries, int kChunks>
-__device__ __forceinline__ void Gather(const HeadRows& values, int first,
-                                       const ValueRows<kQueries, kChunks>& rows,
-                                       const float (&scores)[kQueries], Gathered<kQueries>* g) {
-  using Rows = ValueRows<kQueries, kChunks>;
-  float weight[kQueries];
-#pragma unroll
-  for (int q = 0; q < kQueries; ++q) {
-    const float greatest = fmaxf(g->greatest[q], LanesMax(scores[q]));
-    const float base = greatest == kNone ? 0 : greatest;
-    const float kept = exp2f(g->greatest[q] - base);
-    weight[q] = exp2f(scores[q] - base);
-    g->greatest[q] = greatest;
-    g->sum[q] = g->sum[q] * kept + weight[q];
-#pragma unroll
-    for (int j = 0; j < 8; ++j) g->values[q][j] *= kept;
-  }
-#pragma unroll(Rows::kAhead ? Rows::kLoads : 4)
-  for (int i = 0; i < Rows::kLoads; ++i) {
-    float v[8];
-    HalvesToFloats(rows.At(values, first, i), v);
-#pragma unroll
-    for (int q = 0; q < kQueries; ++q) {
-      const float w = __shfl_sync(kWholeWarp, weight[q], Rows::Row(i));
-#pragma unroll
-      for (int j = 0; j < 8; ++j) g->values[q][j] += w * v[j];
-    }
-  }
-}
-
 // Partial results lie as [parts][values [queries][head_dim], greatest [queries], sum [queries]].
 __device__ __forceinline__ int64_t PartFloats(int queries, int head_dim) {
   return static_cast<int64_t>(queries) * (head_dim + 2);
@@ -242,9 +78,9 @@ __device__ __forceinline__ float AddParts(const float* parts, int count, int que
                                           int q, int d, Load load, float* greatest, float* sum) {
   const int64_t stride = PartFloats(queries, head_dim);
   const float* greatest_of = parts + queries * head_dim + q;
-  *greatest = kNone;
+  *greatest = kNoScore;
   for (int i = 0; i < count; ++i) *greatest = fmaxf(*greatest, load(greatest_of + i * stride));
-  const float base = *greatest == kNone ? 0 : *greatest;
+  const float base = *greatest == kNoScore ? 0 : *greatest;
   float value = 0;
   *sum = 0;
   for (int i = 0; i < count; ++i) {
@@ -313,7 +149,7 @@ __global__ void __launch_bounds__(kThreads) AttendKernel(Arguments a) {
   const HeadRows values = {a.cache.values + head * head_dim, head_dim, end};
   KeyRows<kQueries, kChunks> key_rows;
   ValueRows<kQueries, kChunks> value_rows;
-  int first = begin + warp * kAtOnce;
+  int first = begin + warp * kWarpPositions;
   if (first < end) {  // before the queries, which they do not depend on
     key_rows.LoadAhead(keys, first);
     value_rows.LoadAhead(values, first);
@@ -323,7 +159,7 @@ __global__ void __launch_bounds__(kThreads) AttendKernel(Arguments a) {
 
   Gathered<kQueries> gathered = {};
 #pragma unroll
-  for (int q = 0; q < kQueries; ++q) gathered.greatest[q] = kNone;
+  for (int q = 0; q < kQueries; ++q) gathered.greatest[q] = kNoScore;
   for (; first < end; first += kThreads) {
     const int next = first + kThreads;
     float scores[kQueries];
@@ -334,7 +170,7 @@ __global__ void __launch_bounds__(kThreads) AttendKernel(Arguments a) {
       const int position = first + lane, query_end = tile.End(a, tile.first + q);
       const bool attends =
           position < min(end, query_end) && (a.window <= 0 || position >= query_end - a.window);
-      if (!attends) scores[q] = kNone;
+      if (!attends) scores[q] = kNoScore;
     }
     Gather(values, first, value_rows, scores, &gathered);
     if (next < end) value_rows.LoadAhead(values, next);
