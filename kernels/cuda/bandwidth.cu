@@ -1,9 +1,9 @@
 // What the device's memory gives: a kernel that only reads.
 #include <algorithm>
 
+#include "kernels/cuda/matmul/tuning.h"
 #include "kernels/cuda/ptx.cuh"
 #include "kernels/cuda/streams.h"
-#include "kernels/cuda/tuning.h"
 #include "sq/kernels/cuda_device.h"
 
 namespace sq {

@@ -20,6 +20,8 @@ constexpr bool kEmulated = false;
 constexpr bool kEmulated = true;
 #endif
 
+constexpr int kLanes = 32;  // of a warp
+
 // Throws sq::Error "CUDA: <what>: <the error's text>" unless it is cudaSuccess.
 void Check(cudaError_t error, const char* what);
 

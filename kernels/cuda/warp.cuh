@@ -1,8 +1,8 @@
 // A warp's lanes, where a warp works on one thing together.
 #pragma once
 
-#include "kernels/cuda/layout.h"  // kLanes
 #include "kernels/cuda/ptx.cuh"
+#include "kernels/cuda/runtime.h"
 
 namespace sq::cuda {
 

@@ -1,7 +1,7 @@
 // cuBLAS's fp16 product of the same shape, at its best.
 #pragma once
 
-#include "kernels/cuda/kernels.h"
+#include "kernels/cuda/matmul/kernels.h"
 #include "tests/bench/cuda_timing.h"
 
 namespace sq::bench {

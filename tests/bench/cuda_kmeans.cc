@@ -18,7 +18,7 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/cuda/kmeans.h"
+#include "kernels/cuda/kmeans/kmeans.h"
 #include "sq/base/parallel.h"
 #include "sq/base/stopwatch.h"
 #include "sq/kernels/cuda_device.h"

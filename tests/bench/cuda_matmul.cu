@@ -26,8 +26,8 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
-#include "kernels/cuda/device_layer.h"
-#include "kernels/cuda/lut_gemv.h"
+#include "kernels/cuda/matmul/device_layer.h"
+#include "kernels/cuda/matmul/lut_gemv.h"
 #include "sq/base/half.h"
 #include "sq/kernels/cuda_device.h"
 #include "sq/packed/bit_pack.h"

@@ -1,6 +1,6 @@
 // Each kernel against plain loops in double precision, with the threads of a block in several
 // orders.
-#include "kernels/cuda/decode_kernels.h"
+#include "kernels/cuda/decoder/decode_kernels.h"
 
 #include <gtest/gtest.h>
 

@@ -1,7 +1,7 @@
 // The LUT-GEMV alone: every instance, work divided in every way, barriers, memory. What it computes
 // is tested with CudaPackedMatmul (packed_matmul_test.cc); here the pieces that such small layers
 // do not reach.
-#include "kernels/cuda/lut_gemv.h"
+#include "kernels/cuda/matmul/lut_gemv.h"
 
 #include <gtest/gtest.h>
 
@@ -9,7 +9,7 @@
 #include <cmath>
 #include <random>
 
-#include "kernels/cuda/device_layer.h"
+#include "kernels/cuda/matmul/device_layer.h"
 #include "tests/support/cuda_memory.h"
 #include "tests/support/matmul_reference.h"
 #include "tests/support/random_layer.h"

@@ -1,5 +1,5 @@
-// Dense products in plain loops, where kernels/cuda/gemm_cublaslt.cc calls cuBLASLt.
-#include "kernels/cuda/kernels.h"
+// Dense products in plain loops, where kernels/cuda/matmul/gemm_cublaslt.cc calls cuBLASLt.
+#include "kernels/cuda/matmul/kernels.h"
 #include "sq/base/half.h"
 
 namespace sq::cuda {

@@ -6,7 +6,7 @@
 #include <functional>
 #include <vector>
 
-#include "kernels/cuda/decode_kernels.h"
+#include "kernels/cuda/decoder/decode_kernels.h"
 #include "tests/support/cuda_memory.h"
 #include "tests/support/random_layer.h"
 

@@ -38,7 +38,7 @@ class CudaKmeans {
   // lowest of equal ones, as the CPU's loops do. Throws sq::Error for sizes that do not agree, and
   // when the device fails or has no room.
   //
-  // Cost: kernels/cuda/kmeans.h. Copies to and from the device overlap with its work.
+  // Cost: kernels/cuda/kmeans/kmeans.h. Copies to and from the device overlap with its work.
   void Cluster(MatrixView<const float> weights, MatrixView<const float> sensitivities,
                MatrixView<float> centroids, MatrixView<uint8_t> indices);
 

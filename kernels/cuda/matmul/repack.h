@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "kernels/cuda/layout.h"
+#include "kernels/cuda/matmul/layout.h"
 #include "sq/packed/packed_layer.h"
 
 namespace sq::cuda {

@@ -3,7 +3,7 @@
 // multiply-adds (kernels/CMakeLists.txt), which would change the sums.
 #include <algorithm>
 
-#include "kernels/cuda/kmeans.h"
+#include "kernels/cuda/kmeans/kmeans.h"
 #include "kernels/cuda/ptx.cuh"
 #include "kernels/cuda/warp.cuh"
 

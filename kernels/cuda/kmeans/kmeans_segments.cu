@@ -4,8 +4,8 @@
 // (kernels/CMakeLists.txt).
 #include <algorithm>
 
-#include "kernels/cuda/kmeans.h"
-#include "kernels/cuda/least_weight.cuh"
+#include "kernels/cuda/kmeans/kmeans.h"
+#include "kernels/cuda/kmeans/least_weight.cuh"
 
 namespace sq::cuda {
 namespace {

@@ -1,7 +1,7 @@
 // The kernels behind cuda_matmul.h, each queued on a stream.
 #pragma once
 
-#include "kernels/cuda/layout.h"
+#include "kernels/cuda/matmul/layout.h"
 #include "kernels/cuda/runtime.h"
 #include "sq/kernels/cuda_matmul.h"
 

@@ -20,9 +20,10 @@
 
 #include <cstdint>
 
+#include "kernels/cuda/runtime.h"
+
 namespace sq::cuda {
 
-constexpr int kLanes = 32;
 constexpr int kTileRows = 16;
 constexpr int kGroupInputs = 64;
 constexpr int kSteps = 4;         // of a group

@@ -4,7 +4,7 @@
 // permutation makes the address of a pair: its byte of the step, shifted by 8, and 4 * lane.
 #pragma once
 
-#include "kernels/cuda/lut_gemv.h"
+#include "kernels/cuda/matmul/lut_gemv.h"
 #include "kernels/cuda/ptx.cuh"
 
 namespace sq::cuda {

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "kernels/cuda/elements.cuh"
-#include "kernels/cuda/layout.h"
+#include "kernels/cuda/matmul/layout.h"
 
 namespace sq::cuda {
 

@@ -1,7 +1,7 @@
 // The launch of a LUT-GEMV kernel: lut_gemv_3bit.cu and lut_gemv_4bit.cu have the instances.
 #pragma once
 
-#include "kernels/cuda/lut_gemv.cuh"
+#include "kernels/cuda/matmul/lut_gemv.cuh"
 
 namespace sq::cuda {
 

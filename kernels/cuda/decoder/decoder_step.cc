@@ -3,9 +3,9 @@
 #include <cstring>
 #include <string>
 
-#include "kernels/cuda/decode_kernels.h"
-#include "kernels/cuda/decoder_model.h"
-#include "kernels/cuda/kernels.h"
+#include "kernels/cuda/decoder/decode_kernels.h"
+#include "kernels/cuda/decoder/decoder_model.h"
+#include "kernels/cuda/matmul/kernels.h"
 #include "kernels/cuda/streams.h"
 #include "sq/kernels/cuda_device.h"
 

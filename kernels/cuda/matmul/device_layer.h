@@ -1,7 +1,7 @@
 // A repacked layer in device memory, and the view of it that kernels take.
 #pragma once
 
-#include "kernels/cuda/repack.h"
+#include "kernels/cuda/matmul/repack.h"
 #include "kernels/cuda/runtime.h"
 
 namespace sq::cuda {

@@ -4,7 +4,7 @@
 #include <map>
 #include <tuple>
 
-#include "kernels/cuda/kernels.h"
+#include "kernels/cuda/matmul/kernels.h"
 
 namespace sq::cuda {
 namespace {

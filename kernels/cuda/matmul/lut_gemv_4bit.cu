@@ -1,5 +1,5 @@
 // The 4-bit instances of the LUT-GEMV.
-#include "kernels/cuda/lut_gemv_instances.cuh"
+#include "kernels/cuda/matmul/lut_gemv_instances.cuh"
 
 namespace sq::cuda {
 

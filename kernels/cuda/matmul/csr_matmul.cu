@@ -2,7 +2,7 @@
 #include <vector>
 
 #include "kernels/cuda/elements.cuh"
-#include "kernels/cuda/kernels.h"
+#include "kernels/cuda/matmul/kernels.h"
 #include "kernels/cuda/reduce.cuh"
 #include "sq/kernels/cuda_csr.h"
 

@@ -1,5 +1,5 @@
 // Where a step begins and ends: embedding, argmax, and the count of tokens seen.
-#include "kernels/cuda/decode_kernels.h"
+#include "kernels/cuda/decoder/decode_kernels.h"
 #include "kernels/cuda/elements.cuh"
 #include "kernels/cuda/reduce.cuh"
 

@@ -5,7 +5,7 @@
 // some 20 instructions, whatever the number of tokens up to 8.
 #pragma once
 
-#include "kernels/cuda/lut_gemv.h"
+#include "kernels/cuda/matmul/lut_gemv.h"
 #include "kernels/cuda/warp.cuh"
 
 namespace sq::cuda {

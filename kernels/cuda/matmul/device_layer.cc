@@ -1,4 +1,4 @@
-#include "kernels/cuda/device_layer.h"
+#include "kernels/cuda/matmul/device_layer.h"
 
 namespace sq::cuda {
 

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <mutex>
 
-#include "kernels/cuda/lut_gemv.cuh"
+#include "kernels/cuda/matmul/lut_gemv.cuh"
 
 namespace sq::cuda {
 namespace {

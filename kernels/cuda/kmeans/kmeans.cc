@@ -1,6 +1,6 @@
 // cuda_kmeans.h: batches of rows through two sets of buffers, so that copies to and from the device
 // overlap with its work.
-#include "kernels/cuda/kmeans.h"
+#include "kernels/cuda/kmeans/kmeans.h"
 
 #include <algorithm>
 #include <array>

@@ -1,6 +1,6 @@
 // What stands before and after a dense product: rounding its input, scaling its result.
 #include "kernels/cuda/elements.cuh"
-#include "kernels/cuda/kernels.h"
+#include "kernels/cuda/matmul/kernels.h"
 
 namespace sq::cuda {
 namespace {

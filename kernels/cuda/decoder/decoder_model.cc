@@ -1,12 +1,12 @@
 // cuda_decoder.h's CudaModel: checks, and the way of weights to the device.
-#include "kernels/cuda/decoder_model.h"
+#include "kernels/cuda/decoder/decoder_model.h"
 
 #include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstring>
 
-#include "kernels/cuda/decode_kernels.h"
+#include "kernels/cuda/decoder/decode_kernels.h"
 #include "sq/base/half.h"
 #include "sq/base/parallel.h"
 

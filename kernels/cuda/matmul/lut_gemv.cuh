@@ -17,9 +17,9 @@
 
 #include <type_traits>
 
-#include "kernels/cuda/codec.cuh"
-#include "kernels/cuda/gemv_ends.cuh"
-#include "kernels/cuda/sparse.cuh"
+#include "kernels/cuda/matmul/codec.cuh"
+#include "kernels/cuda/matmul/gemv_ends.cuh"
+#include "kernels/cuda/matmul/sparse.cuh"
 
 namespace sq::cuda {
 

@@ -2,7 +2,7 @@
 // rotation, the way into the cache.
 #include <algorithm>
 
-#include "kernels/cuda/decode_kernels.h"
+#include "kernels/cuda/decoder/decode_kernels.h"
 #include "kernels/cuda/reduce.cuh"
 #include "kernels/cuda/vectors.cuh"
 

@@ -1,9 +1,9 @@
 // A packed layer's rows as plain matrices: for dense products of many tokens, and for whoever wants
 // the weights. A warp reads codes by 128 bits a lane and writes 16 bytes a lane; the outliers are
 // put on top by a second kernel.
-#include "kernels/cuda/codec.cuh"
-#include "kernels/cuda/decode.cuh"
-#include "kernels/cuda/kernels.h"
+#include "kernels/cuda/matmul/codec.cuh"
+#include "kernels/cuda/matmul/decode.cuh"
+#include "kernels/cuda/matmul/kernels.h"
 #include "kernels/cuda/warp.cuh"
 
 namespace sq::cuda {

@@ -3,8 +3,8 @@
 // queries are there, the next keys while values are worked on.
 #include <algorithm>
 
-#include "kernels/cuda/attention_warp.cuh"
-#include "kernels/cuda/decode_kernels.h"
+#include "kernels/cuda/decoder/attention_warp.cuh"
+#include "kernels/cuda/decoder/decode_kernels.h"
 #include "kernels/cuda/elements.cuh"
 
 namespace sq::cuda {

@@ -1,4 +1,4 @@
-#include "kernels/cuda/repack.h"
+#include "kernels/cuda/matmul/repack.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,9 +1,9 @@
 // cuda_matmul.h: checks, memory, and which kernels run.
 #include <algorithm>
 
-#include "kernels/cuda/device_layer.h"
-#include "kernels/cuda/kernels.h"
-#include "kernels/cuda/lut_gemv.h"
+#include "kernels/cuda/matmul/device_layer.h"
+#include "kernels/cuda/matmul/kernels.h"
+#include "kernels/cuda/matmul/lut_gemv.h"
 #include "kernels/cuda/runtime.h"
 #include "sq/kernels/cuda_matmul.h"
 
@@ -138,8 +138,8 @@ void ReserveCudaMatmul(const CudaContext& context, const CudaLayer& layer, int64
   state.partials.Grow(room.partials, "partial sums");
   if (state.arrived.count() < room.arrived) {
     state.arrived.Grow(room.arrived, "counters");
-    cuda::Check(cudaMemsetAsync(state.arrived.data(), 0,
-                                static_cast<size_t>(state.arrived.bytes()), state.stream),
+    cuda::Check(cudaMemsetAsync(state.arrived.data(), 0, static_cast<size_t>(state.arrived.bytes()),
+                                state.stream),
                 "counters");
   }
   if (tokens <= kFewTokens) return;

@@ -1,5 +1,5 @@
 // The MLP's activation, and biases of dense layers.
-#include "kernels/cuda/decode_kernels.h"
+#include "kernels/cuda/decoder/decode_kernels.h"
 #include "kernels/cuda/vectors.cuh"
 
 namespace sq::cuda {

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "kernels/cuda/elements.cuh"
-#include "kernels/cuda/lut_gemv.h"
+#include "kernels/cuda/matmul/lut_gemv.h"
 #include "kernels/cuda/warp.cuh"
 
 namespace sq::cuda {
