@@ -82,6 +82,5 @@ std::vector<int32_t> CudaDecoder::Best() const { Fail(); }
 void CudaDecoder::StepBest() { Fail(); }
 void CudaDecoder::Reset() { Fail(); }
 int64_t CudaDecoder::length() const { Fail(); }
-int64_t CudaDecoder::DeviceBytes() const { Fail(); }
 
 }  // namespace sq

@@ -1,7 +1,7 @@
 // What the device's memory gives: a kernel that only reads.
 #include <algorithm>
 
-#include "kernels/cuda/matmul/tuning.h"
+#include "kernels/cuda/device_info.h"
 #include "kernels/cuda/ptx.cuh"
 #include "kernels/cuda/streams.h"
 #include "sq/kernels/cuda_device.h"
@@ -10,7 +10,7 @@ namespace sq {
 namespace cuda {
 namespace {
 
-// Five times the largest second-level cache; the emulated device need not be measured.
+// Twice the largest second-level cache or more; the emulated device need not be measured.
 constexpr int64_t kBytes = kEmulated ? 1 << 20 : 256 << 20;
 constexpr int kThreads = 512, kBlocks = 8;  // of a multiprocessor
 constexpr int kPasses = 5;

@@ -1,4 +1,7 @@
+#include <mutex>
+
 #include "kernels/cuda/architectures.h"
+#include "kernels/cuda/device_info.h"
 #include "kernels/cuda/runtime.h"
 #include "sq/kernels/cuda_device.h"
 
@@ -72,4 +75,25 @@ CudaDevice UseCudaDevice(int index) {
 
 void SynchronizeCudaDevice() { cuda::Check(cudaDeviceSynchronize(), "waiting for the device"); }
 
+namespace cuda {
+
+const DeviceInfo& CurrentDeviceInfo() {
+  constexpr int kMostDevices = 64;
+  static DeviceInfo devices[kMostDevices];
+  static std::once_flag asked[kMostDevices];
+  int index = 0;
+  Check(cudaGetDevice(&index), "current device");
+  SQ_CHECK(index < kMostDevices, "CUDA device ", index, ": more devices than are known here");
+  std::call_once(asked[index], [&] {
+    cudaDeviceProp properties;
+    Check(cudaGetDeviceProperties(&properties, index), "properties of a device");
+    DeviceInfo& device = devices[index];
+    device.multiprocessors = properties.multiProcessorCount;
+    device.shared_bytes = static_cast<int64_t>(properties.sharedMemPerBlockOptin);
+    device.overlap = properties.major >= 9;
+  });
+  return devices[index];
+}
+
+}  // namespace cuda
 }  // namespace sq

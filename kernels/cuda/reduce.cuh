@@ -32,4 +32,12 @@ __device__ inline float BlockSum(float value) {
   return LanesSum(lane < warps ? of_warp[lane] : 0);
 }
 
+// Whether this is the last of `count` to come here with this counter, which is zero before the
+// first and after the last. For one thread of a block: writes of all before it, for others to read,
+// must be fenced and the block's threads have met.
+__device__ __forceinline__ bool LastToArrive(unsigned* counter, int count) {
+  const auto others = static_cast<unsigned>(count - 1);
+  return atomicInc(counter, others) == others;
+}
+
 }  // namespace sq::cuda

@@ -25,8 +25,8 @@ constexpr int kLanes = 32;  // of a warp
 // Throws sq::Error "CUDA: <what>: <the error's text>" unless it is cudaSuccess.
 void Check(cudaError_t error, const char* what);
 
-// Device memory of `count` values of T. Throws sq::Error, saying how much was wanted, how much is
-// free and what needs less, when there is no room.
+// Device memory. Throws OutOfMemory, saying how much was wanted and how much is free, when there is
+// no room.
 void* AllocateBytes(int64_t bytes, const char* what);
 void FreeBytes(void* pointer);
 
@@ -38,10 +38,13 @@ class Buffer {
       : data_(static_cast<T*>(
             AllocateBytes(CheckedMultiply(count, static_cast<int64_t>(sizeof(T)), what), what))),
         count_(count) {}
-  // A copy of host memory.
+  // A copy of host memory, there for any stream.
   Buffer(const std::vector<T>& host, const char* what)
       : Buffer(static_cast<int64_t>(host.size()), what) {
     Check(cudaMemcpy(data_, host.data(), host.size() * sizeof(T), cudaMemcpyHostToDevice), what);
+    // Else it may still be on its way from a buffer of the driver's, and a stream that does not
+    // wait for the default one could be sooner.
+    Check(cudaStreamSynchronize(nullptr), what);
   }
   Buffer(Buffer&& other) noexcept { *this = std::move(other); }
   Buffer& operator=(Buffer&& other) noexcept {

@@ -47,7 +47,9 @@ class Pinned {
     data_ = nullptr;
     count_ = 0;
     void* memory = nullptr;
-    Check(cudaMallocHost(&memory, static_cast<size_t>(count) * sizeof(T)), "page-locked memory");
+    const int64_t bytes = count * static_cast<int64_t>(sizeof(T));
+    Check(cudaMallocHost(&memory, static_cast<size_t>(bytes)),
+          StrCat(bytes, " bytes of the host's memory, page-locked").c_str());
     data_ = static_cast<T*>(memory);
     count_ = count;
   }

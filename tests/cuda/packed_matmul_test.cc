@@ -113,29 +113,54 @@ TEST_P(CudaMatmulSizes, DequantizesToTheWeight) {
 // row's scale, and a weight that has an outlier once more where panels are dequantized; x to fp16,
 // 2^-12; the sum as in matmul_reference.h.
 TEST(CudaMatmul, AgreesWithDoublePrecisionOnRealNumbers) {
-  constexpr int64_t kOut = 100, kIn = 800, kTokens = 20;
-  const std::vector<float> x = RandomValues(kTokens * kIn, 3);
+  constexpr int64_t kOut = 100, kIn = 800, kTokens = 70;
+  const std::vector<float> ones = RandomValues(kTokens * kIn, 3);
+  std::vector<float> small = ones;  // fp16 holds them as they are, but not divided by much
+  for (float& value : small) value *= 1e-3f;
   const CudaContext context(nullptr);
-  for (const int bits : {3, 4}) {
+  const auto check = [&](int bits, const std::vector<float>& x, CudaType type) {
     PackedLayer layer = test::MakeRandomLayer(bits, kOut, kIn, 40, 9).layer;
     for (float& value : layer.lookup_table) value *= 0.02f;
     for (float& value : layer.outliers.vals) value *= 0.1f;
     const test::MatmulReference reference = test::ReferenceMatmul(layer, {x.data(), kTokens, kIn});
     const CudaLayer on_device({layer});
-    for (const CudaType type : {CudaType::kFloat16, CudaType::kFloat32}) {
-      for (const int64_t tokens : {1, 4, 20}) {
-        const DeviceMatrix given(type, {x.data(), tokens, kIn}),
-            y(CudaType::kFloat32, tokens, kOut);
-        CudaPackedMatmul(context, on_device, given.View(), y.View());
-        const std::vector<float> values = y.Values();
-        double error = 0, norm = 0;
-        for (size_t i = 0; i < values.size(); ++i) {
-          error += std::pow(values[i] - reference.y[i], 2);
-          norm += std::pow(reference.y[i], 2);
-        }
-        EXPECT_LT(std::sqrt(error / norm), 4e-4) << bits << " bits, " << tokens << " tokens";
-        EXPECT_GT(error, 0);
+    for (const int64_t tokens : {1, 4, 20, 70}) {
+      const DeviceMatrix given(type, {x.data(), tokens, kIn}), y(CudaType::kFloat32, tokens, kOut);
+      CudaPackedMatmul(context, on_device, given.View(), y.View());
+      const std::vector<float> values = y.Values();
+      double error = 0, norm = 0;
+      for (size_t i = 0; i < values.size(); ++i) {
+        error += std::pow(values[i] - reference.y[i], 2);
+        norm += std::pow(reference.y[i], 2);
       }
+      EXPECT_LT(std::sqrt(error / norm), 4e-4) << bits << " bits, " << tokens << " tokens";
+      EXPECT_GT(error, 0);
+    }
+  };
+  for (const int bits : {3, 4}) {
+    check(bits, ones, CudaType::kFloat16);
+    check(bits, ones, CudaType::kFloat32);
+    check(bits, small, CudaType::kFloat16);
+  }
+}
+
+TEST(CudaMatmul, TakesMoreTokensThanGoAtOnce) {
+  constexpr int64_t kOut = 17, kIn = 32, kTokens = 8192 + 70;
+  std::vector<float> x = RandomValues(kTokens * kIn, 1), add = RandomValues(kTokens * kOut, 2);
+  MakeWhole(&x);
+  MakeWhole(&add);
+  const PackedLayer layer = MakeLayer(4, kOut, kIn, Sparse::kOnePerRow, 7);
+  const test::MatmulReference reference = test::ReferenceMatmul(layer, {x.data(), kTokens, kIn});
+  const CudaContext context(nullptr);
+  const CudaLayer on_device({layer});
+  for (const CudaType type : {CudaType::kFloat16, CudaType::kFloat32}) {
+    const DeviceMatrix given(type, {x.data(), kTokens, kIn}),
+        y(CudaType::kFloat32, {add.data(), kTokens, kOut});
+    const CudaMatrix sum = y.View();
+    CudaPackedMatmul(context, on_device, given.View(), sum, &sum);
+    const std::vector<float> values = y.Values();
+    for (size_t i = 0; i < values.size(); ++i) {
+      ASSERT_EQ(values[i], reference.y[i] + add[i]) << "element " << i;
     }
   }
 }
@@ -189,10 +214,12 @@ TEST(CudaMatmul, LayersOneBelowTheOtherAreOneMatrix) {
     }
   }
   const PackedLayer other_bits = MakeLayer(4, 5, kIn, Sparse::kNone, 2);
-  EXPECT_EQ(MessageOf([&] {
-              CudaLayer({first, other_bits});
-            }),
-            "layers that do not fit together: 4 bits and 320 inputs beside 3 bits and 320 inputs");
+  EXPECT_EQ(
+      MessageOf([&] {
+        CudaLayer({first, other_bits});
+      }),
+      "layers that do not fit together: 4 bits, 320 inputs, no bias beside 3 bits, 320 inputs, no "
+      "bias");
 }
 
 TEST(CudaMatmul, ChecksSizes) {
@@ -206,8 +233,15 @@ TEST(CudaMatmul, ChecksSizes) {
   CudaMatrix shifted = halves.View();
   shifted.data = static_cast<uint16_t*>(shifted.data) + 1;
   shifted.rows = 2;
-  EXPECT_EQ(MessageOf([&] { CudaPackedMatmul(context, on_device, shifted, y.View()); }),
-            "packed layer of [70, 96]: x does not lie at multiples of 16 bytes");
+  EXPECT_EQ(
+      MessageOf([&] { CudaPackedMatmul(context, on_device, shifted, y.View()); }),
+      StrCat("packed layer of [70, 96]: expected rows of x at multiples of 16 bytes, found an "
+             "address of ",
+             shifted.data, " and a stride of ", 2 * shifted.stride, " bytes"));
+  const CudaMatrix add(y.View().data, CudaType::kFloat32, 2, 69, y.View().stride);
+  const DeviceMatrix whole(CudaType::kFloat32, 2, 96);
+  EXPECT_EQ(MessageOf([&] { CudaPackedMatmul(context, on_device, whole.View(), y.View(), &add); }),
+            "packed layer of [70, 96]: y is [2, 70], what is added to it is [2, 69]");
 }
 
 TEST(CudaMatmul, SaysHowMuchMemoryIsWanted) {

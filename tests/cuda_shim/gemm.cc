@@ -5,7 +5,7 @@
 namespace sq::cuda {
 
 struct Gemm::State {};
-Gemm::Gemm() : state_(nullptr) {}
+Gemm::Gemm() = default;
 Gemm::~Gemm() = default;
 
 void Gemm::Multiply(const Operands& o, cudaStream_t stream) {

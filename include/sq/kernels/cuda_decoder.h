@@ -35,7 +35,8 @@ struct HostLinear {
   bool Empty() const { return !packed && dense.data == nullptr; }
 };
 
-// An RMS norm, or where there is a bias a layer norm. fp32 [features]; no weight: no norm.
+// An RMS norm, or where there is a bias a layer norm. fp32 [features]. Those of heads may have no
+// weight, and are no norms then.
 struct HostNorm {
   const float *weight = nullptr, *bias = nullptr;
 };
@@ -114,7 +115,8 @@ class CudaDecoder {
 
   // Feeds `ids` [batch][tokens], all in the vocabulary, and writes the logits after the last ones
   // to `logits`, host memory fp32 [batch][vocab], unless it is null. Prompts go in chunks of 512
-  // rows, for which buffers grow at the first.
+  // rows, or one token of each sequence if these are more, for which buffers grow at the first.
+  // Throws sq::Error beyond the capacity. After an error of the device only Reset may follow.
   void Step(const std::vector<std::vector<int32_t>>& ids, float* logits);
 
   // The ids with the greatest logits after the last step, the lowest of equal ones: [batch].
@@ -125,8 +127,6 @@ class CudaDecoder {
 
   void Reset();
   int64_t length() const;
-  // Of the decoder itself: cache, buffers and workspaces.
-  int64_t DeviceBytes() const;
 
  private:
   struct State;

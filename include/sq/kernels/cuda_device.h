@@ -14,7 +14,8 @@ struct CudaDevice {
   std::string name;
   int major = 0, minor = 0;  // compute capability
   int multiprocessors = 0;
-  int64_t total_bytes = 0, free_bytes = 0;
+  int64_t total_bytes = 0;
+  int64_t free_bytes = 0;  // UseCudaDevice alone tells
   // Its memory is the host's: tests run the kernels on the host (tests/cuda_shim).
   bool emulated = false;
 };

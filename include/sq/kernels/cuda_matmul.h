@@ -62,7 +62,8 @@ class CudaContext {
 class CudaLayer {
  public:
   // Copies to the current device. The layers must be valid (ValidatePackedLayer), and have all a
-  // bias or none. Throws sq::Error when the device's memory will not do.
+  // bias or none, and up to 65536 inputs. Throws sq::Error when they do not fit together or the
+  // device's memory will not do. They are there when it returns, for any stream.
   explicit CudaLayer(const std::vector<PackedView>& layers);
   ~CudaLayer();
   CudaLayer(const CudaLayer&) = delete;

@@ -109,14 +109,13 @@ __device__ void WriteWarp(const Gathered<kQueries>& gathered, int head_dim, floa
   }
 }
 
-// Whether this block is the last of `count` that come here with this counter; all threads call it
-// after their writes.
-__device__ bool LastToArrive(unsigned* counter, int count) {
+// LastToArrive for a block: all threads call it after their writes.
+__device__ bool LastBlock(unsigned* counter, int count) {
   __shared__ bool last;
   __threadfence();
   __syncthreads();
   if (threadIdx.x == 0) {
-    last = atomicInc(counter, static_cast<unsigned>(count - 1)) == static_cast<unsigned>(count - 1);
+    last = LastToArrive(counter, count);
   }
   __syncthreads();
   __threadfence();
@@ -205,7 +204,7 @@ __global__ void __launch_bounds__(kThreads) AttendKernel(Arguments a) {
       part[kQueries * (head_dim + 1) + q] = sum;
     }
   }
-  if (splits == 1 || !LastToArrive(a.counters + flat, splits)) return;
+  if (splits == 1 || !LastBlock(a.counters + flat, splits)) return;
 #pragma unroll 1
   for (int i = thread; i < kQueries * head_dim; i += kThreads) {
     const int q = i / head_dim, d = i % head_dim;

@@ -69,7 +69,7 @@ __global__ void ArgmaxKernel(CudaMatrix x, ArgmaxSpace space, int32_t* ids) {
   space.values[first + blockIdx.x] = best.value;
   space.ids[first + blockIdx.x] = best.id;
   __threadfence();
-  if (atomicInc(&space.counters[row], static_cast<unsigned>(parts - 1)) != parts - 1) return;
+  if (!LastToArrive(&space.counters[row], static_cast<int>(parts))) return;
   __threadfence();
   best = {0, -1};
   for (int64_t part = first; part < first + parts; ++part) {

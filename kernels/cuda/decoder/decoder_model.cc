@@ -152,7 +152,7 @@ LinearPart UploadPart(const std::vector<const HostLinear*>& linears, CudaType ty
 
 // `rows`: of each layer.
 LinearGroup UploadGroup(const std::vector<const HostLinear*>& linears,
-                        const std::vector<int64_t>& rows, int64_t cols, const char* what) {
+                        const std::vector<int64_t>& rows, int64_t cols, const std::string& what) {
   LinearGroup group;
   group.cols = cols;
   std::vector<CudaType> types(linears.size(), CudaType::kFloat16);
@@ -160,8 +160,8 @@ LinearGroup UploadGroup(const std::vector<const HostLinear*>& linears,
   for (size_t i = 0; i < linears.size(); ++i) {
     const HostLinear& linear = *linears[i];
     SQ_CHECK(!linear.Empty() && Rows(linear) == rows[i] && Cols(linear) == cols, what,
-             ": expected a layer of [", rows[i], ", ", cols, "], found [", Rows(linear), ", ",
-             Cols(linear), "]");
+             linears.size() > 1 ? StrCat(", number ", i + 1) : "", ": expected a layer of [",
+             rows[i], ", ", cols, "], found [", Rows(linear), ", ", Cols(linear), "]");
     if (linear.packed) continue;
     types[i] = TypeOnDevice(linear.dense);
     if (types[i] == CudaType::kBFloat16) group.input = CudaType::kBFloat16;
@@ -213,20 +213,23 @@ int64_t CudaModel::StepBytes() const {
 }
 
 void CudaModel::AddLayer(const CudaModelLayer& layer) {
+  SQ_CHECK(layer.attention_norm.weight != nullptr && layer.mlp_norm.weight != nullptr,
+           "a decoder layer without a norm before attention or the MLP");
   cuda::WithAdvice(kNeedsLess, [&] {
     const CudaModelShape& shape = state_->shape;
     const int64_t queries = shape.heads * shape.head_dim, keys = shape.kv_heads * shape.head_dim;
+    const std::string name = StrCat("layer ", state_->layers.size(), ", ");
     cuda::ModelLayer out;
     out.qkv = UploadGroup({&layer.query, &layer.key, &layer.value}, {queries, keys, keys},
-                          shape.hidden, "query, key and value");
+                          shape.hidden, name + "query, key and value");
     out.attention_out =
-        UploadGroup({&layer.attention_out}, {shape.hidden}, queries, "attention's output");
+        UploadGroup({&layer.attention_out}, {shape.hidden}, queries, name + "attention's output");
     out.gated = !layer.gate.Empty();
     out.gate_up =
         out.gated ? UploadGroup({&layer.gate, &layer.up}, {shape.intermediate, shape.intermediate},
-                                shape.hidden, "gate and up")
-                  : UploadGroup({&layer.up}, {shape.intermediate}, shape.hidden, "up");
-    out.down = UploadGroup({&layer.down}, {shape.hidden}, shape.intermediate, "down");
+                                shape.hidden, name + "gate and up")
+                  : UploadGroup({&layer.up}, {shape.intermediate}, shape.hidden, name + "up");
+    out.down = UploadGroup({&layer.down}, {shape.hidden}, shape.intermediate, name + "down");
     out.attention_norm = Upload(layer.attention_norm, shape.hidden);
     out.mlp_norm = Upload(layer.mlp_norm, shape.hidden);
     out.query_norm = Upload(layer.query_norm, shape.head_dim);
@@ -253,6 +256,9 @@ void CudaModel::SetEnds(const CudaModelEnds& ends) {
     };
     expect(ends.embedding, "embedding");
     expect(ends.head, "head");
+    SQ_CHECK(ends.norm.weight != nullptr, "a model without a norm at its end");
+    SQ_CHECK(ends.positions.data == nullptr || ends.positions.cols == shape.hidden,
+             "learned positions: expected rows of ", shape.hidden, ", found ", ends.positions.cols);
     state.embedding = Upload(ends.embedding, "the embedding");
     if (ends.positions.data != nullptr) {
       state.positions = Upload(ends.positions, "learned positions");

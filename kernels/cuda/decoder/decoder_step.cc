@@ -5,6 +5,7 @@
 
 #include "kernels/cuda/decoder/decode_kernels.h"
 #include "kernels/cuda/decoder/decoder_model.h"
+#include "kernels/cuda/device_info.h"
 #include "kernels/cuda/matmul/kernels.h"
 #include "kernels/cuda/streams.h"
 #include "sq/kernels/cuda_device.h"
@@ -274,7 +275,7 @@ void CudaDecoder::State::Run(int32_t* fed, int64_t tokens, bool head) {
 }
 
 // A step of one token, read from `best`. The first is launched kernel by kernel, which also loads
-// them and chooses the library's algorithms; then it is captured.
+// them and chooses the library's algorithms; then it is captured, if that can be done.
 void CudaDecoder::State::RunOne() {
   if (executable != nullptr) {
     cuda::Check(cudaGraphLaunch(executable, stream.handle), "a step's graph");
@@ -286,15 +287,21 @@ void CudaDecoder::State::RunOne() {
 
 void CudaDecoder::State::Capture() {
   cuda::Check(cudaStreamBeginCapture(stream.handle, cudaStreamCaptureModeThreadLocal), "capture");
+  bool captured = true;
   try {
     Run(best.data(), 1, true);
-  } catch (...) {
-    cudaStreamEndCapture(stream.handle, &graph);
-    DropGraph();
-    throw;
+  } catch (const Error&) {
+    captured = false;
   }
-  cuda::Check(cudaStreamEndCapture(stream.handle, &graph), "capture");
-  cuda::Check(cudaGraphInstantiate(&executable, graph, 0), "a step's graph");
+  const cudaError_t ended = cudaStreamEndCapture(stream.handle, &graph);
+  if (captured && ended == cudaSuccess &&
+      cudaGraphInstantiate(&executable, graph, 0) == cudaSuccess) {
+    return;
+  }
+  // For want of memory, say. What is wrong with the device itself the next launch tells.
+  cudaGetLastError();
+  DropGraph();
+  graphs = false;
 }
 
 // Ids [first, first + tokens) of each sequence to device memory.
@@ -312,22 +319,23 @@ void CudaDecoder::State::Send(const std::vector<std::vector<int32_t>>& given, si
 }
 
 CudaDecoder::CudaDecoder(std::shared_ptr<const CudaModel> model, int64_t batch, int64_t capacity,
-                         const RotaryRows& rotary, bool graphs)
-    : state_(std::make_unique<State>()) {
-  State& state = *state_;
+                         const RotaryRows& rotary, bool graphs) {
   SQ_CHECK(batch > 0 && capacity > 0, "decoding of ", batch, " sequences of ", capacity, " tokens");
-  state.model = std::move(model);
-  state.batch = batch;
-  state.capacity = capacity;
-  state.graphs = graphs;
-  int device = 0;
-  cuda::Check(cudaGetDevice(&device), "the device");
-  cudaDeviceProp properties;
-  cuda::Check(cudaGetDeviceProperties(&properties, device), "properties of a device");
-  state.queue = {state.stream.handle, properties.major >= 9};
-  state.blocks_wanted = kBlocksWanted * properties.multiProcessorCount;
-  state.context = std::make_unique<CudaContext>(state.stream.handle, state.queue.overlap);
+  const int64_t positions = model->state().positions.rows;
+  SQ_CHECK(model->state().positions.values.data() == nullptr || capacity <= positions,
+           "decoding of sequences of ", capacity, " tokens: the model knows ", positions,
+           " positions");
+  const cuda::DeviceInfo& device = cuda::CurrentDeviceInfo();
   cuda::WithAdvice(kNeedsLess, [&] {
+    state_ = std::make_unique<State>();
+    State& state = *state_;
+    state.model = std::move(model);
+    state.batch = batch;
+    state.capacity = capacity;
+    state.graphs = graphs;
+    state.queue = {state.stream.handle, device.overlap};
+    state.blocks_wanted = kBlocksWanted * device.multiprocessors;
+    state.context = std::make_unique<CudaContext>(state.stream.handle, device.overlap);
     state.AllocateCache();
     state.AllocateEnds(rotary);
     state.Reserve(1);
@@ -340,7 +348,8 @@ void CudaDecoder::Step(const std::vector<std::vector<int32_t>>& ids, float* logi
   SQ_DCHECK(static_cast<int64_t>(ids.size()) == state.batch && !ids[0].empty());
   for (const auto& sequence : ids) SQ_DCHECK(sequence.size() == ids[0].size());
   const auto tokens = static_cast<int64_t>(ids[0].size());
-  SQ_DCHECK(state.length + tokens <= state.capacity);
+  SQ_CHECK(state.length + tokens <= state.capacity, "decoding of ", tokens, " tokens after ",
+           state.length, ": there is room for ", state.capacity);
   if (tokens == 1) {
     cuda::WithAdvice(kNeedsLess, [&] {
       state.Reserve(1);
@@ -373,7 +382,8 @@ std::vector<int32_t> CudaDecoder::Best() const {
 }
 
 void CudaDecoder::StepBest() {
-  SQ_DCHECK(state_->length > 0 && state_->length < state_->capacity);
+  SQ_CHECK(state_->length > 0 && state_->length < state_->capacity, "decoding of a token after ",
+           state_->length, ": there is room for ", state_->capacity);
   state_->RunOne();
   ++state_->length;
 }
@@ -385,14 +395,5 @@ void CudaDecoder::Reset() {
 }
 
 int64_t CudaDecoder::length() const { return state_->length; }
-
-int64_t CudaDecoder::DeviceBytes() const {
-  const State& state = *state_;
-  int64_t bytes = state.buffers.Bytes() + state.cos.bytes() + state.sin.bytes() +
-                  state.ids.bytes() + state.best.bytes() + state.logits.bytes() +
-                  state.partial.bytes() + state.best_values.bytes() + state.best_ids.bytes();
-  for (const Buffer<uint16_t>& layer : state.keys) bytes += 2 * layer.bytes();
-  return bytes;
-}
 
 }  // namespace sq

@@ -6,12 +6,13 @@
 
 #include "kernels/cuda/kmeans/kmeans.h"
 #include "kernels/cuda/kmeans/least_weight.cuh"
+#include "sq/kernels/cuda_kmeans.h"
 
 namespace sq::cuda {
 namespace {
 
 constexpr int kRowsPerBlock = 4;
-constexpr int kMostClusters = 16;
+constexpr int kMostClusters = kCudaMaxClusters;
 constexpr int kCoarsePerCluster = 8;
 // Rounding can add one run to kCoarsePerCluster a cluster.
 constexpr int kMostCoarse = kCoarsePerCluster * kMostClusters + 1;

@@ -1,5 +1,5 @@
 // One code of a layer in device memory, and what it stands for: for kernels that are not in a
-// hurry. The fast kernels decode as lut_gemv.cuh tells.
+// hurry. The fast kernels decode as codec.cuh tells.
 #pragma once
 
 #include "kernels/cuda/elements.cuh"

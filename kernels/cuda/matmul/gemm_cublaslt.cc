@@ -65,16 +65,16 @@ struct Gemm::State {
   // The library's first choice for a shape, asked for once.
   using Shape = std::tuple<CudaType, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t>;
   std::map<Shape, cublasLtMatmulAlgo_t> algorithms;
+  ~State() {
+    if (handle != nullptr) cublasLtDestroy(handle);
+  }
 };
 
-Gemm::Gemm() : state_(new State) {
+Gemm::Gemm() : state_(std::make_unique<State>()) {
   CheckBlas(cublasLtCreate(&state_->handle), "start");
   state_->workspace = Buffer<uint8_t>(kWorkspaceBytes, "cuBLASLt's workspace");
 }
-Gemm::~Gemm() {
-  cublasLtDestroy(state_->handle);
-  delete state_;
-}
+Gemm::~Gemm() = default;
 
 void Gemm::Multiply(const Operands& o, cudaStream_t stream) {
   SQ_DCHECK(o.type != CudaType::kFloat32);

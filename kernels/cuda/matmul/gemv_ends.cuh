@@ -4,6 +4,7 @@
 
 #include "kernels/cuda/elements.cuh"
 #include "kernels/cuda/matmul/lut_gemv.h"
+#include "kernels/cuda/reduce.cuh"
 #include "kernels/cuda/warp.cuh"
 
 namespace sq::cuda {
@@ -128,8 +129,7 @@ __device__ __forceinline__ void FinishGroup(const GemvArguments& a, int row_grou
   __threadfence();
   __syncthreads();
   if (threadIdx.x == 0) {
-    const auto others = static_cast<unsigned>(splits - 1);
-    *last = atomicInc(a.arrived + row_group, others) == others;  // and is zero again
+    *last = LastToArrive(a.arrived + row_group, splits);
   }
   __syncthreads();
   if (*last == 0) return;

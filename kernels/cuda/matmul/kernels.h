@@ -1,6 +1,8 @@
 // The kernels behind cuda_matmul.h, each queued on a stream.
 #pragma once
 
+#include <memory>
+
 #include "kernels/cuda/matmul/layout.h"
 #include "kernels/cuda/runtime.h"
 #include "sq/kernels/cuda_matmul.h"
@@ -45,7 +47,7 @@ class Gemm {
 
  private:
   struct State;
-  State* state_;
+  std::unique_ptr<State> state_;
 };
 
 }  // namespace sq::cuda

@@ -1,8 +1,8 @@
 // Which instance of the LUT-GEMV runs, on how many thread blocks.
 #include <algorithm>
-#include <mutex>
 
 #include "kernels/cuda/matmul/lut_gemv.cuh"
+#include "kernels/cuda/matmul/tuning.h"
 
 namespace sq::cuda {
 namespace {
@@ -82,24 +82,6 @@ void WithInstance(const LayerView& layer, int64_t tokens, const DeviceInfo& devi
 }
 
 }  // namespace
-
-const DeviceInfo& CurrentDeviceInfo() {
-  constexpr int kMostDevices = 64;
-  static DeviceInfo devices[kMostDevices];
-  static std::once_flag asked[kMostDevices];
-  int index = 0;
-  Check(cudaGetDevice(&index), "current device");
-  SQ_CHECK(index < kMostDevices, "CUDA device ", index, ": more devices than are known here");
-  std::call_once(asked[index], [&] {
-    cudaDeviceProp properties;
-    Check(cudaGetDeviceProperties(&properties, index), "properties of a device");
-    DeviceInfo& device = devices[index];
-    device.capability = 10 * properties.major + properties.minor;
-    device.multiprocessors = properties.multiProcessorCount;
-    device.shared_bytes = static_cast<int64_t>(properties.sharedMemPerBlockOptin);
-  });
-  return devices[index];
-}
 
 GemvRoom RoomForGemv(const LayerView& layer, int64_t tokens, const DeviceInfo& device) {
   GemvRoom room;

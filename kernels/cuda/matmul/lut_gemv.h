@@ -1,8 +1,8 @@
 // The LUT-GEMV: 1 to 16 tokens by a packed layer, its outliers in the same launch.
 #pragma once
 
+#include "kernels/cuda/device_info.h"
 #include "kernels/cuda/matmul/kernels.h"
-#include "kernels/cuda/matmul/tuning.h"
 
 namespace sq::cuda {
 

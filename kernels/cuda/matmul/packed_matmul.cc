@@ -24,8 +24,7 @@ struct CudaContext::State {
 };
 
 CudaContext::CudaContext(void* stream, bool overlap) : state_(std::make_unique<State>()) {
-  constexpr int kHasOverlap = 90;
-  state_->overlap = overlap && cuda::CurrentDeviceInfo().capability >= kHasOverlap;
+  state_->overlap = overlap && cuda::CurrentDeviceInfo().overlap;
   state_->stream = static_cast<cudaStream_t>(stream);
 }
 CudaContext::~CudaContext() = default;
@@ -52,6 +51,7 @@ namespace {
 // Up to so many tokens reading the codes again for every 16 costs less than dequantizing them.
 constexpr int64_t kFewTokens = 64;
 constexpr int64_t kPanelBytes = 16 << 20;  // stays in the second-level cache
+constexpr int64_t kPanelTokens = 8192;     // at once, which bounds the memory for results
 
 int64_t PanelRows(const LayerView& view) {
   const int64_t rows = kPanelBytes / (2 * static_cast<int64_t>(view.padded_inputs)) / 64 * 64;
@@ -65,56 +65,72 @@ void CheckSizes(const LayerView& view, const CudaMatrix& x, const CudaMatrix& y,
            ", ", y.cols, "]");
   SQ_CHECK(add == nullptr || (add->rows == y.rows && add->cols == y.cols), "packed layer of [",
            view.rows, ", ", view.inputs, "]: y is [", y.rows, ", ", y.cols,
-           "], what is added to it is another size");
+           "], what is added to it is [", add == nullptr ? 0 : add->rows, ", ",
+           add == nullptr ? 0 : add->cols, "]");
   constexpr int64_t kAlignment = 16;  // bytes
   SQ_CHECK(x.type != CudaType::kFloat16 || (reinterpret_cast<uintptr_t>(x.data) % kAlignment == 0 &&
                                             2 * x.stride % kAlignment == 0),
-           "packed layer of [", view.rows, ", ", view.inputs, "]: x does not lie at multiples of ",
-           kAlignment, " bytes");
+           "packed layer of [", view.rows, ", ", view.inputs,
+           "]: expected rows of x at multiples of ", kAlignment, " bytes, found an address of ",
+           x.data, " and a stride of ", 2 * x.stride, " bytes");
+}
+
+CudaMatrix RowsOf(const CudaMatrix& matrix, int64_t first, int64_t count) {
+  const int64_t size = matrix.type == CudaType::kFloat32 ? 4 : 2;
+  return CudaMatrix(static_cast<unsigned char*>(matrix.data) + first * matrix.stride * size,
+                    matrix.type, count, matrix.cols, matrix.stride);
+}
+
+int64_t InputStride(int64_t inputs) { return cuda::RoundUp(inputs, 8); }
+
+// x in fp16: as it is, or rounded.
+struct Halves {
+  const uint16_t* data;
+  int64_t stride;
+  float scale;  // that products are multiplied by
+};
+Halves HalvesOf(CudaContext::State& state, const CudaMatrix& x, float x_scale) {
+  if (x.type == CudaType::kFloat16) {
+    return {static_cast<const uint16_t*>(x.data), x.stride, x_scale};
+  }
+  const int64_t stride = InputStride(x.cols);
+  cuda::ConvertInput(x, state.input.data(), stride, state.stream);
+  return {state.input.data(), stride, x_scale / cuda::kInputScale};
 }
 
 // The codes are read once for every 16 tokens.
 void ByGemv(CudaContext::State& state, const LayerView& view, const CudaMatrix& x, float x_scale,
             const CudaMatrix& y, const CudaMatrix* add) {
-  const auto rows = [](const CudaMatrix& matrix, int64_t first, int64_t count) {
-    const int64_t size = matrix.type == CudaType::kFloat32 ? 4 : 2;
-    return CudaMatrix(static_cast<unsigned char*>(matrix.data) + first * matrix.stride * size,
-                      matrix.type, count, matrix.cols, matrix.stride);
-  };
-  const bool convert = x.type != CudaType::kFloat16;
-  const int64_t stride = convert ? cuda::RoundUp(x.cols, 8) : x.stride;
-  if (convert) cuda::ConvertInput(x, state.input.data(), stride, state.stream);
-  const uint16_t* const halves =
-      convert ? state.input.data() : static_cast<const uint16_t*>(x.data);
+  const Halves halves = HalvesOf(state, x, x_scale);
   for (int64_t first = 0; first < x.rows; first += cuda::kGemvTokens) {
     const int64_t count = std::min(cuda::kGemvTokens, x.rows - first);
     cuda::GemvArguments arguments;
     arguments.layer = view;
-    arguments.x = halves + first * stride;
-    arguments.x_stride = stride;
+    arguments.x = halves.data + first * halves.stride;
+    arguments.x_stride = halves.stride;
     arguments.tokens = static_cast<int>(count);
-    arguments.x_scale = convert ? x_scale / cuda::kInputScale : x_scale;
-    arguments.y = rows(y, first, count);
-    if (add != nullptr) arguments.add = rows(*add, first, count);
+    arguments.x_scale = halves.scale;
+    arguments.y = RowsOf(y, first, count);
+    if (add != nullptr) arguments.add = RowsOf(*add, first, count);
     arguments.partials = state.partials.data();
     arguments.arrived = state.arrived.data();
     cuda::LutGemv(arguments, cuda::CurrentDeviceInfo(), state.overlap, state.stream);
   }
 }
 
+// Each panel of the weight is dequantized once for every kPanelTokens.
 void ByPanels(CudaContext::State& state, const LayerView& view, const CudaMatrix& x, float x_scale,
               const CudaMatrix& y, const CudaMatrix* add) {
-  const int64_t stride = view.padded_inputs;
-  cuda::ConvertInput(x, state.input.data(), stride, state.stream);
-  const int64_t step = PanelRows(view);
+  const Halves halves = HalvesOf(state, x, x_scale);
+  const int64_t stride = view.padded_inputs, step = PanelRows(view);
   for (int64_t first = 0; first < view.rows; first += step) {
     const int64_t rows = std::min<int64_t>(step, view.rows - first);
     const CudaMatrix panel(state.panel.data(), CudaType::kFloat16, rows, view.inputs, stride);
     cuda::Dequantize(view, first, panel, false, state.stream);
     cuda::Gemm::Operands operands;
-    operands.x = state.input.data();
+    operands.x = halves.data;
     operands.tokens = x.rows;
-    operands.x_stride = stride;
+    operands.x_stride = halves.stride;
     operands.w = state.panel.data();
     operands.rows = rows;
     operands.inputs = view.inputs;
@@ -122,8 +138,7 @@ void ByPanels(CudaContext::State& state, const LayerView& view, const CudaMatrix
     operands.y = state.product.data();
     operands.y_stride = rows;
     state.gemm.Multiply(operands, state.stream);
-    cuda::FinishPanel(state.product.data(), view, first, rows, x_scale / cuda::kInputScale, y, add,
-                      state.stream);
+    cuda::FinishPanel(state.product.data(), view, first, rows, halves.scale, y, add, state.stream);
   }
 }
 
@@ -133,7 +148,7 @@ void ReserveCudaMatmul(const CudaContext& context, const CudaLayer& layer, int64
   CudaContext::State& state = context.state();
   const LayerView& view = layer.state().view();
   const int64_t few = std::min(tokens, kFewTokens);
-  state.input.Grow(few * cuda::RoundUp(view.inputs, 8), "rounded activations");
+  state.input.Grow(few * InputStride(view.inputs), "rounded activations");
   const cuda::GemvRoom room = cuda::RoomForGemv(view, few, cuda::CurrentDeviceInfo());
   state.partials.Grow(room.partials, "partial sums");
   if (state.arrived.count() < room.arrived) {
@@ -143,10 +158,10 @@ void ReserveCudaMatmul(const CudaContext& context, const CudaLayer& layer, int64
                 "counters");
   }
   if (tokens <= kFewTokens) return;
-  const int64_t rows = PanelRows(view);
-  state.input.Grow(tokens * view.padded_inputs, "rounded activations");
+  const int64_t rows = PanelRows(view), many = std::min(tokens, kPanelTokens);
+  state.input.Grow(many * InputStride(view.inputs), "rounded activations");
   state.panel.Grow(rows * view.padded_inputs, "a panel of weights");
-  state.product.Grow(tokens * rows, "a panel of results");
+  state.product.Grow(many * rows, "a panel of results");
 }
 
 void CudaPackedMatmul(const CudaContext& context, const CudaLayer& layer, const CudaMatrix& x,
@@ -155,10 +170,12 @@ void CudaPackedMatmul(const CudaContext& context, const CudaLayer& layer, const 
   CheckSizes(view, x, y, add);
   if (x.rows == 0) return;
   ReserveCudaMatmul(context, layer, x.rows);
-  if (x.rows <= kFewTokens) {
-    ByGemv(context.state(), view, x, x_scale, y, add);
-  } else {
-    ByPanels(context.state(), view, x, x_scale, y, add);
+  if (x.rows <= kFewTokens) return ByGemv(context.state(), view, x, x_scale, y, add);
+  for (int64_t first = 0; first < x.rows; first += kPanelTokens) {
+    const int64_t count = std::min(kPanelTokens, x.rows - first);
+    const CudaMatrix some = add == nullptr ? CudaMatrix() : RowsOf(*add, first, count);
+    ByPanels(context.state(), view, RowsOf(x, first, count), x_scale, RowsOf(y, first, count),
+             add == nullptr ? nullptr : &some);
   }
 }
 
@@ -169,6 +186,10 @@ void CudaDequantize(const CudaContext& context, const CudaLayer& layer, int64_t 
                first_row + out.rows <= view.rows,
            "packed layer of [", view.rows, ", ", view.inputs, "]: rows ", first_row, " to ",
            first_row + out.rows, " of ", out.cols, " wanted");
+  SQ_CHECK(reinterpret_cast<uintptr_t>(out.data) % 16 == 0 && out.stride % 8 == 0,
+           "packed layer of [", view.rows, ", ", view.inputs,
+           "]: expected an output at multiples of 16 bytes, found ", out.data, " and a stride of ",
+           out.stride, " elements");
   cuda::Dequantize(view, first_row, out, true, context.state().stream);
 }
 

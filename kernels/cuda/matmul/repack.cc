@@ -132,6 +132,12 @@ void PlaceOutliers(int64_t tile, std::vector<Outlier>* outliers, RepackedLayer* 
   }
 }
 
+// For messages.
+std::string Sketch(const PackedView& layer) {
+  return StrCat(layer.bits, " bits, ", layer.in_features, " inputs, ",
+                layer.bias == nullptr ? "no bias" : "a bias");
+}
+
 }  // namespace
 
 RepackedLayer Repack(const std::vector<PackedView>& layers) {
@@ -147,8 +153,7 @@ RepackedLayer Repack(const std::vector<PackedView>& layers) {
   for (const PackedView& layer : layers) {
     SQ_CHECK(layer.bits == first.bits && layer.in_features == first.in_features &&
                  (layer.bias == nullptr) == (first.bias == nullptr),
-             "layers that do not fit together: ", layer.bits, " bits and ", layer.in_features,
-             " inputs beside ", first.bits, " bits and ", first.in_features, " inputs");
+             "layers that do not fit together: ", Sketch(layer), " beside ", Sketch(first));
     for (int64_t row = 0; row < layer.out_features; ++row)
       sources.push_back({&layer, row, static_cast<int64_t>(sources.size())});
     sparse = sparse || !layer.outliers.Empty();
