@@ -45,6 +45,7 @@ Buffer<T> Zeros(int64_t count, const char* what) {
 struct CudaDecoder::State {
   std::shared_ptr<const CudaModel> model;
   int64_t batch = 0, capacity = 0, length = 0;
+  int64_t most_tokens = 0;  // the capacity, or the positions that were learned if these are fewer
   bool graphs = true;
   cuda::Stream stream;
   cuda::Queue queue;
@@ -321,17 +322,17 @@ void CudaDecoder::State::Send(const std::vector<std::vector<int32_t>>& given, si
 CudaDecoder::CudaDecoder(std::shared_ptr<const CudaModel> model, int64_t batch, int64_t capacity,
                          const RotaryRows& rotary, bool graphs) {
   SQ_CHECK(batch > 0 && capacity > 0, "decoding of ", batch, " sequences of ", capacity, " tokens");
-  const int64_t positions = model->state().positions.rows;
-  SQ_CHECK(model->state().positions.values.data() == nullptr || capacity <= positions,
-           "decoding of sequences of ", capacity, " tokens: the model knows ", positions,
-           " positions");
   const cuda::DeviceInfo& device = cuda::CurrentDeviceInfo();
   cuda::WithAdvice(kNeedsLess, [&] {
     state_ = std::make_unique<State>();
     State& state = *state_;
     state.model = std::move(model);
     state.batch = batch;
-    state.capacity = capacity;
+    state.capacity = state.most_tokens = capacity;
+    const cuda::DenseMatrix& positions = state.model->state().positions;
+    if (positions.values.data() != nullptr) {
+      state.most_tokens = std::min(capacity, positions.rows);
+    }
     state.graphs = graphs;
     state.queue = {state.stream.handle, device.overlap};
     state.blocks_wanted = kBlocksWanted * device.multiprocessors;
@@ -348,8 +349,8 @@ void CudaDecoder::Step(const std::vector<std::vector<int32_t>>& ids, float* logi
   SQ_DCHECK(static_cast<int64_t>(ids.size()) == state.batch && !ids[0].empty());
   for (const auto& sequence : ids) SQ_DCHECK(sequence.size() == ids[0].size());
   const auto tokens = static_cast<int64_t>(ids[0].size());
-  SQ_CHECK(state.length + tokens <= state.capacity, "decoding of ", tokens, " tokens after ",
-           state.length, ": there is room for ", state.capacity);
+  SQ_CHECK(state.length + tokens <= state.most_tokens, "decoding of ", tokens, " tokens after ",
+           state.length, ": there is room for ", state.most_tokens);
   if (tokens == 1) {
     cuda::WithAdvice(kNeedsLess, [&] {
       state.Reserve(1);
@@ -382,8 +383,8 @@ std::vector<int32_t> CudaDecoder::Best() const {
 }
 
 void CudaDecoder::StepBest() {
-  SQ_CHECK(state_->length > 0 && state_->length < state_->capacity, "decoding of a token after ",
-           state_->length, ": there is room for ", state_->capacity);
+  SQ_CHECK(state_->length > 0 && state_->length < state_->most_tokens, "decoding of a token after ",
+           state_->length, ": there is room for ", state_->most_tokens);
   state_->RunOne();
   ++state_->length;
 }
