@@ -55,6 +55,13 @@ void Check(cudaError_t error, const char* what) {
   throw Error(StrCat("CUDA: ", what, ": ", cudaGetErrorString(error)));
 }
 
+void CopyToDevice(void* to, const void* from, int64_t bytes, const char* what) {
+  Check(cudaMemcpy(to, from, static_cast<size_t>(bytes), cudaMemcpyHostToDevice), what);
+  // It may still be on its way from a buffer of the driver's, and a stream that does not wait for
+  // the default one could be sooner.
+  Check(cudaStreamSynchronize(nullptr), what);
+}
+
 void* AllocateBytes(int64_t bytes, const char* what) {
   void* pointer = nullptr;
   const cudaError_t error = Allocate(&pointer, bytes);

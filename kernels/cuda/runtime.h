@@ -30,6 +30,9 @@ void Check(cudaError_t error, const char* what);
 void* AllocateBytes(int64_t bytes, const char* what);
 void FreeBytes(void* pointer);
 
+// Host memory to the device; there for any stream when it returns.
+void CopyToDevice(void* to, const void* from, int64_t bytes, const char* what);
+
 template <typename T>
 class Buffer {
  public:
@@ -41,10 +44,7 @@ class Buffer {
   // A copy of host memory, there for any stream.
   Buffer(const std::vector<T>& host, const char* what)
       : Buffer(static_cast<int64_t>(host.size()), what) {
-    Check(cudaMemcpy(data_, host.data(), host.size() * sizeof(T), cudaMemcpyHostToDevice), what);
-    // Else it may still be on its way from a buffer of the driver's, and a stream that does not
-    // wait for the default one could be sooner.
-    Check(cudaStreamSynchronize(nullptr), what);
+    CopyToDevice(data_, host.data(), bytes(), what);
   }
   Buffer(Buffer&& other) noexcept { *this = std::move(other); }
   Buffer& operator=(Buffer&& other) noexcept {

@@ -68,10 +68,7 @@ CudaType TypeOnDevice(const HostMatrix& matrix) {
 void Copy(const HostMatrix& matrix, CudaType type, uint16_t* out) {
   const int64_t count = matrix.rows * matrix.cols;
   if (matrix.type == type) {
-    cuda::Check(
-        cudaMemcpy(out, matrix.data, static_cast<size_t>(2 * count), cudaMemcpyHostToDevice),
-        "weights");
-    return;
+    return cuda::CopyToDevice(out, matrix.data, 2 * count, "weights");
   }
   std::vector<uint16_t> rounded(static_cast<size_t>(count));
   ForParts(matrix, [&](int64_t first, int64_t some) {
@@ -83,9 +80,7 @@ void Copy(const HostMatrix& matrix, CudaType type, uint16_t* out) {
       FloatToBf16(values.data(), rounded.data() + first, some);
     }
   });
-  cuda::Check(
-      cudaMemcpy(out, rounded.data(), static_cast<size_t>(2 * count), cudaMemcpyHostToDevice),
-      "weights");
+  cuda::CopyToDevice(out, rounded.data(), 2 * count, "weights");
 }
 
 DenseMatrix Upload(const HostMatrix& matrix, const char* what) {

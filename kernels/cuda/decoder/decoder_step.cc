@@ -8,7 +8,6 @@
 #include "kernels/cuda/device_info.h"
 #include "kernels/cuda/matmul/kernels.h"
 #include "kernels/cuda/streams.h"
-#include "sq/kernels/cuda_device.h"
 
 namespace sq {
 
@@ -28,13 +27,8 @@ struct RowBuffers {
   int64_t rows = 0;
   Buffer<float> hidden, qkv, gate_up;
   Buffer<uint16_t> normed, attended, activated;
-  int64_t Bytes() const {
-    return hidden.bytes() + qkv.bytes() + gate_up.bytes() + normed.bytes() + attended.bytes() +
-           activated.bytes();
-  }
 };
 
-// Zeros on the device, once the device has been waited for.
 template <typename T>
 Buffer<T> Zeros(int64_t count, const char* what) {
   return Buffer<T>(std::vector<T>(static_cast<size_t>(count), T{}), what);
@@ -159,7 +153,6 @@ void CudaDecoder::State::Reserve(int64_t tokens) {
   }
   partial = Buffer<float>(floats, "attention's workspace");
   attention_counters = Zeros<unsigned>(counters, "attention's workspace");
-  SynchronizeCudaDevice();  // what was copied above may still be on its way
   buffers.rows = rows;
 }
 
