@@ -29,7 +29,14 @@ __device__ __forceinline__ uint32_t LoadShared(uint32_t address) {
   return value;
 }
 
-// The same for 128 bits in lanes where `wanted`; `value` stays as it is in the others.
+// The same for 128 bits.
+__device__ __forceinline__ void LoadSharedFour(uint32_t address, uint32_t* value) {
+  asm("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];"
+      : "=r"(value[0]), "=r"(value[1]), "=r"(value[2]), "=r"(value[3])
+      : "r"(address)
+      : "memory");
+}
+// In lanes where `wanted`; `value` stays as it is in the others.
 __device__ __forceinline__ void LoadSharedIf(bool wanted, uint32_t address, uint32_t (&value)[4]) {
   asm("{\n.reg .pred p;\nsetp.ne.u32 p, %5, 0;\n@p ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];\n}"
       : "+r"(value[0]), "+r"(value[1]), "+r"(value[2]), "+r"(value[3])
@@ -49,12 +56,24 @@ __device__ __forceinline__ uint32_t LoadSharedHalf(uint32_t address) {
   return value;
 }
 
-// 128 bits on their way to shared memory; there after this thread's WaitForCopies, and for its warp
-// after a barrier.
+// 128 bits on their way to shared memory; there after this thread's waiting for them, and for its
+// warp after a barrier. A thread's copies form groups, each of all since the last CommitCopies, that
+// arrive in order. WaitForCopies<n>: until no more than the last n groups are on their way.
+// (For loads into registers the machine code has six counters in all: who waits for one load waits
+// for all that share its counter, and they do.)
 __device__ __forceinline__ void CopyToShared(uint32_t address, const uint4* global) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(address), "l"(global) : "memory");
 }
-__device__ __forceinline__ void WaitForCopies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
+__device__ __forceinline__ void CommitCopies() {
+  asm volatile("cp.async.commit_group;" ::: "memory");
+}
+template <int groups>
+__device__ __forceinline__ void WaitForCopies() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(groups) : "memory");
+}
+__device__ __forceinline__ void WaitForAllCopies() {
+  asm volatile("cp.async.wait_all;" ::: "memory");
+}
 
 // Where the window's dynamic shared memory begins in a kernel without other shared memory: what the
 // system keeps to itself lies before it. The compiler knows it, but cannot say it in a constant

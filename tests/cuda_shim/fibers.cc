@@ -49,10 +49,18 @@ constexpr unsigned kSets = 8;
 
 enum class State { kReady, kAtBarrier, kAtExchange, kDone };
 
+struct PendingCopy {
+  size_t to;
+  const void* from;
+  uint64_t group;
+};
+
 struct Fiber {
   Context context;
   ThreadPlace place;
   State state = State::kReady;
+  std::vector<PendingCopy> copies;
+  uint64_t groups = 0;  // committed
 };
 
 struct Warp {
@@ -194,6 +202,26 @@ const unsigned char* WarpExchange(uint32_t mask, const void* given, size_t bytes
   return &slots[0][0];
 }
 
+void CopyLater(size_t to, const void* from) {
+  if (to % 16 != 0 || to + 16 > DynamicSharedBytes() ||
+      reinterpret_cast<uintptr_t>(from) % 16 != 0) {
+    throw std::runtime_error("CUDA shim: a copy to outside shared memory, or unaligned");
+  }
+  Fiber* self = block_state.fiber;
+  std::memset(DynamicShared() + to, 0xff, 16);
+  self->copies.push_back({to, from, self->groups});
+}
+
+void CommitCopies() { ++block_state.fiber->groups; }
+
+void WaitForCopies(size_t groups_on_their_way) {
+  Fiber* self = block_state.fiber;
+  auto left = self->copies.begin();
+  for (; left != self->copies.end() && left->group + groups_on_their_way < self->groups; ++left)
+    std::memcpy(DynamicShared() + left->to, left->from, 16);
+  self->copies.erase(self->copies.begin(), left);
+}
+
 void SetScheduleSeed(uint64_t seed) { schedule_seed = seed; }
 
 void RunGrid(Dim3 grid, Dim3 block, size_t shared_bytes, const std::function<void()>& kernel) {
@@ -228,6 +256,8 @@ void RunGrid(Dim3 grid, Dim3 block, size_t shared_bytes, const std::function<voi
                          grid,
                          flat % kLanes,
                          flat / kLanes};
+          fiber.copies.clear();
+          fiber.groups = 0;
           Start(&fiber, block_state.stacks[i].get());
         }
         for (Warp& warp : block_state.warps) warp.arrived = 0;

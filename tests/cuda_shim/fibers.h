@@ -40,6 +40,13 @@ bool BlockBarrierAny(bool given);
 constexpr size_t kMaxExchange = 64;
 const unsigned char* WarpExchange(uint32_t mask, const void* given, size_t bytes);
 
+// cp.async of 16 bytes to an offset in dynamic shared memory, its groups, and waiting until no more
+// than so many of the last groups are on their way. What is there is garbage from the call until
+// the thread waits.
+void CopyLater(size_t to, const void* from);
+void CommitCopies();
+void WaitForCopies(size_t groups_on_their_way);
+
 // Runs `kernel` once for every thread. Throws std::runtime_error on a barrier that is not reached
 // by all. Shared memory holds garbage at the start of a block.
 void RunGrid(Dim3 grid, Dim3 block, size_t shared_bytes, const std::function<void()>& kernel);

@@ -27,13 +27,12 @@ uint32_t LoadShared(uint32_t address) {
   return value;
 }
 
-inline void LoadSharedIf(bool wanted, uint32_t address, uint32_t (&value)[4]) {
-  if (!wanted) return;
+inline void LoadSharedFour(uint32_t address, uint32_t* value) {
   if (address % 16 != 0) throw std::runtime_error("CUDA shim: an unaligned 128-bit read");
-  value[0] = LoadShared<0>(address);
-  value[1] = LoadShared<4>(address);
-  value[2] = LoadShared<8>(address);
-  value[3] = LoadShared<12>(address);
+  for (uint32_t i = 0; i < 4; ++i) value[i] = LoadShared<0>(address + 4 * i);
+}
+inline void LoadSharedIf(bool wanted, uint32_t address, uint32_t (&value)[4]) {
+  if (wanted) LoadSharedFour(address, value);
 }
 
 inline uint2 LoadSharedTwo(uint32_t address) {
@@ -50,16 +49,18 @@ inline void Prefetch(const void* global) {
   [[maybe_unused]] const char touched = *static_cast<const volatile char*>(global);
 }
 
-// At once.
 inline void CopyToShared(uint32_t address, const uint4* global) {
-  const size_t at = size_t{address} - kSharedWindow;
-  if (at % 16 != 0 || at + 16 > shim::DynamicSharedBytes() ||
-      reinterpret_cast<uintptr_t>(global) % 16 != 0) {
-    throw std::runtime_error("CUDA shim: a copy to outside shared memory, or unaligned");
-  }
-  std::memcpy(shim::DynamicShared() + at, global, 16);
+  shim::CopyLater(size_t{address} - kSharedWindow, global);
 }
-inline void WaitForCopies() {}
+inline void CommitCopies() { shim::CommitCopies(); }
+template <int groups>
+void WaitForCopies() {
+  shim::WaitForCopies(groups);
+}
+inline void WaitForAllCopies() {
+  shim::CommitCopies();
+  shim::WaitForCopies(0);
+}
 
 inline uint32_t Permute(uint32_t a, uint32_t b, uint32_t selector) {
   const uint64_t bytes = static_cast<uint64_t>(b) << 32 | a;

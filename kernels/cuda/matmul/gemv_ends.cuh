@@ -2,12 +2,17 @@
 // and sums on their way to y. Its loop over them: lut_gemv.cuh.
 #pragma once
 
+#include <type_traits>
+
 #include "kernels/cuda/elements.cuh"
 #include "kernels/cuda/matmul/lut_gemv.h"
 #include "kernels/cuda/reduce.cuh"
 #include "kernels/cuda/warp.cuh"
 
 namespace sq::cuda {
+
+template <int value>
+using Constant = std::integral_constant<int, value>;
 
 // Inputs of x on their way to shared memory, for one warp.
 template <int kTokens, int kStage, int kXStride>
@@ -39,34 +44,73 @@ struct StagedX {
   }
 };
 
-// Codes of one unit that a warp has on their way.
-template <int kBits, int kTiles>
-struct UnitCodes {
-  uint32_t words[kTiles][4 * kBits];
+// The codes of a warp's units, on their way through its own part of shared memory: a ring of kRing
+// chunks a tile, where a chunk is what one load of a lane brings, and chunk c of a unit is first
+// asked for by group c. A lane reads what it has copied itself: no barrier.
+template <int kBits, int kTiles, int kRing>
+struct CodeRing {
+  static constexpr int kUnits = kRing < kBits ? 1 : kRing / kBits;  // that it is ahead
+  static constexpr int kChunkBytes = kLanes * 16;
+  static constexpr int kBytes = kTiles * kRing * kChunkBytes;
+  static_assert(kBits % kRing == 0 || (kRing % kBits == 0 && kUnits <= 2));
+  uint32_t own, other;  // shared addresses of this lane's part: of this unit and the next
 
-  // Load `load` of the unit at `at`, for tiles that lie tile_stride apart.
-  template <int load>
-  __device__ __forceinline__ void Load(const uint4* at, int tile_stride) {
+  __device__ __forceinline__ explicit CodeRing(uint32_t shared) : own(shared) {
+    own += static_cast<uint32_t>(Lane()) * 16;
+    other = own + (kUnits - 1) * kTiles * kBits * kChunkBytes;
+  }
+  // To the next unit.
+  __device__ __forceinline__ void Turn() {
+    const uint32_t next = other;
+    other = own;
+    own = next;
+  }
+  template <int chunk>
+  __device__ __forceinline__ static constexpr int Slot(int tile) {
+    constexpr int kPart = kRing / kUnits;  // of a unit or of all
+    return (tile * kPart + chunk % kPart) * kChunkBytes;
+  }
+  // Chunk `chunk` of the unit at `at`, for tiles that lie tile_stride apart.
+  template <int chunk>
+  __device__ __forceinline__ void Fetch(bool wanted, const uint4* at, int tile_stride) const {
+    if (!wanted) return;
 #pragma unroll
-    for (int t = 0; t < kTiles; ++t) {
-      const uint4 loaded = LoadOnce(at + t * tile_stride + load * kLanes);
-      words[t][4 * load] = loaded.x, words[t][4 * load + 1] = loaded.y;
-      words[t][4 * load + 2] = loaded.z, words[t][4 * load + 3] = loaded.w;
+    for (int t = 0; t < kTiles; ++t)
+      CopyToShared(own + Slot<chunk>(t), at + t * tile_stride + chunk * kLanes);
+  }
+  // What there is room for of a unit, before any is taken.
+  __device__ __forceinline__ void FetchFirst(bool wanted, const uint4* at, int tile_stride) const {
+    const auto fetch = [&](auto chunk) {
+      constexpr int kChunk = decltype(chunk)::value;
+      if constexpr (kChunk < kRing && kChunk < kBits) {
+        Fetch<kChunk>(wanted, at, tile_stride);
+        CommitCopies();
+      }
+    };
+    fetch(Constant<0>());
+    fetch(Constant<1>());
+    fetch(Constant<2>());
+    fetch(Constant<3>());
+  }
+  // Chunk `chunk` to words[tile][4 * chunk]; chunks are taken in order, and each is replaced, and
+  // the copies committed, before the next is taken.
+  template <int chunk>
+  __device__ __forceinline__ void Take(uint32_t (&words)[kTiles][4 * kBits]) const {
+    WaitForCopies<kRing - 1>();
+#pragma unroll
+    for (int t = 0; t < kTiles; ++t) LoadSharedFour(own + Slot<chunk>(t), words[t] + 4 * chunk);
+  }
+  // Chunk `chunk` of the unit at `at` has been taken: what comes in its place is of that unit or of
+  // the one at `ahead`, kUnits later, if there is one.
+  template <int chunk>
+  __device__ __forceinline__ void Replace(const uint4* at, const uint4* ahead, bool is_ahead,
+                                          int tile_stride) const {
+    if constexpr (chunk + kRing < kBits) {
+      Fetch<chunk + kRing>(true, at, tile_stride);
+    } else {
+      Fetch<(chunk + kRing) % kBits>(is_ahead, ahead, tile_stride);
     }
-  }
-  __device__ __forceinline__ void LoadAll(const uint4* at, int tile_stride) {
-    Load<0>(at, tile_stride);
-    Load<1>(at, tile_stride);
-    Load<2>(at, tile_stride);
-    if constexpr (kBits == 4) Load<3>(at, tile_stride);
-  }
-  // The loads whose last word belongs to `group`, which has been used up.
-  template <int group>
-  __device__ __forceinline__ void Refill(const uint4* at, int tile_stride) {
-    if constexpr (3 / kBits == group) Load<0>(at, tile_stride);
-    if constexpr (7 / kBits == group) Load<1>(at, tile_stride);
-    if constexpr (11 / kBits == group) Load<2>(at, tile_stride);
-    if constexpr (kBits == 4 && group == 3) Load<3>(at, tile_stride);
+    CommitCopies();
   }
 };
 

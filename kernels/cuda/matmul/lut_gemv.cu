@@ -2,7 +2,6 @@
 #include <algorithm>
 
 #include "kernels/cuda/matmul/lut_gemv.cuh"
-#include "kernels/cuda/matmul/tuning.h"
 
 namespace sq::cuda {
 namespace {
@@ -13,12 +12,15 @@ struct Plan {
   dim3 grid;
 };
 
-// Blocks of the instance that the device has room for at once.
+// Blocks of the instance that run at once. Where the next launch may start before this one ends,
+// half of the device is left to it if that leaves this one two blocks a multiprocessor: it then
+// has its first codes and tables there when this one is done.
 template <typename Shape>
 int64_t Resident(const DeviceInfo& device) {
   constexpr int64_t kReserved = 1024;  // bytes of shared memory that the system takes of each block
-  const int64_t fit = (device.shared_bytes + kReserved) / (Shape::kBytes + kReserved);
-  return device.multiprocessors * std::min<int64_t>(fit, Shape::kBlocks);
+  const int64_t room = (device.shared_bytes + kReserved) / (Shape::kBytes + kReserved);
+  const int64_t fit = std::min<int64_t>(room, Shape::kBlocks);
+  return device.multiprocessors * (device.overlap && fit >= 4 ? fit / 2 : fit);
 }
 
 template <typename Shape, int kWarps>
@@ -58,13 +60,11 @@ void WithInstance(const LayerView& layer, int64_t tokens, const DeviceInfo& devi
     with(count, one, narrow);
   };
   if (tokens == 1) {
-    // Short rows, and enough of them that three small blocks a multiprocessor have work.
-    using Narrow = GemvShape<kBits, 1, 1, 8>;
-    const int64_t resident = Resident<Narrow>(device);
-    const bool short_rows = resident == device.multiprocessors * Narrow::kBlocks &&
-                            layer.padded_inputs <= kNarrowInputs &&
-                            layer.rows >= resident * Narrow::kRows;
-    return short_rows ? with(one, one, narrow) : with(one, one, wide);
+    // Tables of 4 bits are large: few blocks, of as many warps as there is room for.
+    if constexpr (kBits == 4) {
+      if (GemvShape<kBits, 1, 1, 16>::kBytes <= device.shared_bytes) return with(one, one, wide);
+    }
+    return with(one, one, narrow);
   }
   if (tokens <= 4) return many(Constant<4>());
   if (tokens <= 8) return many(Constant<8>());

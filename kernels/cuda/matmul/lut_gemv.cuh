@@ -15,16 +15,11 @@
 //   it waits for x.
 #pragma once
 
-#include <type_traits>
-
 #include "kernels/cuda/matmul/codec.cuh"
 #include "kernels/cuda/matmul/gemv_ends.cuh"
 #include "kernels/cuda/matmul/sparse.cuh"
 
 namespace sq::cuda {
-
-template <int value>
-using Constant = std::integral_constant<int, value>;
 
 template <int kBits, int kTokens, int kTiles, int kWarps>
 struct GemvShape {
@@ -33,19 +28,26 @@ struct GemvShape {
   static constexpr int kValues = kRows * kTokens;
   static constexpr int kColumns = (kTokens + 7) / 8;  // products a fragment
   // That a multiprocessor has registers for.
-  static constexpr int kBlocks = kTokens > 8 || kTiles > 1 ? 1 : kTokens > 1 || kWarps > 8 ? 2 : 3;
+  static constexpr int kBlocks = kTokens > 8 || kTiles > 1 ? 1 : kTokens > 1 || kBits > 3 ? 2 : 4;
   // Whether there are registers for what the end needs; else it only comes nearer.
-  static constexpr bool kFinishAhead = kWarps <= 8;
+  static constexpr bool kFinishAhead = kWarps * kBlocks <= 16;
   // Inputs of x that a warp has in shared memory. A token's stand so far apart that two tokens'
   // reads of 64 bytes meet in no bank. The warp's sums take their place.
   static constexpr int kHeldInputs =
-      kTokens > 8 && kBits > 3 ? 1024 : kTiles * 1024;  // of all tokens
+      kBits > 3 || kTokens > 8 ? 1024 : kTiles * 1024;  // of all tokens
   static constexpr int kStage =
       kHeldInputs / kTokens < kUnitInputs ? kHeldInputs / kTokens : kUnitInputs;
   static constexpr int kXStride = kStage * 2 + 64;
   static constexpr int kXBytes = kTokens * kXStride, kSumsBytes = kValues * 4;
-  static constexpr int kOctetsAt = kXBytes > kSumsBytes ? kXBytes : kSumsBytes;  // in a warp's part
-  static constexpr int kWarpBytes = kOctetsAt + kTiles * kHeldOctetBytes;
+  // In a warp's part. Octets are those of a unit and of the next.
+  static constexpr int kOctetsAt = kXBytes > kSumsBytes ? kXBytes : kSumsBytes;
+  static constexpr int kUnitOctetBytes = kTiles * kHeldOctetBytes;
+  static constexpr int kCodesAt = kOctetsAt + 2 * kUnitOctetBytes;
+  // Chunks of codes: a unit of them; half of one where the tables leave too little room, two where
+  // warps are few.
+  static constexpr int kRing = kTokens == 1 ? (kBits > 3 ? 4 : 6) : (kBits > 3 ? 2 : 3);
+  using Codes = CodeRing<kBits, kTiles, kRing>;
+  static constexpr int kWarpBytes = kCodesAt + Codes::kBytes;
   static constexpr int kWarpsAt = kTiles * Codec<kBits>::kTableBytes;  // offsets in bytes
   static constexpr int kLastAt = kWarpsAt + kWarps * kWarpBytes;
   static constexpr int kBytes = kLastAt + 16;
@@ -95,36 +97,34 @@ struct GemvWarp {
   }
   // Steps `step` and `step` + 1 of group `group` of a unit; x: the address of this lane's 8 inputs.
   template <int group, int step>
-  __device__ __forceinline__ void MultiplyTwo(const UnitCodes<kBits, kTiles>& codes, uint32_t x) {
+  __device__ __forceinline__ void MultiplyTwo(const uint32_t (&codes)[kTiles][4 * kBits], uint32_t x) {
     using Pairs = Codec<kBits>;
     constexpr int kWord = group * kBits;
 #pragma unroll
     for (int c = 0; c < Shape::kColumns; ++c)
       LoadSharedIf(mine[c], x + 8 * c * Shape::kXStride, b[c]);
-    MultiplyStep<step, 0>(Pairs::template Step<step>(codes.words[0] + kWord));
+    MultiplyStep<step, 0>(Pairs::template Step<step>(codes[0] + kWord));
     if constexpr (kTiles == 2)
-      MultiplyStep<step, 1>(Pairs::template Step<step>(codes.words[1] + kWord));
-    MultiplyStep<step + 1, 0>(Pairs::template Step<step + 1>(codes.words[0] + kWord));
+      MultiplyStep<step, 1>(Pairs::template Step<step>(codes[1] + kWord));
+    MultiplyStep<step + 1, 0>(Pairs::template Step<step + 1>(codes[0] + kWord));
     if constexpr (kTiles == 2)
-      MultiplyStep<step + 1, 1>(Pairs::template Step<step + 1>(codes.words[1] + kWord));
+      MultiplyStep<step + 1, 1>(Pairs::template Step<step + 1>(codes[1] + kWord));
   }
   // Group `group` of a unit; x: the address of this lane's 8 inputs of its first half.
   template <int group>
-  __device__ __forceinline__ void MultiplyGroup(const UnitCodes<kBits, kTiles>& codes, uint32_t x) {
+  __device__ __forceinline__ void MultiplyGroup(const uint32_t (&codes)[kTiles][4 * kBits], uint32_t x) {
     MultiplyTwo<group, 0>(codes, x);
     MultiplyTwo<group, 2>(codes, x + 64);
   }
 
   // A tile's outliers of a unit whose stage `stage` is in shared memory at x. held: where its first
-  // octets are, or will be, also afterwards if there is a next stage.
+  // octets are, also afterwards if there is a next stage.
   template <int stage, int tile>
   __device__ __forceinline__ void MultiplyOctets(const LayerView& layer, const OctetRange& range,
                                                  uint32_t held, uint32_t x) {
     constexpr bool kLast = (stage + 1) * Shape::kStage == kUnitInputs;
     OctetRange left = range;
     while (true) {
-      WaitForCopies();
-      __syncwarp();
       const int32_t count = min(left.end - left.begin, kHeldOctets);
 #pragma unroll 1  // few at a time
       for (int32_t octet = 0; octet < count; ++octet) {
@@ -142,6 +142,8 @@ struct GemvWarp {
       if (!more && (kLast || range.end - range.begin <= kHeldOctets)) break;
       __syncwarp();  // they have been read
       FetchOctets(layer, {more ? left.begin : range.begin, range.end}, held);
+      WaitForAllCopies();
+      __syncwarp();
       if (!more) break;
     }
   }
@@ -174,7 +176,6 @@ __global__ void __launch_bounds__(kWarps* kLanes,
   unsigned char* const shared = DynamicShared();
   const int warp = static_cast<int>(threadIdx.x / kLanes);
   unsigned char* const own = shared + Shape::kWarpsAt + warp * Shape::kWarpBytes;
-  const uint32_t own_octets = SharedAddress(own) + Shape::kOctetsAt;
   // Of the token of this lane in the warp's x, and this lane's inputs of it.
   const uint32_t own_token =
       SharedAddress(own) + threadIdx.x % kLanes / 4 % kTokens * Shape::kXStride;
@@ -189,29 +190,58 @@ __global__ void __launch_bounds__(kWarps* kLanes,
   if (SharedAddress(shared) != kSharedWindow) Trap();  // known when this is compiled
 
   int group = static_cast<int>(blockIdx.x);
-  // Where the warp's codes are: of its first unit, and how far it is from its last unit of a group
-  // to its first of the next group.
-  const uint4* at = reinterpret_cast<const uint4*>(
-      a.layer.codes + CodeWords(kBits, a.layer.padded_inputs, group * kTiles, begin, Lane()));
+  // A warp's units, one group after the other.
+  struct Cursor {
+    int group, unit;
+    const uint4* at;  // the lane's codes
+  };
   const int to_next_group =
       static_cast<int>(gridDim.x) * kTiles * tile_stride - (end - begin - 1) / kWarps * kWarpStride;
+  const auto advance = [&](Cursor* cursor) {
+    const bool more = cursor->unit + kWarps < end;
+    cursor->at += more ? kWarpStride : to_next_group;
+    cursor->unit = more ? cursor->unit + kWarps : begin;
+    cursor->group += more ? 0 : static_cast<int>(gridDim.x);
+  };
+  const auto exists = [&](const Cursor& cursor) { return begin < end && is_group(cursor.group); };
+  Cursor ahead = {group, begin,
+                  reinterpret_cast<const uint4*>(
+                      a.layer.codes +
+                      CodeWords(kBits, a.layer.padded_inputs, group * kTiles, begin, Lane()))};
+  const uint4* at = ahead.at;  // of the unit at work
+  typename Shape::Codes codes(SharedAddress(own) + Shape::kCodesAt);
+#pragma unroll
+  for (int i = 0; i < Shape::Codes::kUnits; ++i) {
+    codes.FetchFirst(exists(ahead), ahead.at, tile_stride);
+    codes.Turn();
+    advance(&ahead);
+  }
   TableBuilder<kBits, kTiles, Shape::kThreads> tables;
   tables.Load(a.layer, group * kTiles);
-  OctetRanges outliers[kTiles];
-  const auto find_outliers = [&](int of_group) {
-    if (!sparse) return;
+  // Of this group and the next; of a unit and the next, and where the octets of both are held.
+  OctetRanges outliers[kTiles], next_outliers[kTiles];
+  OctetRange octets[kTiles], next_octets[kTiles];
+  uint32_t held = SharedAddress(own) + Shape::kOctetsAt;
+  uint32_t next_held = held + Shape::kUnitOctetBytes;
+  const auto find_outliers = [&](int of_group, OctetRanges(&found)[kTiles]) {
 #pragma unroll
     for (int t = 0; t < kTiles; ++t)
-      outliers[t].Load(a.layer, of_group * kTiles + t, units, begin, kWarps, end);
+      found[t].Load(a.layer, of_group * kTiles + t, units, begin, kWarps, end);
   };
-  find_outliers(group);
+  if (sparse) {
+    find_outliers(group, outliers);
+#pragma unroll
+    for (int t = 0; t < kTiles; ++t) {
+      octets[t] = outliers[t].Of(0);
+      FetchOctets(a.layer, octets[t], held + t * kHeldOctetBytes);
+    }
+    CommitCopies();
+  }
   if (!Shape::kFinishAhead) Finish::Expect<Shape::kRows>(a, group * Shape::kRows);
-  UnitCodes<kBits, kTiles> codes = {};
-  if (begin < end) codes.LoadAll(at, tile_stride);
   GemvWarp<kBits, kTokens, kTiles, Shape> products;
   products.Start();
   StagedX<kTokens, Shape::kStage, Shape::kXStride> x;
-  bool first = true;
+  bool first = true, first_unit = true;
   while (is_group(group)) {
     tables.Build(shared);
     __syncthreads();  // tables are there; the last item's sums have been read
@@ -220,10 +250,12 @@ __global__ void __launch_bounds__(kWarps* kLanes,
     if (first) {
       WaitForPrevious();
       x.Load(a, begin < end ? begin * kUnitInputs : a.layer.inputs);
+      if (sparse && kStages > 1) WaitForAllCopies();  // the first octets
       first = false;
     }
     if (next) {
       tables.Load(a.layer, next_group * kTiles);
+      if (sparse) find_outliers(next_group, next_outliers);
       if (!Shape::kFinishAhead) Finish::Expect<Shape::kRows>(a, next_group * Shape::kRows);
     }
     Finish finish;
@@ -234,49 +266,71 @@ __global__ void __launch_bounds__(kWarps* kLanes,
     products.Clear();
     for (int unit = begin; unit < end; unit += kWarps) {
       const bool more = unit + kWarps < end;
-      const int number = (unit - begin) / kWarps;
-      // Codes that have been used are replaced by those there at once: a barrier keeps the compiler
-      // from putting the loads off.
-      at += more ? kWarpStride : to_next_group;
-      const bool refill = more || next;
+      const bool is_ahead = exists(ahead);
+      uint32_t words[kTiles][4 * kBits];
       const auto multiply_group = [&](auto group_in_unit) {
         constexpr int kGroup = decltype(group_in_unit)::value;
         constexpr int kStage = kGroup / kStageGroups, kInStage = kGroup % kStageGroups;
-        __syncwarp();  // the last inputs and octets have been read
+        if constexpr (kGroup < kBits) codes.template Take<kGroup>(words);
         if constexpr (kInStage == 0) {
+          __syncwarp();  // the last inputs and octets have been read
           x.Store(own);
           __syncwarp();
           x.Load(a, kStage + 1 < kStages ? unit * kUnitInputs + (kStage + 1) * Shape::kStage
                                          : (more ? unit + kWarps : begin) * kUnitInputs);
         }
         if (kGroup == 0 && sparse) {
+          const int number = (unit - begin) / kWarps + 1;
 #pragma unroll
-          for (int t = 0; t < kTiles; ++t)
-            FetchOctets(a.layer, outliers[t].Of(number), own_octets + t * kHeldOctetBytes);
-        }
-        products.template MultiplyGroup<kGroup>(codes, own_x + kInStage * kGroupInputs * 2);
-        if (kInStage == kStageGroups - 1 && sparse) {
-          products.template MultiplyOctets<kStage, 0>(a.layer, outliers[0].Of(number), own_octets,
-                                                      own_token);
-          if constexpr (kTiles == 2) {
-            products.template MultiplyOctets<kStage, 1>(a.layer, outliers[1].Of(number),
-                                                        own_octets + kHeldOctetBytes, own_token);
+          for (int t = 0; t < kTiles; ++t) {
+            next_octets[t] = more ? outliers[t].Of(number) : next_outliers[t].Of(0);
+            FetchOctets(a.layer, next_octets[t], next_held + t * kHeldOctetBytes);
           }
         }
-        if (refill) codes.template Refill<kGroup>(at, tile_stride);
+        products.template MultiplyGroup<kGroup>(words, own_x + kInStage * kGroupInputs * 2);
+        if constexpr (kGroup < kBits)
+          codes.template Replace<kGroup>(at, ahead.at, is_ahead, tile_stride);
+        if (kInStage == kStageGroups - 1 && sparse) {
+          // Octets come behind the first codes, or with the first that take the place of others
+          // while the last unit is at work.
+          if constexpr (kStages == 1) {
+            if (Shape::Codes::kUnits == 1 || first_unit) {
+              WaitForCopies<kBits>();
+            } else {
+              WaitForCopies<2 * kBits - 1>();
+            }
+            __syncwarp();
+          }
+          products.template MultiplyOctets<kStage, 0>(a.layer, octets[0], held, own_token);
+          if constexpr (kTiles == 2) {
+            products.template MultiplyOctets<kStage, 1>(a.layer, octets[1], held + kHeldOctetBytes,
+                                                        own_token);
+          }
+        }
       };
       multiply_group(Constant<0>());
       multiply_group(Constant<1>());
       multiply_group(Constant<2>());
       multiply_group(Constant<3>());
+      first_unit = false;
+      at += more ? kWarpStride : to_next_group;
+      advance(&ahead);
+      codes.Turn();
+      const uint32_t free = held;
+      held = next_held;
+      next_held = free;
+#pragma unroll
+      for (int t = 0; t < kTiles; ++t) octets[t] = next_octets[t];
     }
     __syncwarp();
     products.StoreSums(reinterpret_cast<float*>(own));
-    if (next) find_outliers(next_group);
+#pragma unroll
+    for (int t = 0; t < kTiles; ++t) outliers[t] = next_outliers[t];
     __syncthreads();  // and the tables are free
     FinishGroup<Shape, kTokens>(a, group, finish, shared);
     group = next_group;
   }
+  WaitForAllCopies();
 }
 
 // Launches it; lut_gemv_3bit.cu and lut_gemv_4bit.cu have the instances.
