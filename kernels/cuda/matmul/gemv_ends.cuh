@@ -147,7 +147,8 @@ struct Finish {
 template <typename Shape, int kTokens>
 __device__ __forceinline__ void FinishGroup(const GemvArguments& a, int row_group,
                                             const Finish& first, unsigned char* shared) {
-  const float* const warp_sums = reinterpret_cast<const float*>(shared + Shape::kWarpsAt);
+  const float* const warp_sums =
+      reinterpret_cast<const float*>(shared + Shape::kWarpsAt + Shape::kSumsAt);
   const auto finish = [&](unsigned i, float sum) {
     const int row = row_group * Shape::kRows + static_cast<int>(i / kTokens);
     const int token = static_cast<int>(i % kTokens);

@@ -32,21 +32,25 @@ struct GemvShape {
   // Whether there are registers for what the end needs; else it only comes nearer.
   static constexpr bool kFinishAhead = kWarps * kBlocks <= 16;
   // Inputs of x that a warp has in shared memory. A token's stand so far apart that two tokens'
-  // reads of 64 bytes meet in no bank. The warp's sums take their place.
+  // reads of 64 bytes meet in no bank.
   static constexpr int kHeldInputs =
       kBits > 3 || kTokens > 8 ? 1024 : kTiles * 1024;  // of all tokens
   static constexpr int kStage =
       kHeldInputs / kTokens < kUnitInputs ? kHeldInputs / kTokens : kUnitInputs;
   static constexpr int kXStride = kStage * 2 + 64;
   static constexpr int kXBytes = kTokens * kXStride, kSumsBytes = kValues * 4;
-  // In a warp's part. Octets are those of a unit and of the next.
-  static constexpr int kOctetsAt = kXBytes > kSumsBytes ? kXBytes : kSumsBytes;
-  static constexpr int kUnitOctetBytes = kTiles * kHeldOctetBytes;
-  static constexpr int kCodesAt = kOctetsAt + 2 * kUnitOctetBytes;
   // Chunks of codes: a unit of them; half of one where the tables leave too little room, two where
   // warps are few.
   static constexpr int kRing = kTokens == 1 ? (kBits > 3 ? 4 : 6) : (kBits > 3 ? 2 : 3);
   using Codes = CodeRing<kBits, kTiles, kRing>;
+  // Units of x that stay for all groups of rows where a warp has no more. Else sums take its place.
+  static constexpr int kStayingUnits = kTokens == 1 ? Codes::kUnits : 0;
+  // In a warp's part. Octets are those of a unit and of the next.
+  static constexpr int kSumsAt = kStayingUnits * kXBytes;
+  static constexpr int kXOrSumsBytes = kXBytes > kSumsBytes ? kXBytes : kSumsBytes;
+  static constexpr int kOctetsAt = kStayingUnits > 0 ? kSumsAt + kSumsBytes : kXOrSumsBytes;
+  static constexpr int kUnitOctetBytes = kTiles * kHeldOctetBytes;
+  static constexpr int kCodesAt = kOctetsAt + 2 * kUnitOctetBytes;
   static constexpr int kWarpBytes = kCodesAt + Codes::kBytes;
   static constexpr int kWarpsAt = kTiles * Codec<kBits>::kTableBytes;  // offsets in bytes
   static constexpr int kLastAt = kWarpsAt + kWarps * kWarpBytes;
@@ -179,12 +183,12 @@ __global__ void __launch_bounds__(kWarps* kLanes,
   // Of the token of this lane in the warp's x, and this lane's inputs of it.
   const uint32_t own_token =
       SharedAddress(own) + threadIdx.x % kLanes / 4 % kTokens * Shape::kXStride;
-  const uint32_t own_x = own_token + threadIdx.x % 4 * 16;
   const int units = static_cast<int>(static_cast<unsigned>(a.layer.padded_inputs) / kUnitInputs);
   const auto is_group = [&](int number) { return number * Shape::kRows < a.layer.rows; };
   const int tile_stride = units * kBits * kLanes;
   const int begin = a.part_units * static_cast<int>(blockIdx.y) + warp;
   const int end = min(units, a.part_units * static_cast<int>(blockIdx.y + 1));
+  const bool x_stays = begin + Shape::kStayingUnits * kWarps >= end;
   const bool sparse = a.layer.octet_begin != nullptr;
   LetNextStart();
   if (SharedAddress(shared) != kSharedWindow) Trap();  // known when this is compiled
@@ -267,6 +271,8 @@ __global__ void __launch_bounds__(kWarps* kLanes,
     for (int unit = begin; unit < end; unit += kWarps) {
       const bool more = unit + kWarps < end;
       const bool is_ahead = exists(ahead);
+      const bool have_x = x_stays && group != static_cast<int>(blockIdx.x);
+      const int x_at = Shape::kStayingUnits > 1 && x_stays && unit != begin ? Shape::kXBytes : 0;
       uint32_t words[kTiles][4 * kBits];
       const auto multiply_group = [&](auto group_in_unit) {
         constexpr int kGroup = decltype(group_in_unit)::value;
@@ -274,10 +280,12 @@ __global__ void __launch_bounds__(kWarps* kLanes,
         if constexpr (kGroup < kBits) codes.template Take<kGroup>(words);
         if constexpr (kInStage == 0) {
           __syncwarp();  // the last inputs and octets have been read
-          x.Store(own);
-          __syncwarp();
-          x.Load(a, kStage + 1 < kStages ? unit * kUnitInputs + (kStage + 1) * Shape::kStage
-                                         : (more ? unit + kWarps : begin) * kUnitInputs);
+          if (!have_x) {
+            x.Store(own + x_at);
+            __syncwarp();
+            x.Load(a, kStage + 1 < kStages ? unit * kUnitInputs + (kStage + 1) * Shape::kStage
+                                           : (more ? unit + kWarps : begin) * kUnitInputs);
+          }
         }
         if (kGroup == 0 && sparse) {
           const int number = (unit - begin) / kWarps + 1;
@@ -287,7 +295,9 @@ __global__ void __launch_bounds__(kWarps* kLanes,
             FetchOctets(a.layer, next_octets[t], next_held + t * kHeldOctetBytes);
           }
         }
-        products.template MultiplyGroup<kGroup>(words, own_x + kInStage * kGroupInputs * 2);
+        const uint32_t token = own_token + x_at;
+        products.template MultiplyGroup<kGroup>(
+            words, token + threadIdx.x % 4 * 16 + kInStage * kGroupInputs * 2);
         if constexpr (kGroup < kBits)
           codes.template Replace<kGroup>(at, ahead.at, is_ahead, tile_stride);
         if (kInStage == kStageGroups - 1 && sparse) {
@@ -301,10 +311,10 @@ __global__ void __launch_bounds__(kWarps* kLanes,
             }
             __syncwarp();
           }
-          products.template MultiplyOctets<kStage, 0>(a.layer, octets[0], held, own_token);
+          products.template MultiplyOctets<kStage, 0>(a.layer, octets[0], held, token);
           if constexpr (kTiles == 2) {
             products.template MultiplyOctets<kStage, 1>(a.layer, octets[1], held + kHeldOctetBytes,
-                                                        own_token);
+                                                        token);
           }
         }
       };
@@ -323,7 +333,7 @@ __global__ void __launch_bounds__(kWarps* kLanes,
       for (int t = 0; t < kTiles; ++t) octets[t] = next_octets[t];
     }
     __syncwarp();
-    products.StoreSums(reinterpret_cast<float*>(own));
+    products.StoreSums(reinterpret_cast<float*>(own + Shape::kSumsAt));
 #pragma unroll
     for (int t = 0; t < kTiles; ++t) outliers[t] = next_outliers[t];
     __syncthreads();  // and the tables are free
