@@ -113,6 +113,41 @@ TEST(LutGemv, TakesLongRows) {
   }
 }
 
+// Some units of a tile have no outliers, others as many as are held at once, or far more.
+TEST(LutGemv, TakesOutliersThatLieInHeaps) {
+  constexpr int64_t kOut = 70, kIn = 16 * 256 + 96, kMostTokens = 16;
+  constexpr int kOfARow[] = {0, 1, 2, 3, 20};
+  const std::vector<float> x = WholeValues(kMostTokens * kIn);
+  for (const int bits : {3, 4}) {
+    PackedLayer layer = WholeLayer(bits, kOut, kIn, 0);
+    layer.outliers.row_ptr.push_back(0);
+    for (int64_t row = 0; row < kOut; ++row) {
+      for (int64_t unit = 0; unit * 256 < kIn; ++unit) {
+        for (int i = 0; i < kOfARow[(row / 16 + 3 * unit) % 5]; ++i) {
+          const int64_t column = unit * 256 + 12 * i + row % 12;
+          if (column >= kIn) break;
+          layer.outliers.cols.push_back(static_cast<int32_t>(column));
+          layer.outliers.vals.push_back(static_cast<float>((row + 2 * column) % 9) - 4);
+        }
+      }
+      layer.outliers.row_ptr.push_back(static_cast<int32_t>(layer.outliers.cols.size()));
+    }
+    const test::MatmulReference reference =
+        test::ReferenceMatmul(layer, {x.data(), kMostTokens, kIn});
+    const cuda::DeviceLayer on_device = OnDevice(layer);
+    Buffer<unsigned> arrived;
+    for (const int64_t tokens : {1, 4, 8, 16}) {
+      for (const int multiprocessors : {1, 24}) {
+        cuda::DeviceInfo device = cuda::CurrentDeviceInfo();
+        device.multiprocessors = multiprocessors;
+        const DeviceMatrix given(CudaType::kFloat16, {x.data(), tokens, kIn});
+        ExpectExact(Multiply(on_device, given, device, &arrived), reference.y,
+                    StrCat(bits, " bits, ", tokens, " tokens"));
+      }
+    }
+  }
+}
+
 // A device with as little shared memory as those of compute capability 8.6: one tile for many
 // tokens, two blocks at most for few.
 TEST(LutGemv, GetsByWithLittleSharedMemory) {
@@ -126,6 +161,7 @@ TEST(LutGemv, GetsByWithLittleSharedMemory) {
     Buffer<unsigned> arrived;
     cuda::DeviceInfo device = cuda::CurrentDeviceInfo();
     device.multiprocessors = 2;
+    device.overlap = false;
     device.shared_bytes = std::min<int64_t>(device.shared_bytes, 99 << 10);
     for (const int64_t tokens : {1, 2, 3, 8, 16}) {
       const DeviceMatrix given(CudaType::kFloat16, {x.data(), tokens, kIn});

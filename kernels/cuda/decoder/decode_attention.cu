@@ -125,9 +125,9 @@ __device__ bool LastBlock(unsigned* counter, int count) {
 // kChunks: 16-byte chunks of a key that one lane takes, at most.
 template <int kQueries, int kChunks>
 __global__ void __launch_bounds__(kThreads) AttendKernel(Arguments a) {
+  LetNextStart();
   const int length = *a.length;  // which the kernel before this one does not write
   WaitForPrevious();
-  LetNextStart();
   const int head_dim = static_cast<int>(a.cache.head_dim);
   const int kv_heads = static_cast<int>(a.cache.kv_heads);
   const int kv_head = static_cast<int>(blockIdx.y) % kv_heads;

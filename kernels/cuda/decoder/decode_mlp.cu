@@ -16,8 +16,8 @@ __device__ __forceinline__ float Apply(float x) {
 
 template <CudaActivation function>
 __global__ void ActivateKernel(CudaMatrix gate, CudaMatrix up, float scale, CudaMatrix out) {
-  WaitForPrevious();
   LetNextStart();
+  WaitForPrevious();
   const int64_t row = blockIdx.y,
                 column = 4 * (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x);
   if (column >= out.cols) return;
@@ -34,8 +34,8 @@ __global__ void ActivateKernel(CudaMatrix gate, CudaMatrix up, float scale, Cuda
 }
 
 __global__ void AddBiasKernel(const float* bias, CudaMatrix y) {
-  WaitForPrevious();
   LetNextStart();
+  WaitForPrevious();
   const int64_t row = blockIdx.y,
                 column = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (column >= y.cols) return;

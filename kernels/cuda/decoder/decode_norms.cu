@@ -20,13 +20,13 @@ __global__ void __launch_bounds__(kNormThreads)
     NormKernel(const float* x, int64_t x_stride, int32_t vectors, const float* weight,
                const float* bias, float epsilon, CudaMatrix out) {
   const int threads = static_cast<int>(blockDim.x), thread = static_cast<int>(threadIdx.x);
+  LetNextStart();
   float4 weights[kHeld];  // on their way while the kernel before this one ends
   for (int i = 0; i < kHeld; ++i) {
     const int at = i * threads + thread;
     if (at < vectors) weights[i] = reinterpret_cast<const float4*>(weight)[at];
   }
   WaitForPrevious();
-  LetNextStart();
   const int64_t row = blockIdx.x;
   const auto* in = reinterpret_cast<const float4*>(x + row * x_stride);
   const float count = 4.0f * static_cast<float>(vectors);
@@ -62,6 +62,7 @@ __global__ void __launch_bounds__(kNormThreads)
 
 // A warp a head; lane l holds dims 2l, 2l + 1, 2l + 64, .. of the first half and of the second.
 __global__ void PlaceKernel(PositionArguments a, Cache cache) {
+  LetNextStart();
   const int heads = static_cast<int>(a.heads), kv_heads = static_cast<int>(cache.kv_heads);
   const int head = static_cast<int>(blockIdx.x * kHeadsAtOnce + threadIdx.x / kLanes);
   if (head >= heads + 2 * kv_heads) return;
@@ -90,7 +91,6 @@ __global__ void PlaceKernel(PositionArguments a, Cache cache) {
     }
   }
   WaitForPrevious();
-  LetNextStart();
   const int64_t sequence = blockIdx.z, row = sequence * a.tokens + blockIdx.y;
   float* x = static_cast<float*>(a.qkv.data) + row * a.qkv.stride +
              static_cast<int64_t>(head) * cache.head_dim;

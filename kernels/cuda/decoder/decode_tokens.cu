@@ -12,7 +12,7 @@ constexpr int64_t kPartColumns = 2048;  // of a row, for one block
 __global__ void EmbedKernel(StepState state, int32_t tokens, CudaMatrix table, CudaMatrix positions,
                             CudaMatrix out) {
   WaitForPrevious();
-  LetNextStart();
+  LetNextStart();  // not before: the next kernels read state.length without waiting
   const int64_t row = blockIdx.y,
                 column = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (column >= out.cols) return;
@@ -52,8 +52,8 @@ __device__ Candidate BlockBest(Candidate best) {
 }
 
 __global__ void ArgmaxKernel(CudaMatrix x, ArgmaxSpace space, int32_t* ids) {
-  WaitForPrevious();
   LetNextStart();
+  WaitForPrevious();
   const int64_t row = blockIdx.y, parts = gridDim.x;
   const float* values = static_cast<const float*>(x.data) + row * x.stride;
   const int64_t begin = static_cast<int64_t>(blockIdx.x) * kPartColumns;
@@ -79,8 +79,8 @@ __global__ void ArgmaxKernel(CudaMatrix x, ArgmaxSpace space, int32_t* ids) {
 }
 
 __global__ void AdvanceKernel(int32_t* length, int32_t tokens) {
-  WaitForPrevious();
   LetNextStart();
+  WaitForPrevious();
   *length += tokens;
 }
 
