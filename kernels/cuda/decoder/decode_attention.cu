@@ -1,6 +1,6 @@
 // Attention of new tokens to the cache: decode_kernels.h tells how the work is divided,
 // attention_warp.cuh what a warp does. The first positions are on their way to it before the
-// queries are there, the next keys while values are worked on.
+// queries are there.
 #include <algorithm>
 
 #include "kernels/cuda/decoder/attention_warp.cuh"
@@ -163,7 +163,6 @@ __global__ void __launch_bounds__(kThreads) AttendKernel(Arguments a) {
     const int next = first + kThreads;
     float scores[kQueries];
     Scores<kQueries, kChunks>(keys, queries, first, &key_rows, scores);
-    if (next < end) key_rows.LoadAhead(keys, next);
 #pragma unroll
     for (int q = 0; q < kQueries; ++q) {
       const int position = first + lane, query_end = tile.End(a, tile.first + q);
@@ -172,7 +171,11 @@ __global__ void __launch_bounds__(kThreads) AttendKernel(Arguments a) {
       if (!attends) scores[q] = kNoScore;
     }
     Gather(values, first, value_rows, scores, &gathered);
-    if (next < end) value_rows.LoadAhead(values, next);
+    // Both at once: who waits for loads waits for all that are on their way (ptx.cuh).
+    if (next < end) {
+      key_rows.LoadAhead(keys, next);
+      value_rows.LoadAhead(values, next);
+    }
   }
   float* const of_warps = queries + kQueries * kDims<kChunks>;
   WriteWarp<kQueries, ValueRows<kQueries, kChunks>::kLanesARow>(

@@ -114,31 +114,44 @@ struct CodeRing {
   }
 };
 
-// What turns a sum into an element of y, loaded ahead.
-struct Finish {
-  float scale = 0, offset = 0;
-
-  // For rows [first_row, first_row + kRows), by as many threads as it takes: what else would come
-  // from memory when all is done but this.
-  template <int kRows>
-  __device__ __forceinline__ static void Expect(const GemvArguments& a, int first_row) {
-    constexpr unsigned kFetched = 8;  // values
-    const int row = first_row + static_cast<int>(threadIdx.x * kFetched);
-    if (threadIdx.x >= kRows / kFetched || row >= a.layer.rows) return;
-    Prefetch(a.layer.row_scale + row);
-    if (a.layer.bias != nullptr) Prefetch(a.layer.bias + row);
+// What a group of rows needs beside its codes, from memory to the second-level cache: a thread takes
+// 32 bytes. kTableBytes: of the group's tables as they lie there.
+template <int kRows, int kTiles, int kTableBytes>
+__device__ __forceinline__ void ExpectGroup(const GemvArguments& a, int group, int units) {
+  constexpr int kBytes = 32, kTables = kTableBytes / kBytes, kScales = kRows * 4 / kBytes;
+  const LayerView& layer = a.layer;
+  const int first_row = group * kRows;
+  int part = static_cast<int>(threadIdx.x);
+  const char* at = nullptr;
+  if (part < kTables) {
+    at = reinterpret_cast<const char*>(layer.table) + int64_t{group} * kTableBytes;
+  } else if ((part -= kTables) < kScales) {
+    at = reinterpret_cast<const char*>(layer.row_scale + first_row);
+  } else if ((part -= kScales) < kScales) {
+    if (layer.bias != nullptr && first_row + part * (kBytes / 4) < layer.rows)
+      at = reinterpret_cast<const char*>(layer.bias + first_row);
+  } else if ((part -= kScales) * (kBytes / 4) < kTiles * units && layer.octet_begin != nullptr) {
+    at = reinterpret_cast<const char*>(layer.octet_begin + group * kTiles * units);
   }
+  if (at != nullptr) Prefetch(at + part * kBytes);
+}
+
+// What turns a sum into an element of y, loaded ahead; nothing is done with it before the end, which
+// would have to wait.
+struct Finish {
+  float scale = 0, bias = 0, added = 0;
+
   // After WaitForPrevious, which `add` may be of.
   __device__ __forceinline__ void Load(const GemvArguments& a, int row, int token) {
     if (row >= a.layer.rows || token >= a.tokens) return;
-    scale = a.layer.row_scale[row] * a.x_scale;
-    offset = a.layer.bias == nullptr ? 0 : a.layer.bias[row];
-    if (a.add.data != nullptr) offset += LoadElement(a.add, token, row);
+    scale = a.layer.row_scale[row];
+    if (a.layer.bias != nullptr) bias = a.layer.bias[row];
+    if (a.add.data != nullptr) added = LoadElement(a.add, token, row);
   }
   __device__ __forceinline__ void Store(const GemvArguments& a, int row, int token,
                                         float sum) const {
     if (row >= a.layer.rows || token >= a.tokens) return;
-    StoreElement(a.y, token, row, sum * scale + offset);
+    StoreElement(a.y, token, row, sum * (scale * a.x_scale) + (bias + added));
   }
 };
 

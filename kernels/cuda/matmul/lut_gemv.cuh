@@ -29,8 +29,8 @@ struct GemvShape {
   static constexpr int kColumns = (kTokens + 7) / 8;  // products a fragment
   // That a multiprocessor has registers for.
   static constexpr int kBlocks = kTokens > 8 || kTiles > 1 ? 1 : kTokens > 1 || kBits > 3 ? 2 : 4;
-  // Whether there are registers for what the end needs; else it only comes nearer.
-  static constexpr bool kFinishAhead = kWarps * kBlocks <= 16;
+  // Whether there are registers for what the end needs.
+  static constexpr bool kFinishAhead = kTokens == 1 || kWarps * kBlocks <= 16;
   // Inputs of x that a warp has in shared memory. A token's stand so far apart that two tokens'
   // reads of 64 bytes meet in no bank.
   static constexpr int kHeldInputs =
@@ -222,9 +222,8 @@ __global__ void __launch_bounds__(kWarps* kLanes,
   }
   TableBuilder<kBits, kTiles, Shape::kThreads> tables;
   tables.Load(a.layer, group * kTiles);
-  // Of this group and the next; of a unit and the next, and where the octets of both are held.
-  OctetRanges outliers[kTiles], next_outliers[kTiles];
-  OctetRange octets[kTiles], next_octets[kTiles];
+  OctetRanges outliers[kTiles], next_outliers[kTiles];  // of this group and the next
+  // Where the octets of a unit are held, and those of the next.
   uint32_t held = SharedAddress(own) + Shape::kOctetsAt;
   uint32_t next_held = held + Shape::kUnitOctetBytes;
   const auto find_outliers = [&](int of_group, OctetRanges(&found)[kTiles]) {
@@ -235,32 +234,35 @@ __global__ void __launch_bounds__(kWarps* kLanes,
   if (sparse) {
     find_outliers(group, outliers);
 #pragma unroll
-    for (int t = 0; t < kTiles; ++t) {
-      octets[t] = outliers[t].Of(0);
-      FetchOctets(a.layer, octets[t], held + t * kHeldOctetBytes);
-    }
+    for (int t = 0; t < kTiles; ++t)
+      FetchOctets(a.layer, outliers[t].Of(0), held + t * kHeldOctetBytes);
     CommitCopies();
   }
-  if (!Shape::kFinishAhead) Finish::Expect<Shape::kRows>(a, group * Shape::kRows);
+  const auto expect = [&](int of_group) {
+    if (is_group(of_group))
+      ExpectGroup<Shape::kRows, kTiles, Shape::kRows * (2 << kBits)>(a, of_group, units);
+  };
+  expect(group);
+  expect(group + static_cast<int>(gridDim.x));
   GemvWarp<kBits, kTokens, kTiles, Shape> products;
   products.Start();
   StagedX<kTokens, Shape::kStage, Shape::kXStride> x;
   bool first = true, first_unit = true;
   while (is_group(group)) {
     tables.Build(shared);
-    __syncthreads();  // tables are there; the last item's sums have been read
     const int next_group = group + static_cast<int>(gridDim.x);
     const bool next = is_group(next_group);
+    if (next) {  // before x, which would have to wait for what is asked for after it
+      tables.Load(a.layer, next_group * kTiles);
+      if (sparse) find_outliers(next_group, next_outliers);
+      expect(next_group + static_cast<int>(gridDim.x));
+    }
+    __syncthreads();  // tables are there; the last item's sums have been read
     if (first) {
       WaitForPrevious();
       x.Load(a, begin < end ? begin * kUnitInputs : a.layer.inputs);
       if (sparse && kStages > 1) WaitForAllCopies();  // the first octets
       first = false;
-    }
-    if (next) {
-      tables.Load(a.layer, next_group * kTiles);
-      if (sparse) find_outliers(next_group, next_outliers);
-      if (!Shape::kFinishAhead) Finish::Expect<Shape::kRows>(a, next_group * Shape::kRows);
     }
     Finish finish;
     if (Shape::kFinishAhead && threadIdx.x < Shape::kValues) {
@@ -270,6 +272,7 @@ __global__ void __launch_bounds__(kWarps* kLanes,
     products.Clear();
     for (int unit = begin; unit < end; unit += kWarps) {
       const bool more = unit + kWarps < end;
+      const int number = (unit - begin) / kWarps;
       const bool is_ahead = exists(ahead);
       const bool have_x = x_stays && group != static_cast<int>(blockIdx.x);
       const int x_at = Shape::kStayingUnits > 1 && x_stays && unit != begin ? Shape::kXBytes : 0;
@@ -288,11 +291,10 @@ __global__ void __launch_bounds__(kWarps* kLanes,
           }
         }
         if (kGroup == 0 && sparse) {
-          const int number = (unit - begin) / kWarps + 1;
 #pragma unroll
           for (int t = 0; t < kTiles; ++t) {
-            next_octets[t] = more ? outliers[t].Of(number) : next_outliers[t].Of(0);
-            FetchOctets(a.layer, next_octets[t], next_held + t * kHeldOctetBytes);
+            FetchOctets(a.layer, more ? outliers[t].Of(number + 1) : next_outliers[t].Of(0),
+                        next_held + t * kHeldOctetBytes);
           }
         }
         const uint32_t token = own_token + x_at;
@@ -311,10 +313,11 @@ __global__ void __launch_bounds__(kWarps* kLanes,
             }
             __syncwarp();
           }
-          products.template MultiplyOctets<kStage, 0>(a.layer, octets[0], held, token);
+          products.template MultiplyOctets<kStage, 0>(a.layer, outliers[0].Of(number), held,
+                                                      token);
           if constexpr (kTiles == 2) {
-            products.template MultiplyOctets<kStage, 1>(a.layer, octets[1], held + kHeldOctetBytes,
-                                                        token);
+            products.template MultiplyOctets<kStage, 1>(a.layer, outliers[1].Of(number),
+                                                        held + kHeldOctetBytes, token);
           }
         }
       };
@@ -329,8 +332,6 @@ __global__ void __launch_bounds__(kWarps* kLanes,
       const uint32_t free = held;
       held = next_held;
       next_held = free;
-#pragma unroll
-      for (int t = 0; t < kTiles; ++t) octets[t] = next_octets[t];
     }
     __syncwarp();
     products.StoreSums(reinterpret_cast<float*>(own + Shape::kSumsAt));
