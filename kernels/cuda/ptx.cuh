@@ -59,8 +59,8 @@ __device__ __forceinline__ uint32_t LoadSharedHalf(uint32_t address) {
 // 128 bits on their way to shared memory; there after this thread's waiting for them, and for its
 // warp after a barrier. A thread's copies form groups, each of all since the last CommitCopies, that
 // arrive in order. WaitForCopies<n>: until no more than the last n groups are on their way.
-// (For loads into registers the machine code has six counters in all: who waits for one load waits
-// for all that share its counter, and they do.)
+// For loads into registers the machine code has six counters, one of which, in practice, all of a
+// loop's loads from memory share: who waits for the oldest of them waits for the newest too.
 __device__ __forceinline__ void CopyToShared(uint32_t address, const uint4* global) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(address), "l"(global) : "memory");
 }

@@ -161,7 +161,6 @@ TEST(LutGemv, GetsByWithLittleSharedMemory) {
     Buffer<unsigned> arrived;
     cuda::DeviceInfo device = cuda::CurrentDeviceInfo();
     device.multiprocessors = 2;
-    device.overlap = false;
     device.shared_bytes = std::min<int64_t>(device.shared_bytes, 99 << 10);
     for (const int64_t tokens : {1, 2, 3, 8, 16}) {
       const DeviceMatrix given(CudaType::kFloat16, {x.data(), tokens, kIn});

@@ -114,8 +114,8 @@ struct CodeRing {
   }
 };
 
-// What a group of rows needs beside its codes, from memory to the second-level cache: a thread takes
-// 32 bytes. kTableBytes: of the group's tables as they lie there.
+// What a group of rows needs beside its codes, from memory to the second-level cache: a thread
+// takes 32 bytes. kTableBytes: of the group's tables as they lie there.
 template <int kRows, int kTiles, int kTableBytes>
 __device__ __forceinline__ void ExpectGroup(const GemvArguments& a, int group, int units) {
   constexpr int kBytes = 32, kTables = kTableBytes / kBytes, kScales = kRows * 4 / kBytes;
@@ -136,8 +136,8 @@ __device__ __forceinline__ void ExpectGroup(const GemvArguments& a, int group, i
   if (at != nullptr) Prefetch(at + part * kBytes);
 }
 
-// What turns a sum into an element of y, loaded ahead; nothing is done with it before the end, which
-// would have to wait.
+// What turns a sum into an element of y, loaded ahead; nothing is done with it before the end,
+// which would have to wait.
 struct Finish {
   float scale = 0, bias = 0, added = 0;
 

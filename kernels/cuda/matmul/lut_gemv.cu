@@ -12,15 +12,13 @@ struct Plan {
   dim3 grid;
 };
 
-// Blocks of the instance that run at once. Where the next launch may start before this one ends,
-// half of the device is left to it if that leaves this one two blocks a multiprocessor: it then
-// has its first codes and tables there when this one is done.
+// Blocks of the instance that the device has room for at once. Of layers that do not fill it, and
+// where the last blocks of a launch are at work, the next launch has room for its first codes.
 template <typename Shape>
 int64_t Resident(const DeviceInfo& device) {
   constexpr int64_t kReserved = 1024;  // bytes of shared memory that the system takes of each block
-  const int64_t room = (device.shared_bytes + kReserved) / (Shape::kBytes + kReserved);
-  const int64_t fit = std::min<int64_t>(room, Shape::kBlocks);
-  return device.multiprocessors * (device.overlap && fit >= 4 ? fit / 2 : fit);
+  const int64_t fit = (device.shared_bytes + kReserved) / (Shape::kBytes + kReserved);
+  return device.multiprocessors * std::min<int64_t>(fit, Shape::kBlocks);
 }
 
 template <typename Shape, int kWarps>

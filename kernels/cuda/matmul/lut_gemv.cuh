@@ -3,12 +3,16 @@
 //
 //   - A thread block takes one group of rows (lut_gemv.h) after another; its warps share out the
 //   units of inputs, and a warp goes its own way until the sums: no barrier between.
-//   - Codes come by 128-bit loads, a unit ahead, past the first-level cache, each once; the next
-//   group's, its tables and its first x while this one's are at work.
+//   - Codes come by copies of 128 bits into the warp's own part of shared memory (CodeRing), a unit
+//   or two ahead, also those of the next group; each lane reads what it has copied. Loads into
+//   registers would wait for one another (ptx.cuh).
 //   - What codes stand for: codec.cuh. Products by tensor cores, of fp16 exact, sums fp32; columns
 //   are tokens.
-//   - x goes through the warp's own part of shared memory, the next inputs on their way meanwhile.
+//   - x goes through the warp's own part of shared memory too, the next inputs on their way
+//   meanwhile, and stays there where the warp's inputs are few.
 //   - The outliers of a unit (sparse.cuh) come on top of it.
+//   - Tables, scales and where outliers are: two groups ahead to the second-level cache, one group
+//   ahead to registers.
 //   - Sums of warps, then of parts, are added in a fixed order: no float atomics, the same bits
 //   every time.
 //   - With programmatic dependent launch a block has its codes on their way, and its tables, before
@@ -101,22 +105,23 @@ struct GemvWarp {
   }
   // Steps `step` and `step` + 1 of group `group` of a unit; x: the address of this lane's 8 inputs.
   template <int group, int step>
-  __device__ __forceinline__ void MultiplyTwo(const uint32_t (&codes)[kTiles][4 * kBits], uint32_t x) {
+  __device__ __forceinline__ void MultiplyTwo(const uint32_t (&codes)[kTiles][4 * kBits],
+                                              uint32_t x) {
     using Pairs = Codec<kBits>;
     constexpr int kWord = group * kBits;
 #pragma unroll
     for (int c = 0; c < Shape::kColumns; ++c)
       LoadSharedIf(mine[c], x + 8 * c * Shape::kXStride, b[c]);
     MultiplyStep<step, 0>(Pairs::template Step<step>(codes[0] + kWord));
-    if constexpr (kTiles == 2)
-      MultiplyStep<step, 1>(Pairs::template Step<step>(codes[1] + kWord));
+    if constexpr (kTiles == 2) MultiplyStep<step, 1>(Pairs::template Step<step>(codes[1] + kWord));
     MultiplyStep<step + 1, 0>(Pairs::template Step<step + 1>(codes[0] + kWord));
     if constexpr (kTiles == 2)
       MultiplyStep<step + 1, 1>(Pairs::template Step<step + 1>(codes[1] + kWord));
   }
   // Group `group` of a unit; x: the address of this lane's 8 inputs of its first half.
   template <int group>
-  __device__ __forceinline__ void MultiplyGroup(const uint32_t (&codes)[kTiles][4 * kBits], uint32_t x) {
+  __device__ __forceinline__ void MultiplyGroup(const uint32_t (&codes)[kTiles][4 * kBits],
+                                                uint32_t x) {
     MultiplyTwo<group, 0>(codes, x);
     MultiplyTwo<group, 2>(codes, x + 64);
   }
@@ -186,32 +191,35 @@ __global__ void __launch_bounds__(kWarps* kLanes,
   const int units = static_cast<int>(static_cast<unsigned>(a.layer.padded_inputs) / kUnitInputs);
   const auto is_group = [&](int number) { return number * Shape::kRows < a.layer.rows; };
   const int tile_stride = units * kBits * kLanes;
+  // The warp's units: the first and how many, kWarps apart.
   const int begin = a.part_units * static_cast<int>(blockIdx.y) + warp;
-  const int end = min(units, a.part_units * static_cast<int>(blockIdx.y + 1));
-  const bool x_stays = begin + Shape::kStayingUnits * kWarps >= end;
+  const int count =
+      max(0, min(units, a.part_units * static_cast<int>(blockIdx.y + 1)) - begin + kWarps - 1) /
+      kWarps;
+  const bool x_stays = Shape::kStayingUnits > 0 && count <= Shape::kStayingUnits;
   const bool sparse = a.layer.octet_begin != nullptr;
   LetNextStart();
   if (SharedAddress(shared) != kSharedWindow) Trap();  // known when this is compiled
 
   int group = static_cast<int>(blockIdx.x);
-  // A warp's units, one group after the other.
+  // Units, one group after the other.
   struct Cursor {
-    int group, unit;
+    int group, number;
     const uint4* at;  // the lane's codes
   };
   const int to_next_group =
-      static_cast<int>(gridDim.x) * kTiles * tile_stride - (end - begin - 1) / kWarps * kWarpStride;
+      static_cast<int>(gridDim.x) * kTiles * tile_stride - (count - 1) * kWarpStride;
   const auto advance = [&](Cursor* cursor) {
-    const bool more = cursor->unit + kWarps < end;
+    const bool more = cursor->number + 1 < count;
     cursor->at += more ? kWarpStride : to_next_group;
-    cursor->unit = more ? cursor->unit + kWarps : begin;
+    cursor->number = more ? cursor->number + 1 : 0;
     cursor->group += more ? 0 : static_cast<int>(gridDim.x);
   };
-  const auto exists = [&](const Cursor& cursor) { return begin < end && is_group(cursor.group); };
-  Cursor ahead = {group, begin,
-                  reinterpret_cast<const uint4*>(
-                      a.layer.codes +
-                      CodeWords(kBits, a.layer.padded_inputs, group * kTiles, begin, Lane()))};
+  const auto exists = [&](const Cursor& cursor) { return count > 0 && is_group(cursor.group); };
+  Cursor ahead = {
+      group, 0,
+      reinterpret_cast<const uint4*>(
+          a.layer.codes + CodeWords(kBits, a.layer.padded_inputs, group * kTiles, begin, Lane()))};
   const uint4* at = ahead.at;  // of the unit at work
   typename Shape::Codes codes(SharedAddress(own) + Shape::kCodesAt);
 #pragma unroll
@@ -229,7 +237,7 @@ __global__ void __launch_bounds__(kWarps* kLanes,
   const auto find_outliers = [&](int of_group, OctetRanges(&found)[kTiles]) {
 #pragma unroll
     for (int t = 0; t < kTiles; ++t)
-      found[t].Load(a.layer, of_group * kTiles + t, units, begin, kWarps, end);
+      found[t].Load(a.layer, of_group * kTiles + t, units, begin, kWarps, count);
   };
   if (sparse) {
     find_outliers(group, outliers);
@@ -240,7 +248,7 @@ __global__ void __launch_bounds__(kWarps* kLanes,
   }
   const auto expect = [&](int of_group) {
     if (is_group(of_group))
-      ExpectGroup<Shape::kRows, kTiles, Shape::kRows * (2 << kBits)>(a, of_group, units);
+      ExpectGroup<Shape::kRows, kTiles, Shape::kRows*(2 << kBits)>(a, of_group, units);
   };
   expect(group);
   expect(group + static_cast<int>(gridDim.x));
@@ -260,7 +268,7 @@ __global__ void __launch_bounds__(kWarps* kLanes,
     __syncthreads();  // tables are there; the last item's sums have been read
     if (first) {
       WaitForPrevious();
-      x.Load(a, begin < end ? begin * kUnitInputs : a.layer.inputs);
+      x.Load(a, count > 0 ? begin * kUnitInputs : a.layer.inputs);
       if (sparse && kStages > 1) WaitForAllCopies();  // the first octets
       first = false;
     }
@@ -270,12 +278,11 @@ __global__ void __launch_bounds__(kWarps* kLanes,
                   static_cast<int>(threadIdx.x % kTokens));
     }
     products.Clear();
-    for (int unit = begin; unit < end; unit += kWarps) {
-      const bool more = unit + kWarps < end;
-      const int number = (unit - begin) / kWarps;
+    for (int number = 0; number < count; ++number) {
+      const bool more = number + 1 < count;
       const bool is_ahead = exists(ahead);
       const bool have_x = x_stays && group != static_cast<int>(blockIdx.x);
-      const int x_at = Shape::kStayingUnits > 1 && x_stays && unit != begin ? Shape::kXBytes : 0;
+      const int x_at = Shape::kStayingUnits > 1 && x_stays && number > 0 ? Shape::kXBytes : 0;
       uint32_t words[kTiles][4 * kBits];
       const auto multiply_group = [&](auto group_in_unit) {
         constexpr int kGroup = decltype(group_in_unit)::value;
@@ -286,8 +293,10 @@ __global__ void __launch_bounds__(kWarps* kLanes,
           if (!have_x) {
             x.Store(own + x_at);
             __syncwarp();
-            x.Load(a, kStage + 1 < kStages ? unit * kUnitInputs + (kStage + 1) * Shape::kStage
-                                           : (more ? unit + kWarps : begin) * kUnitInputs);
+            constexpr bool kSame = kStage + 1 < kStages;  // of this unit
+            const int next_number = kSame ? number : more ? number + 1 : 0;
+            x.Load(a, (begin + next_number * kWarps) * kUnitInputs +
+                          (kSame ? (kStage + 1) * Shape::kStage : 0));
           }
         }
         if (kGroup == 0 && sparse) {
@@ -313,8 +322,7 @@ __global__ void __launch_bounds__(kWarps* kLanes,
             }
             __syncwarp();
           }
-          products.template MultiplyOctets<kStage, 0>(a.layer, outliers[0].Of(number), held,
-                                                      token);
+          products.template MultiplyOctets<kStage, 0>(a.layer, outliers[0].Of(number), held, token);
           if constexpr (kTiles == 2) {
             products.template MultiplyOctets<kStage, 1>(a.layer, outliers[1].Of(number),
                                                         held + kHeldOctetBytes, token);

@@ -20,13 +20,12 @@ struct OctetRange {
 struct OctetRanges {
   OctetRange own = {0, 0};
 
-  // Units first, first + step, .. below end.
+  // `count` units: first, first + step, ..
   __device__ __forceinline__ void Load(const LayerView& layer, int tile, int units, int first,
-                                       int step, int end) {
-    const int unit = first + Lane() * step;
+                                       int step, int count) {
     own = {0, 0};
-    if (unit >= end) return;
-    const int32_t* const begin = layer.octet_begin + tile * units + unit;
+    if (Lane() >= count) return;
+    const int32_t* const begin = layer.octet_begin + tile * units + first + Lane() * step;
     own = {begin[0], begin[1]};
   }
   __device__ __forceinline__ OctetRange Of(int number) const {
