@@ -14,6 +14,39 @@ namespace sq::cuda {
 template <int value>
 using Constant = std::integral_constant<int, value>;
 
+// A warp's units of a group of rows, kWarps apart, and its way from one to the next, also to those
+// of the block's next group.
+template <int kBits, int kTiles, int kWarps>
+struct WarpUnits {
+  struct At {
+    int group, number;   // of the warp's units of the group
+    const uint4* codes;  // the lane's
+  };
+  int first, count;
+  int tile_stride, to_next_group;  // of codes
+  static constexpr int kStride = kWarps * kBits * kLanes;
+
+  // units: of a row. The block's part of them is blockIdx.y.
+  __device__ __forceinline__ WarpUnits(const GemvArguments& a, int units, int warp) {
+    first = a.part_units * static_cast<int>(blockIdx.y) + warp;
+    const int end = min(units, a.part_units * static_cast<int>(blockIdx.y + 1));
+    count = max(0, end - first + kWarps - 1) / kWarps;
+    tile_stride = units * kBits * kLanes;
+    to_next_group = static_cast<int>(gridDim.x) * kTiles * tile_stride - (count - 1) * kStride;
+  }
+  __device__ __forceinline__ At Begin(const LayerView& layer, int group) const {
+    const int64_t words = CodeWords(kBits, layer.padded_inputs, group * kTiles, first, Lane());
+    return {group, 0, reinterpret_cast<const uint4*>(layer.codes + words)};
+  }
+  __device__ __forceinline__ bool IsLast(int number) const { return number + 1 >= count; }
+  __device__ __forceinline__ void Advance(At* at) const {
+    const bool last = IsLast(at->number);
+    at->codes += last ? to_next_group : kStride;
+    at->number = last ? 0 : at->number + 1;
+    at->group += last ? static_cast<int>(gridDim.x) : 0;
+  }
+};
+
 // Inputs of x on their way to shared memory, for one warp.
 template <int kTokens, int kStage, int kXStride>
 struct StagedX {

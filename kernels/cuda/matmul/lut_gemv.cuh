@@ -49,12 +49,11 @@ struct GemvShape {
   using Codes = CodeRing<kBits, kTiles, kRing>;
   // Units of x that stay for all groups of rows where a warp has no more. Else sums take its place.
   static constexpr int kStayingUnits = kTokens == 1 ? Codes::kUnits : 0;
-  // In a warp's part. Octets are those of a unit and of the next.
+  // In a warp's part.
   static constexpr int kSumsAt = kStayingUnits * kXBytes;
   static constexpr int kXOrSumsBytes = kXBytes > kSumsBytes ? kXBytes : kSumsBytes;
   static constexpr int kOctetsAt = kStayingUnits > 0 ? kSumsAt + kSumsBytes : kXOrSumsBytes;
-  static constexpr int kUnitOctetBytes = kTiles * kHeldOctetBytes;
-  static constexpr int kCodesAt = kOctetsAt + 2 * kUnitOctetBytes;
+  static constexpr int kCodesAt = kOctetsAt + HeldOutliers<kTiles>::kBytes;
   static constexpr int kWarpBytes = kCodesAt + Codes::kBytes;
   static constexpr int kWarpsAt = kTiles * Codec<kBits>::kTableBytes;  // offsets in bytes
   static constexpr int kLastAt = kWarpsAt + kWarps * kWarpBytes;
@@ -181,96 +180,65 @@ __global__ void __launch_bounds__(kWarps* kLanes,
   using Shape = GemvShape<kBits, kTokens, kTiles, kWarps>;
   constexpr int kStages = kUnitInputs / Shape::kStage;  // of a unit
   constexpr int kStageGroups = kUnitGroups / kStages;
-  constexpr int kWarpStride = kWarps * kBits * kLanes;  // from a warp's unit to its next
   unsigned char* const shared = DynamicShared();
   const int warp = static_cast<int>(threadIdx.x / kLanes);
   unsigned char* const own = shared + Shape::kWarpsAt + warp * Shape::kWarpBytes;
-  // Of the token of this lane in the warp's x, and this lane's inputs of it.
+  // Of the token of this lane in the warp's x.
   const uint32_t own_token =
       SharedAddress(own) + threadIdx.x % kLanes / 4 % kTokens * Shape::kXStride;
   const int units = static_cast<int>(static_cast<unsigned>(a.layer.padded_inputs) / kUnitInputs);
-  const auto is_group = [&](int number) { return number * Shape::kRows < a.layer.rows; };
-  const int tile_stride = units * kBits * kLanes;
-  // The warp's units: the first and how many, kWarps apart.
-  const int begin = a.part_units * static_cast<int>(blockIdx.y) + warp;
-  const int count =
-      max(0, min(units, a.part_units * static_cast<int>(blockIdx.y + 1)) - begin + kWarps - 1) /
-      kWarps;
-  const bool x_stays = Shape::kStayingUnits > 0 && count <= Shape::kStayingUnits;
+  const WarpUnits<kBits, kTiles, kWarps> mine(a, units, warp);
+  const bool x_stays = Shape::kStayingUnits > 0 && mine.count <= Shape::kStayingUnits;
   const bool sparse = a.layer.octet_begin != nullptr;
+  const int first_group = static_cast<int>(blockIdx.x), grid = static_cast<int>(gridDim.x);
+  const auto is_group = [&](int number) { return number * Shape::kRows < a.layer.rows; };
   LetNextStart();
   if (SharedAddress(shared) != kSharedWindow) Trap();  // known when this is compiled
 
-  int group = static_cast<int>(blockIdx.x);
-  // Units, one group after the other.
-  struct Cursor {
-    int group, number;
-    const uint4* at;  // the lane's codes
-  };
-  const int to_next_group =
-      static_cast<int>(gridDim.x) * kTiles * tile_stride - (count - 1) * kWarpStride;
-  const auto advance = [&](Cursor* cursor) {
-    const bool more = cursor->number + 1 < count;
-    cursor->at += more ? kWarpStride : to_next_group;
-    cursor->number = more ? cursor->number + 1 : 0;
-    cursor->group += more ? 0 : static_cast<int>(gridDim.x);
-  };
-  const auto exists = [&](const Cursor& cursor) { return count > 0 && is_group(cursor.group); };
-  Cursor ahead = {
-      group, 0,
-      reinterpret_cast<const uint4*>(
-          a.layer.codes + CodeWords(kBits, a.layer.padded_inputs, group * kTiles, begin, Lane()))};
-  const uint4* at = ahead.at;  // of the unit at work
+  auto at = mine.Begin(a.layer, first_group),
+       ahead = at;  // the unit at work, and the next to fetch
   typename Shape::Codes codes(SharedAddress(own) + Shape::kCodesAt);
 #pragma unroll
   for (int i = 0; i < Shape::Codes::kUnits; ++i) {
-    codes.FetchFirst(exists(ahead), ahead.at, tile_stride);
+    codes.FetchFirst(mine.count > 0 && is_group(ahead.group), ahead.codes, mine.tile_stride);
     codes.Turn();
-    advance(&ahead);
+    mine.Advance(&ahead);
   }
   TableBuilder<kBits, kTiles, Shape::kThreads> tables;
-  tables.Load(a.layer, group * kTiles);
-  OctetRanges outliers[kTiles], next_outliers[kTiles];  // of this group and the next
-  // Where the octets of a unit are held, and those of the next.
-  uint32_t held = SharedAddress(own) + Shape::kOctetsAt;
-  uint32_t next_held = held + Shape::kUnitOctetBytes;
-  const auto find_outliers = [&](int of_group, OctetRanges(&found)[kTiles]) {
-#pragma unroll
-    for (int t = 0; t < kTiles; ++t)
-      found[t].Load(a.layer, of_group * kTiles + t, units, begin, kWarps, count);
+  tables.Load(a.layer, first_group * kTiles);
+  HeldOutliers<kTiles> outliers(SharedAddress(own) + Shape::kOctetsAt);
+  const auto find_outliers = [&](int group) {
+    outliers.FindNext(a.layer, group * kTiles, units, mine.first, kWarps, mine.count);
   };
   if (sparse) {
-    find_outliers(group, outliers);
-#pragma unroll
-    for (int t = 0; t < kTiles; ++t)
-      FetchOctets(a.layer, outliers[t].Of(0), held + t * kHeldOctetBytes);
+    find_outliers(first_group);
+    outliers.FetchNext(a.layer, 0, true);
     CommitCopies();
+    outliers.NextUnit();
   }
-  const auto expect = [&](int of_group) {
-    if (is_group(of_group))
-      ExpectGroup<Shape::kRows, kTiles, Shape::kRows*(2 << kBits)>(a, of_group, units);
+  const auto expect = [&](int group) {
+    if (is_group(group))
+      ExpectGroup<Shape::kRows, kTiles, Shape::kRows*(2 << kBits)>(a, group, units);
   };
-  expect(group);
-  expect(group + static_cast<int>(gridDim.x));
+  expect(first_group);
+  expect(first_group + grid);
   GemvWarp<kBits, kTokens, kTiles, Shape> products;
   products.Start();
   StagedX<kTokens, Shape::kStage, Shape::kXStride> x;
-  bool first = true, first_unit = true;
-  while (is_group(group)) {
+  bool first_unit = true;
+  for (int group = first_group; is_group(group); group += grid) {
     tables.Build(shared);
-    const int next_group = group + static_cast<int>(gridDim.x);
-    const bool next = is_group(next_group);
-    if (next) {  // before x, which would have to wait for what is asked for after it
-      tables.Load(a.layer, next_group * kTiles);
-      if (sparse) find_outliers(next_group, next_outliers);
-      expect(next_group + static_cast<int>(gridDim.x));
+    outliers.NextGroup();
+    if (is_group(group + grid)) {  // before x, which would have to wait for what is asked for later
+      tables.Load(a.layer, (group + grid) * kTiles);
+      if (sparse) find_outliers(group + grid);
+      expect(group + 2 * grid);
     }
-    __syncthreads();  // tables are there; the last item's sums have been read
-    if (first) {
+    __syncthreads();  // tables are there; the last group's sums have been read
+    if (group == first_group) {
       WaitForPrevious();
-      x.Load(a, count > 0 ? begin * kUnitInputs : a.layer.inputs);
+      x.Load(a, mine.count > 0 ? mine.first * kUnitInputs : a.layer.inputs);
       if (sparse && kStages > 1) WaitForAllCopies();  // the first octets
-      first = false;
     }
     Finish finish;
     if (Shape::kFinishAhead && threadIdx.x < Shape::kValues) {
@@ -278,42 +246,32 @@ __global__ void __launch_bounds__(kWarps* kLanes,
                   static_cast<int>(threadIdx.x % kTokens));
     }
     products.Clear();
-    for (int number = 0; number < count; ++number) {
-      const bool more = number + 1 < count;
-      const bool is_ahead = exists(ahead);
-      const bool have_x = x_stays && group != static_cast<int>(blockIdx.x);
+    for (int number = 0; number < mine.count; ++number) {
+      const bool last = mine.IsLast(number), is_ahead = is_group(ahead.group);
+      const bool have_x = x_stays && group != first_group;
       const int x_at = Shape::kStayingUnits > 1 && x_stays && number > 0 ? Shape::kXBytes : 0;
+      const uint32_t token = own_token + x_at;
       uint32_t words[kTiles][4 * kBits];
       const auto multiply_group = [&](auto group_in_unit) {
         constexpr int kGroup = decltype(group_in_unit)::value;
         constexpr int kStage = kGroup / kStageGroups, kInStage = kGroup % kStageGroups;
+        constexpr bool kLastStage = kStage + 1 == kStages;
         if constexpr (kGroup < kBits) codes.template Take<kGroup>(words);
-        if constexpr (kInStage == 0) {
-          __syncwarp();  // the last inputs and octets have been read
-          if (!have_x) {
-            x.Store(own + x_at);
-            __syncwarp();
-            constexpr bool kSame = kStage + 1 < kStages;  // of this unit
-            const int next_number = kSame ? number : more ? number + 1 : 0;
-            x.Load(a, (begin + next_number * kWarps) * kUnitInputs +
-                          (kSame ? (kStage + 1) * Shape::kStage : 0));
-          }
+        if constexpr (kInStage == 0) __syncwarp();  // the last inputs and octets have been read
+        if (kGroup == 0 && sparse) outliers.FetchNext(a.layer, number, last);
+        if (kInStage == 0 && !have_x) {
+          x.Store(own + x_at);
+          __syncwarp();
+          const int unit = mine.first + kWarps * (!kLastStage ? number : last ? 0 : number + 1);
+          x.Load(a, unit * kUnitInputs + (kLastStage ? 0 : (kStage + 1) * Shape::kStage));
         }
-        if (kGroup == 0 && sparse) {
-#pragma unroll
-          for (int t = 0; t < kTiles; ++t) {
-            FetchOctets(a.layer, more ? outliers[t].Of(number + 1) : next_outliers[t].Of(0),
-                        next_held + t * kHeldOctetBytes);
-          }
-        }
-        const uint32_t token = own_token + x_at;
         products.template MultiplyGroup<kGroup>(
             words, token + threadIdx.x % 4 * 16 + kInStage * kGroupInputs * 2);
         if constexpr (kGroup < kBits)
-          codes.template Replace<kGroup>(at, ahead.at, is_ahead, tile_stride);
+          codes.template Replace<kGroup>(at.codes, ahead.codes, is_ahead, mine.tile_stride);
         if (kInStage == kStageGroups - 1 && sparse) {
-          // Octets come behind the first codes, or with the first that take the place of others
-          // while the last unit is at work.
+          // A unit's octets have come behind the launch's first codes, or with the first codes that
+          // were asked for while the last unit was at work.
           if constexpr (kStages == 1) {
             if (Shape::Codes::kUnits == 1 || first_unit) {
               WaitForCopies<kBits>();
@@ -322,10 +280,11 @@ __global__ void __launch_bounds__(kWarps* kLanes,
             }
             __syncwarp();
           }
-          products.template MultiplyOctets<kStage, 0>(a.layer, outliers[0].Of(number), held, token);
+          products.template MultiplyOctets<kStage, 0>(a.layer, outliers.now[0].Of(number),
+                                                      outliers.Held(0), token);
           if constexpr (kTiles == 2) {
-            products.template MultiplyOctets<kStage, 1>(a.layer, outliers[1].Of(number),
-                                                        held + kHeldOctetBytes, token);
+            products.template MultiplyOctets<kStage, 1>(a.layer, outliers.now[1].Of(number),
+                                                        outliers.Held(1), token);
           }
         }
       };
@@ -334,20 +293,15 @@ __global__ void __launch_bounds__(kWarps* kLanes,
       multiply_group(Constant<2>());
       multiply_group(Constant<3>());
       first_unit = false;
-      at += more ? kWarpStride : to_next_group;
-      advance(&ahead);
+      mine.Advance(&at);
+      mine.Advance(&ahead);
       codes.Turn();
-      const uint32_t free = held;
-      held = next_held;
-      next_held = free;
+      outliers.NextUnit();
     }
     __syncwarp();
     products.StoreSums(reinterpret_cast<float*>(own + Shape::kSumsAt));
-#pragma unroll
-    for (int t = 0; t < kTiles; ++t) outliers[t] = next_outliers[t];
     __syncthreads();  // and the tables are free
     FinishGroup<Shape, kTokens>(a, group, finish, shared);
-    group = next_group;
   }
   WaitForAllCopies();
 }

@@ -20,7 +20,7 @@ struct OctetRange {
 struct OctetRanges {
   OctetRange own = {0, 0};
 
-  // `count` units: first, first + step, ..
+  // `count` units of the `units` of the tile: first, first + step, ..
   __device__ __forceinline__ void Load(const LayerView& layer, int tile, int units, int first,
                                        int step, int count) {
     own = {0, 0};
@@ -47,6 +47,45 @@ __device__ __forceinline__ void FetchOctets(const LayerView& layer, const OctetR
                                          int64_t{range.begin} * kLoads + Lane());
   }
 }
+
+// A warp's octets for kTiles tiles: where they are, of its units of a group of rows and of the next
+// group; and the first of them, of the unit at work and of the next.
+template <int kTiles>
+struct HeldOutliers {
+  static constexpr int kUnitBytes = kTiles * kHeldOctetBytes, kBytes = 2 * kUnitBytes;
+  OctetRanges now[kTiles], next[kTiles];
+  uint32_t held, next_held;  // shared addresses
+
+  __device__ __forceinline__ explicit HeldOutliers(uint32_t shared)
+      : held(shared), next_held(shared + kUnitBytes) {}
+  __device__ __forceinline__ uint32_t Held(int tile) const {
+    return held + static_cast<uint32_t>(tile * kHeldOctetBytes);
+  }
+  // The next group begins with tile `tile`; the units as OctetRanges has them.
+  __device__ __forceinline__ void FindNext(const LayerView& layer, int tile, int units, int first,
+                                           int step, int count) {
+#pragma unroll
+    for (int t = 0; t < kTiles; ++t) next[t].Load(layer, tile + t, units, first, step, count);
+  }
+  __device__ __forceinline__ void NextGroup() {
+#pragma unroll
+    for (int t = 0; t < kTiles; ++t) now[t] = next[t];
+  }
+  // Those of the unit after unit `number` of this group, the first of the next group if it is the
+  // last; where there is none, any, for nothing.
+  __device__ __forceinline__ void FetchNext(const LayerView& layer, int number, bool last) const {
+#pragma unroll
+    for (int t = 0; t < kTiles; ++t) {
+      FetchOctets(layer, last ? next[t].Of(0) : now[t].Of(number + 1),
+                  next_held + static_cast<uint32_t>(t * kHeldOctetBytes));
+    }
+  }
+  __device__ __forceinline__ void NextUnit() {
+    const uint32_t free = held;
+    held = next_held;
+    next_held = free;
+  }
+};
 
 // An octet's A and B for stages of kStage inputs of a unit.
 template <int kStage>
