@@ -1,6 +1,6 @@
 // Attention of new tokens to the cache: decode_kernels.h tells how the work is divided,
-// attention_warp.cuh what a warp does. The first positions are on their way to it before the
-// queries are there.
+// attention_warp.cuh what a warp does. Its first positions are on their way before the queries are
+// there, and those of earlier steps before the kernel that places this step's has ended.
 #include <algorithm>
 
 #include "kernels/cuda/decoder/attention_warp.cuh"
@@ -126,8 +126,9 @@ __device__ bool LastBlock(unsigned* counter, int count) {
 template <int kQueries, int kChunks>
 __global__ void __launch_bounds__(kThreads) AttendKernel(Arguments a) {
   LetNextStart();
-  const int length = *a.length;  // which the kernel before this one does not write
-  WaitForPrevious();
+  // Up to WaitForPrevious only what this step does not write: the number of positions of the steps
+  // before, and these.
+  const int length = *a.length;
   const int head_dim = static_cast<int>(a.cache.head_dim);
   const int kv_heads = static_cast<int>(a.cache.kv_heads);
   const int kv_head = static_cast<int>(blockIdx.y) % kv_heads;
@@ -149,10 +150,15 @@ __global__ void __launch_bounds__(kThreads) AttendKernel(Arguments a) {
   KeyRows<kQueries, kChunks> key_rows;
   ValueRows<kQueries, kChunks> value_rows;
   int first = begin + warp * kWarpPositions;
-  if (first < end) {  // before the queries, which they do not depend on
+  const auto load_first = [&](bool wanted) {
+    if (!wanted) return;
     key_rows.LoadAhead(keys, first);
     value_rows.LoadAhead(values, first);
-  }
+  };
+  const bool all_old = first + kWarpPositions <= length;
+  load_first(first < end && all_old);
+  WaitForPrevious();
+  load_first(first < end && !all_old);
   StageQueries<kQueries, kChunks>(a, tile, kv_head, queries);
   __syncthreads();
 
