@@ -1,7 +1,5 @@
 // Norms of whole rows, and what happens to queries and keys before attention: norms of heads,
 // rotation, the way into the cache.
-#include <algorithm>
-
 #include "kernels/cuda/decoder/decode_kernels.h"
 #include "kernels/cuda/reduce.cuh"
 #include "kernels/cuda/vectors.cuh"
@@ -21,42 +19,41 @@ __global__ void __launch_bounds__(kNormThreads)
                const float* bias, float epsilon, CudaMatrix out) {
   const int threads = static_cast<int>(blockDim.x), thread = static_cast<int>(threadIdx.x);
   LetNextStart();
-  float4 weights[kHeld];  // on their way while the kernel before this one ends
-  for (int i = 0; i < kHeld; ++i) {
-    const int at = i * threads + thread;
-    if (at < vectors) weights[i] = reinterpret_cast<const float4*>(weight)[at];
-  }
+  // A thread's vectors; beyond the row's the last one, so that all loads come one after the other.
+  const auto at = [&](int i) { return i * threads + thread; };
+  const auto load = [&](const float* from, float4(&to)[kHeld]) {
+    for (int i = 0; i < kHeld; ++i)
+      to[i] = reinterpret_cast<const float4*>(from)[min(at(i), vectors - 1)];
+  };
+  float4 weights[kHeld], held[kHeld];
+  load(weight, weights);  // while the kernel before this one ends
   WaitForPrevious();
   const int64_t row = blockIdx.x;
-  const auto* in = reinterpret_cast<const float4*>(x + row * x_stride);
+  load(x + row * x_stride, held);
   const float count = 4.0f * static_cast<float>(vectors);
-  float4 held[kHeld];
   float mean = 0;
   for (int i = 0; i < kHeld; ++i) {
-    const int at = i * threads + thread;
-    held[i] = at < vectors ? in[at] : make_float4(0, 0, 0, 0);
-    mean += (held[i].x + held[i].y) + (held[i].z + held[i].w);
+    if (at(i) < vectors) mean += (held[i].x + held[i].y) + (held[i].z + held[i].w);
   }
   mean = layer_norm ? BlockSum(mean) / count : 0;
   float squares = 0;
   for (int i = 0; i < kHeld; ++i) {
-    if (i * threads + thread >= vectors) continue;
+    if (at(i) >= vectors) continue;
     float4& v = held[i];
     v = make_float4(v.x - mean, v.y - mean, v.z - mean, v.w - mean);
     squares += (v.x * v.x + v.y * v.y) + (v.z * v.z + v.w * v.w);
   }
   const float scale = rsqrtf(BlockSum(squares) / count + epsilon);
   for (int i = 0; i < kHeld; ++i) {
-    const int at = i * threads + thread;
-    if (at >= vectors) continue;
+    if (at(i) >= vectors) continue;
     const float4 v = held[i], w = weights[i];
     float4 y =
         make_float4(v.x * scale * w.x, v.y * scale * w.y, v.z * scale * w.z, v.w * scale * w.w);
     if (layer_norm) {
-      const float4 b = reinterpret_cast<const float4*>(bias)[at];
+      const float4 b = reinterpret_cast<const float4*>(bias)[at(i)];
       y = make_float4(y.x + b.x, y.y + b.y, y.z + b.z, y.w + b.w);
     }
-    StoreVector(out, row, 4 * static_cast<int64_t>(at), y);
+    StoreVector(out, row, 4 * static_cast<int64_t>(at(i)), y);
   }
 }
 
@@ -143,8 +140,8 @@ void Normalize(const Queue& queue, const CudaMatrix& x, const float* weight, con
   const int64_t vectors = x.cols / 4;
   LaunchShape shape;
   shape.grid = dim3(static_cast<unsigned>(x.rows));
-  shape.block =
-      dim3(static_cast<unsigned>(std::min<int64_t>(RoundUp(vectors, kLanes), kNormThreads)));
+  // Few threads, for which there is room beside the kernel before this one.
+  shape.block = dim3(static_cast<unsigned>(RoundUp(CeilDivide(vectors, kHeld), kLanes)));
   shape.overlap = queue.overlap;
   Launch("norm", shape, queue.stream, bias != nullptr ? NormKernel<true> : NormKernel<false>,
          static_cast<const float*>(x.data), x.stride, vectors, weight, bias, epsilon, out);

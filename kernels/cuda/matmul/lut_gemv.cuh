@@ -195,8 +195,8 @@ __global__ void __launch_bounds__(kWarps* kLanes,
   LetNextStart();
   if (SharedAddress(shared) != kSharedWindow) Trap();  // known when this is compiled
 
-  auto at = mine.Begin(a.layer, first_group),
-       ahead = at;  // the unit at work, and the next to fetch
+  // The unit at work, and the next to ask for.
+  auto at = mine.Begin(a.layer, first_group), ahead = at;
   typename Shape::Codes codes(SharedAddress(own) + Shape::kCodesAt);
 #pragma unroll
   for (int i = 0; i < Shape::Codes::kUnits; ++i) {
