@@ -27,9 +27,14 @@ std::string WhatItLacks(const Capability& device, const std::string& architectur
     const bool machine = kind.find("-virtual") == std::string::npos;
     const bool ptx = kind.find("-real") == std::string::npos;
     const bool same_major = code.major == device.major && code.minor <= device.minor;
-    const bool later = code.major < device.major || same_major;
+    // Code for before 9.0 and from it on differ in what both sides must agree on (ptx.cuh).
+    const bool alike = (code.major >= 9) == (device.major >= 9);
+    const bool later = (code.major < device.major && alike) || same_major;
     if ((machine && same_major) || (ptx && later)) return "";
-    built += (built.empty() ? "" : ", ") + ToString(code) + (ptx ? " and later" : "");
+    built += (built.empty() ? "" : ", ") + ToString(code) +
+             (!ptx             ? ""
+              : code.major < 9 ? " and later below 9.0"
+                               : " and later");
   }
   return StrCat(has, "; this build has kernels for ", built);
 }

@@ -90,9 +90,9 @@ void WithAdvice(const char* advice, const Body& body) {
 struct LaunchShape {
   dim3 grid, block;
   int64_t shared_bytes = 0;  // dynamic shared memory
-  // May start while the kernel before it on the stream still runs (programmatic dependent launch,
-  // compute capability 9.0 on): the kernel then calls WaitForPrevious before it reads what that one
-  // writes.
+  // May start while the kernel before it on the stream still runs, and others before that one
+  // (programmatic dependent launch, compute capability 9.0 on): the kernel then calls
+  // WaitForPrevious before it touches what any of them writes, or writes what any of them reads.
   bool overlap = false;
 };
 
@@ -104,6 +104,12 @@ void Launch(const char* what, const LaunchShape& shape, cudaStream_t stream,
   if (shape.shared_bytes > kWithoutAsking) {
     Check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                static_cast<int>(shape.shared_bytes)),
+          what);
+  }
+  // So that blocks of a kernel that needs much of it can start beside those of one that does not.
+  if (shape.overlap) {
+    Check(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
+                               cudaSharedmemCarveoutMaxShared),
           what);
   }
   cudaLaunchAttribute overlap = {};

@@ -19,11 +19,17 @@ TEST(Architectures, MachineCodeServesLaterMinorVersions) {
 
 TEST(Architectures, PtxServesAllLaterOnes) {
   EXPECT_EQ(WhatItLacks({12, 1}, "80-real 90"), "");
-  EXPECT_EQ(WhatItLacks({12, 1}, "80-virtual"), "");
+  EXPECT_EQ(WhatItLacks({8, 9}, "80-virtual"), "");
   EXPECT_EQ(WhatItLacks({9, 0}, "80 90-real"), "");
   EXPECT_EQ(WhatItLacks({8, 6}, "80-real 120"), "");
   EXPECT_EQ(WhatItLacks({11, 0}, "100-real 120"),
             "has compute capability 11.0; this build has kernels for 10.0, 12.0 and later");
+}
+
+// From 9.0 on kernels wait for one another, and shared memory begins elsewhere.
+TEST(Architectures, PtxOfBefore90DoesNotServeFrom90On) {
+  EXPECT_EQ(WhatItLacks({9, 0}, "80"),
+            "has compute capability 9.0; this build has kernels for 8.0 and later below 9.0");
 }
 
 TEST(Architectures, NoneBefore8) {

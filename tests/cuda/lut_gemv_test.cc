@@ -149,7 +149,7 @@ TEST(LutGemv, TakesOutliersThatLieInHeaps) {
 }
 
 // A device with as little shared memory as those of compute capability 8.6: one tile for many
-// tokens, two blocks at most for few.
+// tokens, fewer warps for one.
 TEST(LutGemv, GetsByWithLittleSharedMemory) {
   constexpr int64_t kOut = 100, kIn = 1056, kMostTokens = 16;
   const std::vector<float> x = WholeValues(kMostTokens * kIn);

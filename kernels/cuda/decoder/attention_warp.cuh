@@ -32,13 +32,14 @@ struct HeadRows {
   const uint16_t* data;
   int head_dim, end;
 
-  // The chunk of 16 bytes from `dim` on; beyond head_dim the last one.
+  // The chunk of 16 bytes from `dim` on; beyond head_dim the last one. Past the first-level cache,
+  // which may hold rows as they were when another kernel wrote them.
   __device__ __forceinline__ uint4 Load(int position, int dim) const {
     // Of 32 bits each, so that an address is one instruction.
     const auto row = static_cast<uint32_t>(min(position, end - 1));
     const auto row_bytes = static_cast<uint32_t>(2 * head_dim);
     const auto* at = reinterpret_cast<const unsigned char*>(data + min(dim, head_dim - 8));
-    return *reinterpret_cast<const uint4*>(at + static_cast<uint64_t>(row) * row_bytes);
+    return __ldcg(reinterpret_cast<const uint4*>(at + static_cast<uint64_t>(row) * row_bytes));
   }
 };
 

@@ -1,6 +1,7 @@
 // Attention of new tokens to the cache: decode_kernels.h tells how the work is divided,
-// attention_warp.cuh what a warp does. Its first positions are on their way before the queries are
-// there, and those of earlier steps before the kernel that places this step's has ended.
+// attention_warp.cuh what a warp does. Where there are registers for it, its first positions are on
+// their way before the queries are there, and those of earlier steps before the kernel that places
+// this step's has ended.
 #include <algorithm>
 
 #include "kernels/cuda/decoder/attention_warp.cuh"
@@ -128,7 +129,7 @@ __global__ void __launch_bounds__(kThreads) AttendKernel(Arguments a) {
   LetNextStart();
   // Up to WaitForPrevious only what this step does not write: the number of positions of the steps
   // before, and these.
-  const int length = *a.length;
+  const int length = __ldcg(a.length);
   const int head_dim = static_cast<int>(a.cache.head_dim);
   const int kv_heads = static_cast<int>(a.cache.kv_heads);
   const int kv_head = static_cast<int>(blockIdx.y) % kv_heads;

@@ -69,7 +69,7 @@ __global__ void PlaceKernel(PositionArguments a, Cache cache) {
   const auto two = [](const float* from) { return *reinterpret_cast<const float2*>(from); };
 
   // What the kernel before this one does not write: on its way while that one ends.
-  const int64_t position = *a.length + static_cast<int>(blockIdx.y);
+  const int64_t position = __ldcg(a.length) + static_cast<int>(blockIdx.y);
   const float* norm = is_query ? a.query_norm : is_key ? a.key_norm : nullptr;
   const bool rotated = a.cos != nullptr && (is_query || is_key);
   float2 cos[kMostPairs], sin[kMostPairs], first_norm[kMostPairs], second_norm[kMostPairs];

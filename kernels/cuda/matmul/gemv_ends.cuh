@@ -163,14 +163,17 @@ __device__ __forceinline__ void ExpectGroup(const GemvArguments& a, int group, i
   } else if ((part -= kScales) < kScales) {
     if (layer.bias != nullptr && first_row + part * (kBytes / 4) < layer.rows)
       at = reinterpret_cast<const char*>(layer.bias + first_row);
-  } else if ((part -= kScales) * (kBytes / 4) < kTiles * units && layer.octet_begin != nullptr) {
-    at = reinterpret_cast<const char*>(layer.octet_begin + group * kTiles * units);
+  } else if (layer.octet_begin != nullptr) {
+    const int count = kTiles * units;  // and one more, which tells where the last ends
+    part -= kScales;
+    if ((part - 1) * (kBytes / 4) < count) {
+      Prefetch(layer.octet_begin + group * count + min(part * (kBytes / 4), count));
+    }
   }
   if (at != nullptr) Prefetch(at + part * kBytes);
 }
 
-// What turns a sum into an element of y, loaded ahead; nothing is done with it before the end,
-// which would have to wait.
+// What turns a sum into an element of y, loaded ahead; nothing is done with it before the end.
 struct Finish {
   float scale = 0, bias = 0, added = 0;
 
@@ -189,28 +192,27 @@ struct Finish {
 };
 
 // Adds up what the block's warps have for a group, and the group's parts if it is the last of them.
-// `first` is of the thread's first value.
+// A thread has one value, which `own` is of.
 template <typename Shape, int kTokens>
 __device__ __forceinline__ void FinishGroup(const GemvArguments& a, int row_group,
-                                            const Finish& first, unsigned char* shared) {
+                                            const Finish& own, unsigned char* shared) {
+  static_assert(Shape::kValues <= Shape::kThreads);
+  const unsigned i = threadIdx.x;
   const float* const warp_sums =
       reinterpret_cast<const float*>(shared + Shape::kWarpsAt + Shape::kSumsAt);
-  const auto finish = [&](unsigned i, float sum) {
-    const int row = row_group * Shape::kRows + static_cast<int>(i / kTokens);
-    const int token = static_cast<int>(i % kTokens);
-    Finish own = first;
-    if (!Shape::kFinishAhead || i != threadIdx.x) own.Load(a, row, token);
-    own.Store(a, row, token, sum);
+  const auto finish = [&](float sum) {
+    own.Store(a, row_group * Shape::kRows + static_cast<int>(i / kTokens),
+              static_cast<int>(i % kTokens), sum);
   };
   const int splits = static_cast<int>(gridDim.y), split = static_cast<int>(blockIdx.y);
   float* const parts = a.partials + static_cast<int64_t>(row_group) * splits * Shape::kValues;
-  for (unsigned i = threadIdx.x; i < Shape::kValues; i += Shape::kThreads) {
+  if (i < Shape::kValues) {
     float sum = 0;
 #pragma unroll
     for (int w = 0; w < Shape::kThreads / kLanes; ++w)
       sum += warp_sums[w * (Shape::kWarpBytes / 4) + i];
     if (splits == 1) {
-      finish(i, sum);
+      finish(sum);
     } else {
       parts[split * Shape::kValues + i] = sum;
     }
@@ -225,10 +227,10 @@ __device__ __forceinline__ void FinishGroup(const GemvArguments& a, int row_grou
   __syncthreads();
   if (*last == 0) return;
   __threadfence();
-  for (unsigned i = threadIdx.x; i < Shape::kValues; i += Shape::kThreads) {
+  if (i < Shape::kValues) {
     float sum = 0;
     for (int s = 0; s < splits; ++s) sum += LoadFresh(parts + s * Shape::kValues + i);
-    finish(i, sum);
+    finish(sum);
   }
 }
 

@@ -3,16 +3,16 @@
 //
 //   - A thread block takes one group of rows (lut_gemv.h) after another; its warps share out the
 //   units of inputs, and a warp goes its own way until the sums: no barrier between.
-//   - Codes come by copies of 128 bits into the warp's own part of shared memory (CodeRing), a unit
-//   or two ahead, also those of the next group; each lane reads what it has copied. Loads into
-//   registers would wait for one another (ptx.cuh).
+//   - Codes come by copies of 128 bits into the warp's own part of shared memory (CodeRing), half a
+//   unit to two units ahead, also those of the next group; each lane reads what it has copied.
+//   Loads into registers would wait for one another (ptx.cuh).
 //   - What codes stand for: codec.cuh. Products by tensor cores, of fp16 exact, sums fp32; columns
 //   are tokens.
 //   - x goes through the warp's own part of shared memory too, the next inputs on their way
 //   meanwhile, and stays there where the warp's inputs are few.
 //   - The outliers of a unit (sparse.cuh) come on top of it.
-//   - Tables, scales and where outliers are: two groups ahead to the second-level cache, one group
-//   ahead to registers.
+//   - Tables, scales and where outliers are: two groups ahead to the second-level cache, tables one
+//   group ahead to registers, scales at the group's beginning.
 //   - Sums of warps, then of parts, are added in a fixed order: no float atomics, the same bits
 //   every time.
 //   - With programmatic dependent launch a block has its codes on their way, and its tables, before
@@ -33,8 +33,6 @@ struct GemvShape {
   static constexpr int kColumns = (kTokens + 7) / 8;  // products a fragment
   // That a multiprocessor has registers for.
   static constexpr int kBlocks = kTokens > 8 || kTiles > 1 ? 1 : kTokens > 1 || kBits > 3 ? 2 : 4;
-  // Whether there are registers for what the end needs.
-  static constexpr bool kFinishAhead = kTokens == 1 || kWarps * kBlocks <= 16;
   // Inputs of x that a warp has in shared memory. A token's stand so far apart that two tokens'
   // reads of 64 bytes meet in no bank.
   static constexpr int kHeldInputs =
@@ -225,46 +223,55 @@ __global__ void __launch_bounds__(kWarps* kLanes,
   GemvWarp<kBits, kTokens, kTiles, Shape> products;
   products.Start();
   StagedX<kTokens, Shape::kStage, Shape::kXStride> x;
+  // Where x of a unit is in the warp's part; a stage of it to there, and the next on its way.
+  const auto x_at = [&](int number) {
+    return Shape::kStayingUnits > 1 && x_stays && number > 0 ? Shape::kXBytes : 0;
+  };
+  const auto stage_x = [&](auto stage, int number) {
+    constexpr int kNext = decltype(stage)::value + 1;
+    x.Store(own + x_at(number));
+    __syncwarp();
+    if (kNext < kStages) {
+      x.Load(a, (mine.first + kWarps * number) * kUnitInputs + kNext * Shape::kStage);
+    } else {
+      x.Load(a, (mine.first + kWarps * (mine.IsLast(number) ? 0 : number + 1)) * kUnitInputs);
+    }
+  };
   bool first_unit = true;
   for (int group = first_group; is_group(group); group += grid) {
     tables.Build(shared);
     outliers.NextGroup();
-    if (is_group(group + grid)) {  // before x, which would have to wait for what is asked for later
-      tables.Load(a.layer, (group + grid) * kTiles);
-      if (sparse) find_outliers(group + grid);
-      expect(group + 2 * grid);
-    }
+    const bool next = is_group(group + grid), have_x = x_stays && group != first_group;
+    if (next && sparse) find_outliers(group + grid);
     __syncthreads();  // tables are there; the last group's sums have been read
     if (group == first_group) {
       WaitForPrevious();
       x.Load(a, mine.count > 0 ? mine.first * kUnitInputs : a.layer.inputs);
       if (sparse && kStages > 1) WaitForAllCopies();  // the first octets
     }
+    if (mine.count > 0 && !have_x) stage_x(Constant<0>(), 0);
+    if (next) {  // after x is stored, which would have to wait for it
+      tables.Load(a.layer, (group + grid) * kTiles);
+      expect(group + 2 * grid);
+    }
     Finish finish;
-    if (Shape::kFinishAhead && threadIdx.x < Shape::kValues) {
+    if (threadIdx.x < Shape::kValues) {
       finish.Load(a, group * Shape::kRows + static_cast<int>(threadIdx.x / kTokens),
                   static_cast<int>(threadIdx.x % kTokens));
     }
     products.Clear();
     for (int number = 0; number < mine.count; ++number) {
       const bool last = mine.IsLast(number), is_ahead = is_group(ahead.group);
-      const bool have_x = x_stays && group != first_group;
-      const int x_at = Shape::kStayingUnits > 1 && x_stays && number > 0 ? Shape::kXBytes : 0;
-      const uint32_t token = own_token + x_at;
+      const uint32_t token = own_token + x_at(number);
       uint32_t words[kTiles][4 * kBits];
       const auto multiply_group = [&](auto group_in_unit) {
         constexpr int kGroup = decltype(group_in_unit)::value;
         constexpr int kStage = kGroup / kStageGroups, kInStage = kGroup % kStageGroups;
-        constexpr bool kLastStage = kStage + 1 == kStages;
         if constexpr (kGroup < kBits) codes.template Take<kGroup>(words);
         if constexpr (kInStage == 0) __syncwarp();  // the last inputs and octets have been read
         if (kGroup == 0 && sparse) outliers.FetchNext(a.layer, number, last);
-        if (kInStage == 0 && !have_x) {
-          x.Store(own + x_at);
-          __syncwarp();
-          const int unit = mine.first + kWarps * (!kLastStage ? number : last ? 0 : number + 1);
-          x.Load(a, unit * kUnitInputs + (kLastStage ? 0 : (kStage + 1) * Shape::kStage));
-        }
+        if (kInStage == 0 && !have_x && (kStage > 0 || number > 0))
+          stage_x(Constant<kStage>(), number);
         products.template MultiplyGroup<kGroup>(
             words, token + threadIdx.x % 4 * 16 + kInStage * kGroupInputs * 2);
         if constexpr (kGroup < kBits)

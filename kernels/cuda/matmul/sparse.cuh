@@ -2,7 +2,7 @@
 // tensor cores, into the sums that it has anyway. A product takes an octet (layout.h): A has the
 // values, each in its row, B the inputs that they meet, from the warp's x in shared memory; so no
 // input is read twice from farther away, and no sums of rows go from lane to lane. An octet costs
-// some 20 instructions, whatever the number of tokens up to 8.
+// some 20 to 40 instructions.
 #pragma once
 
 #include "kernels/cuda/matmul/lut_gemv.h"
