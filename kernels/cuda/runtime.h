@@ -94,6 +94,8 @@ struct LaunchShape {
   // (programmatic dependent launch, compute capability 9.0 on): the kernel then calls
   // WaitForPrevious before it touches what any of them writes, or writes what any of them reads.
   bool overlap = false;
+  // Several blocks at once need all the shared memory that a multiprocessor can have.
+  bool most_shared = false;
 };
 
 // Launches `kernel` with arguments of its parameters' types. Throws sq::Error, naming `what`.
@@ -106,8 +108,9 @@ void Launch(const char* what, const LaunchShape& shape, cudaStream_t stream,
                                static_cast<int>(shape.shared_bytes)),
           what);
   }
-  // So that blocks of a kernel that needs much of it can start beside those of one that does not.
-  if (shape.overlap) {
+  // With overlap for all: so that blocks of a kernel that needs much of it can start beside those of
+  // one that does not.
+  if (shape.overlap || shape.most_shared) {
     Check(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
                                cudaSharedmemCarveoutMaxShared),
           what);

@@ -13,6 +13,7 @@ void LutGemvInstance(const GemvArguments& arguments, dim3 grid, bool overlap, cu
   shape.block = dim3(Shape::kThreads);
   shape.shared_bytes = Shape::kBytes;
   shape.overlap = overlap;
+  shape.most_shared = true;
   Launch("LUT-GEMV", shape, stream, LutGemvKernel<kBits, kTokens, kTiles, kWarps>, arguments);
 }
 
