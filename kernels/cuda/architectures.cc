@@ -31,10 +31,8 @@ std::string WhatItLacks(const Capability& device, const std::string& architectur
     const bool alike = (code.major >= 9) == (device.major >= 9);
     const bool later = (code.major < device.major && alike) || same_major;
     if ((machine && same_major) || (ptx && later)) return "";
-    built += (built.empty() ? "" : ", ") + ToString(code) +
-             (!ptx             ? ""
-              : code.major < 9 ? " and later below 9.0"
-                               : " and later");
+    built += (built.empty() ? "" : ", ") + ToString(code);
+    if (ptx) built += code.major < 9 ? " and later below 9.0" : " and later";
   }
   return StrCat(has, "; this build has kernels for ", built);
 }

@@ -69,55 +69,45 @@ void ExpectExact(const std::vector<float>& found, const std::vector<double>& exp
     ASSERT_EQ(found[i], expected[i]) << what << ": element " << i;
 }
 
+// As devices with so many multiprocessors, and at most so much shared memory, would.
+void ExpectExactProducts(const PackedLayer& layer, const std::vector<int64_t>& tokens,
+                         const std::vector<int>& multiprocessors,
+                         int64_t shared_bytes = int64_t{1} << 40) {
+  const int64_t in = layer.in_features, most = *std::max_element(tokens.begin(), tokens.end());
+  const std::vector<float> x = WholeValues(most * in);
+  const test::MatmulReference reference = test::ReferenceMatmul(layer, {x.data(), most, in});
+  const cuda::DeviceLayer on_device = OnDevice(layer);
+  Buffer<unsigned> arrived;
+  for (const int count : multiprocessors) {
+    cuda::DeviceInfo device = cuda::CurrentDeviceInfo();
+    device.multiprocessors = count;
+    device.shared_bytes = std::min(device.shared_bytes, shared_bytes);
+    for (const int64_t rows : tokens) {
+      const DeviceMatrix given(CudaType::kFloat16, {x.data(), rows, in});
+      ExpectExact(Multiply(on_device, given, device, &arrived), reference.y,
+                  StrCat(layer.bits, " bits, ", count, " multiprocessors, ", rows, " tokens"));
+    }
+  }
+}
+
 // From blocks that take many groups of rows to groups in parts.
 TEST(LutGemv, AnyDivisionOfTheWorkGivesTheSame) {
-  constexpr int64_t kOut = 190, kIn = 2048, kTokens = 3;
-  const std::vector<float> x = WholeValues(kTokens * kIn);
   for (const int bits : {3, 4}) {
-    const PackedLayer layer = WholeLayer(bits, kOut, kIn, 9);
-    const test::MatmulReference reference = test::ReferenceMatmul(layer, {x.data(), kTokens, kIn});
-    const cuda::DeviceLayer on_device = OnDevice(layer);
-    Buffer<unsigned> arrived;
-    for (const int multiprocessors : {1, 2, 3, 4, 5, 7, 11, 23, 24, 100}) {
-      for (const int64_t tokens : {1, 3}) {
-        const DeviceMatrix given(CudaType::kFloat16, {x.data(), tokens, kIn});
-        cuda::DeviceInfo device = cuda::CurrentDeviceInfo();
-        device.multiprocessors = multiprocessors;
-        ExpectExact(
-            Multiply(on_device, given, device, &arrived), reference.y,
-            StrCat(bits, " bits, ", multiprocessors, " multiprocessors, ", tokens, " tokens"));
-      }
-    }
+    ExpectExactProducts(WholeLayer(bits, 190, 2048, 9), {1, 3},
+                        {1, 2, 3, 4, 5, 7, 11, 23, 24, 100});
   }
 }
 
 // Several units a warp, a last one that is not whole, and every instance.
 TEST(LutGemv, TakesLongRows) {
-  constexpr int64_t kOut = 64, kIn = 9 * 1024 + 32, kMostTokens = 16;
-  const std::vector<float> x = WholeValues(kMostTokens * kIn);
-  for (const int bits : {3, 4}) {
-    const PackedLayer layer = WholeLayer(bits, kOut, kIn, 20);
-    const test::MatmulReference reference =
-        test::ReferenceMatmul(layer, {x.data(), kMostTokens, kIn});
-    const cuda::DeviceLayer on_device = OnDevice(layer);
-    Buffer<unsigned> arrived;
-    for (const int64_t tokens : {1, 2, 4, 8, 13, 16}) {
-      for (const int multiprocessors : {1, 3}) {
-        cuda::DeviceInfo device = cuda::CurrentDeviceInfo();
-        device.multiprocessors = multiprocessors;
-        const DeviceMatrix given(CudaType::kFloat16, {x.data(), tokens, kIn});
-        ExpectExact(Multiply(on_device, given, device, &arrived), reference.y,
-                    StrCat(bits, " bits, ", tokens, " tokens"));
-      }
-    }
-  }
+  for (const int bits : {3, 4})
+    ExpectExactProducts(WholeLayer(bits, 64, 9 * 1024 + 32, 20), {1, 2, 4, 8, 13, 16}, {1, 3});
 }
 
 // Some units of a tile have no outliers, others as many as are held at once, or far more.
 TEST(LutGemv, TakesOutliersThatLieInHeaps) {
-  constexpr int64_t kOut = 70, kIn = 16 * 256 + 96, kMostTokens = 16;
+  constexpr int64_t kOut = 70, kIn = 16 * 256 + 96;
   constexpr int kOfARow[] = {0, 1, 2, 3, 20};
-  const std::vector<float> x = WholeValues(kMostTokens * kIn);
   for (const int bits : {3, 4}) {
     PackedLayer layer = WholeLayer(bits, kOut, kIn, 0);
     layer.outliers.row_ptr.push_back(0);
@@ -132,42 +122,15 @@ TEST(LutGemv, TakesOutliersThatLieInHeaps) {
       }
       layer.outliers.row_ptr.push_back(static_cast<int32_t>(layer.outliers.cols.size()));
     }
-    const test::MatmulReference reference =
-        test::ReferenceMatmul(layer, {x.data(), kMostTokens, kIn});
-    const cuda::DeviceLayer on_device = OnDevice(layer);
-    Buffer<unsigned> arrived;
-    for (const int64_t tokens : {1, 4, 8, 16}) {
-      for (const int multiprocessors : {1, 24}) {
-        cuda::DeviceInfo device = cuda::CurrentDeviceInfo();
-        device.multiprocessors = multiprocessors;
-        const DeviceMatrix given(CudaType::kFloat16, {x.data(), tokens, kIn});
-        ExpectExact(Multiply(on_device, given, device, &arrived), reference.y,
-                    StrCat(bits, " bits, ", tokens, " tokens"));
-      }
-    }
+    ExpectExactProducts(layer, {1, 4, 8, 16}, {1, 24});
   }
 }
 
 // A device with as little shared memory as those of compute capability 8.6: one tile for many
 // tokens, fewer warps for one.
 TEST(LutGemv, GetsByWithLittleSharedMemory) {
-  constexpr int64_t kOut = 100, kIn = 1056, kMostTokens = 16;
-  const std::vector<float> x = WholeValues(kMostTokens * kIn);
-  for (const int bits : {3, 4}) {
-    const PackedLayer layer = WholeLayer(bits, kOut, kIn, 20);
-    const test::MatmulReference reference =
-        test::ReferenceMatmul(layer, {x.data(), kMostTokens, kIn});
-    const cuda::DeviceLayer on_device = OnDevice(layer);
-    Buffer<unsigned> arrived;
-    cuda::DeviceInfo device = cuda::CurrentDeviceInfo();
-    device.multiprocessors = 2;
-    device.shared_bytes = std::min<int64_t>(device.shared_bytes, 99 << 10);
-    for (const int64_t tokens : {1, 2, 3, 8, 16}) {
-      const DeviceMatrix given(CudaType::kFloat16, {x.data(), tokens, kIn});
-      ExpectExact(Multiply(on_device, given, device, &arrived), reference.y,
-                  StrCat(bits, " bits, ", tokens, " tokens"));
-    }
-  }
+  for (const int bits : {3, 4})
+    ExpectExactProducts(WholeLayer(bits, 100, 1056, 20), {1, 2, 3, 8, 16}, {2}, 99 << 10);
 }
 
 TEST(LutGemv, AnyOrderOfThreadsGivesTheSameBits) {
