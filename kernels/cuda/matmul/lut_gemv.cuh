@@ -85,42 +85,31 @@ struct GemvWarp {
     }
   }
 
-  // Step `step` of a tile; b has its x.
-  template <int step, int tile>
-  __device__ __forceinline__ void MultiplyStep(uint32_t bytes) {
+  // 16 inputs of a tile, the first or second half of the lane's of a run of both halves of the rows;
+  // b has their x.
+  template <int half, int tile>
+  __device__ __forceinline__ void MultiplyHalf(const uint32_t (&rows)[2][kRuns], int run) {
     using Pairs = Codec<kBits>;
     const uint32_t a[4] = {
-        Pairs::template Pair<0, tile>(bytes, lane_address),
-        Pairs::template Pair<1, tile>(bytes, lane_address),
-        Pairs::template Pair<2, tile>(bytes, lane_address),
-        Pairs::template Pair<3, tile>(bytes, lane_address),
+        Pairs::template Pair<2 * half, 0, tile>(rows[0][run], lane_address),
+        Pairs::template Pair<2 * half, 1, tile>(rows[1][run], lane_address),
+        Pairs::template Pair<2 * half + 1, 0, tile>(rows[0][run], lane_address),
+        Pairs::template Pair<2 * half + 1, 1, tile>(rows[1][run], lane_address),
     };
 #pragma unroll
-    for (int c = 0; c < Shape::kColumns; ++c) {
-      MultiplyAdd(sums[tile][c], a, {b[c][step % 2 * 2], b[c][step % 2 * 2 + 1]});
-    }
+    for (int c = 0; c < Shape::kColumns; ++c)
+      MultiplyAdd(sums[tile][c], a, {b[c][2 * half], b[c][2 * half + 1]});
   }
-  // Steps `step` and `step` + 1 of group `group` of a unit; x: the address of this lane's 8 inputs.
-  template <int group, int step>
-  __device__ __forceinline__ void MultiplyTwo(const uint32_t (&codes)[kTiles][4 * kBits],
+  // A run of 32 inputs; x: the address of this lane's 8.
+  __device__ __forceinline__ void MultiplyRun(const uint32_t (&runs)[kTiles][2][kRuns], int run,
                                               uint32_t x) {
-    using Pairs = Codec<kBits>;
-    constexpr int kWord = group * kBits;
 #pragma unroll
     for (int c = 0; c < Shape::kColumns; ++c)
       LoadSharedIf(mine[c], x + 8 * c * Shape::kXStride, b[c]);
-    MultiplyStep<step, 0>(Pairs::template Step<step>(codes[0] + kWord));
-    if constexpr (kTiles == 2) MultiplyStep<step, 1>(Pairs::template Step<step>(codes[1] + kWord));
-    MultiplyStep<step + 1, 0>(Pairs::template Step<step + 1>(codes[0] + kWord));
-    if constexpr (kTiles == 2)
-      MultiplyStep<step + 1, 1>(Pairs::template Step<step + 1>(codes[1] + kWord));
-  }
-  // Group `group` of a unit; x: the address of this lane's 8 inputs of its first half.
-  template <int group>
-  __device__ __forceinline__ void MultiplyGroup(const uint32_t (&codes)[kTiles][4 * kBits],
-                                                uint32_t x) {
-    MultiplyTwo<group, 0>(codes, x);
-    MultiplyTwo<group, 2>(codes, x + 64);
+    MultiplyHalf<0, 0>(runs[0], run);
+    if constexpr (kTiles == 2) MultiplyHalf<0, 1>(runs[1], run);
+    MultiplyHalf<1, 0>(runs[0], run);
+    if constexpr (kTiles == 2) MultiplyHalf<1, 1>(runs[1], run);
   }
 
   // A tile's outliers of a unit whose stage `stage` is in shared memory at x. held: where its first
@@ -263,19 +252,38 @@ __global__ void __launch_bounds__(kWarps* kLanes,
     for (int number = 0; number < mine.count; ++number) {
       const bool last = mine.IsLast(number), is_ahead = is_group(ahead.group);
       const uint32_t token = own_token + x_at(number);
-      uint32_t words[kTiles][4 * kBits];
+      uint32_t words[kTiles][4 * kBits], runs[kTiles][2][kRuns];
+      const auto take = [&](auto chunk) {
+        codes.template Take<decltype(chunk)::value>(words);
+        codes.template Replace<decltype(chunk)::value>(at.codes, ahead.codes, is_ahead,
+                                                       mine.tile_stride);
+      };
       const auto multiply_group = [&](auto group_in_unit) {
         constexpr int kGroup = decltype(group_in_unit)::value;
         constexpr int kStage = kGroup / kStageGroups, kInStage = kGroup % kStageGroups;
-        if constexpr (kGroup < kBits) codes.template Take<kGroup>(words);
+        constexpr int kRunsOfGroup = kGroupInputs / kRunInputs;
         if constexpr (kInStage == 0) __syncwarp();  // the last inputs and octets have been read
         if (kGroup == 0 && sparse) outliers.FetchNext(a.layer, number, last);
+        if constexpr (kGroup == 0) {
+          take(Constant<0>());
+          take(Constant<1>());
+        }
+        if constexpr (kGroup == 2) {
+          take(Constant<2>());
+          if constexpr (kBits == 4) take(Constant<3>());
+        }
+        if constexpr (kGroup % kRunsOfGroup == 0) {
+#pragma unroll
+          for (int i = 0; i < 2 * kTiles; ++i) {
+            Codec<kBits>::Runs(words[i / 2] + (kGroup + i % 2) * kBits, runs[i / 2][i % 2]);
+          }
+        }
         if (kInStage == 0 && !have_x && (kStage > 0 || number > 0))
           stage_x(Constant<kStage>(), number);
-        products.template MultiplyGroup<kGroup>(
-            words, token + threadIdx.x % 4 * 16 + kInStage * kGroupInputs * 2);
-        if constexpr (kGroup < kBits)
-          codes.template Replace<kGroup>(at.codes, ahead.codes, is_ahead, mine.tile_stride);
+        const uint32_t x_here = token + threadIdx.x % 4 * 16 + kInStage * kGroupInputs * 2;
+        products.MultiplyRun(runs, kGroup % kRunsOfGroup * kRunsOfGroup, x_here);
+        products.MultiplyRun(runs, kGroup % kRunsOfGroup * kRunsOfGroup + 1,
+                             x_here + kRunInputs * 2);
         if (kInStage == kStageGroups - 1 && sparse) {
           // A unit's octets have come behind the launch's first codes, or with the first codes that
           // were asked for while the last unit was at work.
