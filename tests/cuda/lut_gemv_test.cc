@@ -46,7 +46,7 @@ std::vector<float> Multiply(const cuda::DeviceLayer& layer, const DeviceMatrix& 
   const DeviceMatrix y(CudaType::kFloat32, given.rows, layer.view().rows);
   const cuda::GemvRoom room = cuda::RoomForGemv(layer.view(), given.rows, device);
   const Buffer<float> partials(room.partials, "partials");
-  if (arrived->count() == 0)
+  if (arrived->count() < room.arrived)
     *arrived = Buffer<unsigned>(std::vector<unsigned>(room.arrived, 0), "arrived");
   cuda::GemvArguments arguments = {};
   arguments.layer = layer.view();

@@ -177,11 +177,14 @@ __device__ __forceinline__ void ExpectGroup(const GemvArguments& a, int group, i
 struct Finish {
   float scale = 0, bias = 0, added = 0;
 
-  // After WaitForPrevious, which `add` may be of.
-  __device__ __forceinline__ void Load(const GemvArguments& a, int row, int token) {
-    if (row >= a.layer.rows || token >= a.tokens) return;
+  __device__ __forceinline__ void LoadWeights(const GemvArguments& a, int row) {
+    if (row >= a.layer.rows) return;
     scale = a.layer.row_scale[row];
     if (a.layer.bias != nullptr) bias = a.layer.bias[row];
+  }
+  // After WaitForPrevious, which `add` may be of.
+  __device__ __forceinline__ void LoadAdded(const GemvArguments& a, int row, int token) {
+    if (row >= a.layer.rows || token >= a.tokens) return;
     if (a.add.data != nullptr) added = LoadElement(a.add, token, row);
   }
   __device__ __forceinline__ void Store(const GemvArguments& a, int row, int token,
@@ -191,46 +194,33 @@ struct Finish {
   }
 };
 
-// Adds up what the block's warps have for a group, and the group's parts if it is the last of them.
-// A thread has one value, which `own` is of.
-template <typename Shape, int kTokens>
-__device__ __forceinline__ void FinishGroup(const GemvArguments& a, int row_group,
-                                            const Finish& own, unsigned char* shared) {
-  static_assert(Shape::kValues <= Shape::kThreads);
-  const unsigned i = threadIdx.x;
-  const float* const warp_sums =
-      reinterpret_cast<const float*>(shared + Shape::kWarpsAt + Shape::kSumsAt);
-  const auto finish = [&](float sum) {
-    own.Store(a, row_group * Shape::kRows + static_cast<int>(i / kTokens),
-              static_cast<int>(i % kTokens), sum);
+// A group's values, of its rows and the instance's tokens, from its block's sums: to y, or added to
+// those of the group's other parts first, by the last of these to arrive. Thread i < values has value
+// i, which `own` is of. All threads must come. `last`: shared memory for it alone.
+template <int kTokens>
+__device__ __forceinline__ void FinishGroup(const GemvArguments& a, int group, int values,
+                                            float sum, const Finish& own, int* last) {
+  const int i = static_cast<int>(threadIdx.x);
+  const auto finish = [&](float all) {
+    own.Store(a, group * (values / kTokens) + i / kTokens, i % kTokens, all);
   };
-  const int splits = static_cast<int>(gridDim.y), split = static_cast<int>(blockIdx.y);
-  float* const parts = a.partials + static_cast<int64_t>(row_group) * splits * Shape::kValues;
-  if (i < Shape::kValues) {
-    float sum = 0;
-#pragma unroll
-    for (int w = 0; w < Shape::kThreads / kLanes; ++w)
-      sum += warp_sums[w * (Shape::kWarpBytes / 4) + i];
-    if (splits == 1) {
-      finish(sum);
-    } else {
-      parts[split * Shape::kValues + i] = sum;
-    }
+  const int parts = static_cast<int>(gridDim.y), part = static_cast<int>(blockIdx.y);
+  if (parts == 1) {
+    if (i < values) finish(sum);
+    return;
   }
-  if (splits == 1) return;
-  int* const last = reinterpret_cast<int*>(shared + Shape::kLastAt);
+  float* const sums = a.partials + static_cast<int64_t>(group) * parts * values;
+  if (i < values) sums[part * values + i] = sum;
   __threadfence();
   __syncthreads();
-  if (threadIdx.x == 0) {
-    *last = LastToArrive(a.arrived + row_group, splits);
-  }
+  if (i == 0) *last = LastToArrive(a.arrived + group, parts);
   __syncthreads();
   if (*last == 0) return;
   __threadfence();
-  if (i < Shape::kValues) {
-    float sum = 0;
-    for (int s = 0; s < splits; ++s) sum += LoadFresh(parts + s * Shape::kValues + i);
-    finish(sum);
+  if (i < values) {
+    float all = 0;
+    for (int p = 0; p < parts; ++p) all += LoadFresh(sums + p * values + i);
+    finish(all);
   }
 }
 

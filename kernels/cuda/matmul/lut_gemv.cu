@@ -2,15 +2,10 @@
 #include <algorithm>
 
 #include "kernels/cuda/matmul/lut_gemv.cuh"
+#include "kernels/cuda/matmul/plane_gemv.h"
 
 namespace sq::cuda {
 namespace {
-
-// How a layer's product is divided, and by which instance.
-struct Plan {
-  int64_t row_groups, part_units, partials;
-  dim3 grid;
-};
 
 // Blocks of the instance that the device has room for at once. Of layers that do not fill it, and
 // where the last blocks of a launch are at work, the next launch has room for its first codes.
@@ -22,17 +17,17 @@ int64_t Resident(const DeviceInfo& device) {
 }
 
 template <typename Shape, int kWarps>
-Plan PlanFor(const LayerView& layer, const DeviceInfo& device) {
+GemvPlan PlanFor(const LayerView& layer, const DeviceInfo& device) {
   const int64_t resident = Resident<Shape>(device), units = layer.padded_inputs / kUnitInputs;
-  Plan plan;
-  plan.row_groups = CeilDivide(layer.rows, Shape::kRows);
+  GemvPlan plan;
+  plan.groups = CeilDivide(layer.rows, Shape::kRows);
   // Parts where multiprocessors would be idle, as far as there are units for all warps.
   const int64_t most =
-      std::clamp<int64_t>(resident / plan.row_groups, 1, CeilDivide(units, kWarps));
+      std::clamp<int64_t>(resident / plan.groups, 1, CeilDivide(units, kWarps));
   plan.part_units = CeilDivide(units, most);
   const int64_t parts = CeilDivide(units, plan.part_units);
-  plan.partials = parts == 1 ? 0 : plan.row_groups * parts * Shape::kValues;
-  plan.grid = dim3(static_cast<unsigned>(std::min(plan.row_groups, resident)),
+  plan.partials = parts == 1 ? 0 : plan.groups * parts * Shape::kValues;
+  plan.grid = dim3(static_cast<unsigned>(std::min(plan.groups, resident)),
                    static_cast<unsigned>(parts));
   return plan;
 }
@@ -72,6 +67,7 @@ void WithInstance(const LayerView& layer, int64_t tokens, const DeviceInfo& devi
 template <typename Body>
 void WithInstance(const LayerView& layer, int64_t tokens, const DeviceInfo& device,
                   const Body& body) {
+  if (tokens == 1 && device.bit_products) return body(PlanPlaneGemv(layer, device), PlaneGemv);
   if (layer.code_bits == 4) {
     WithInstance<4>(layer, tokens, device, body);
   } else {
@@ -84,9 +80,9 @@ void WithInstance(const LayerView& layer, int64_t tokens, const DeviceInfo& devi
 GemvRoom RoomForGemv(const LayerView& layer, int64_t tokens, const DeviceInfo& device) {
   GemvRoom room;
   for (int64_t count = 1; count <= kGemvTokens; count *= 2) {
-    WithInstance(layer, count, device, [&](const Plan& plan, auto) {
+    WithInstance(layer, count, device, [&](const GemvPlan& plan, auto) {
       room.partials = std::max(room.partials, plan.partials);
-      room.arrived = std::max(room.arrived, plan.row_groups);
+      room.arrived = std::max(room.arrived, plan.groups);
     });
     if (count >= tokens) break;
   }
@@ -96,9 +92,12 @@ GemvRoom RoomForGemv(const LayerView& layer, int64_t tokens, const DeviceInfo& d
 void LutGemv(const GemvArguments& arguments, const DeviceInfo& device, bool overlap,
              cudaStream_t stream) {
   SQ_DCHECK(arguments.tokens >= 1 && arguments.tokens <= kGemvTokens);
-  WithInstance(arguments.layer, arguments.tokens, device, [&](const Plan& plan, auto launch) {
+  WithInstance(arguments.layer, arguments.tokens, device, [&](const GemvPlan& plan, auto launch) {
     GemvArguments planned = arguments;
     planned.part_units = static_cast<int>(plan.part_units);
+    planned.group_tiles = static_cast<int>(plan.group_tiles);
+    planned.tile_warps = static_cast<int>(plan.tile_warps);
+    planned.share_units = static_cast<int>(plan.share_units);
     launch(planned, plan.grid, overlap, stream);
   });
 }

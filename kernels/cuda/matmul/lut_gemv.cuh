@@ -245,8 +245,9 @@ __global__ void __launch_bounds__(kWarps* kLanes,
     }
     Finish finish;
     if (threadIdx.x < Shape::kValues) {
-      finish.Load(a, group * Shape::kRows + static_cast<int>(threadIdx.x / kTokens),
-                  static_cast<int>(threadIdx.x % kTokens));
+      const int row = group * Shape::kRows + static_cast<int>(threadIdx.x / kTokens);
+      finish.LoadWeights(a, row);
+      finish.LoadAdded(a, row, static_cast<int>(threadIdx.x % kTokens));
     }
     products.Clear();
     for (int number = 0; number < mine.count; ++number) {
@@ -316,7 +317,16 @@ __global__ void __launch_bounds__(kWarps* kLanes,
     __syncwarp();
     products.StoreSums(reinterpret_cast<float*>(own + Shape::kSumsAt));
     __syncthreads();  // and the tables are free
-    FinishGroup<Shape, kTokens>(a, group, finish, shared);
+    static_assert(Shape::kValues <= Shape::kThreads);
+    float sum = 0;
+    if (threadIdx.x < Shape::kValues) {
+      const float* const warp_sums =
+          reinterpret_cast<const float*>(shared + Shape::kWarpsAt + Shape::kSumsAt) + threadIdx.x;
+#pragma unroll
+      for (int w = 0; w < kWarps; ++w) sum += warp_sums[w * (Shape::kWarpBytes / 4)];
+    }
+    FinishGroup<kTokens>(a, group, Shape::kValues, sum, finish,
+                         reinterpret_cast<int*>(shared + Shape::kLastAt));
   }
   WaitForAllCopies();
 }
