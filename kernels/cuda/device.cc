@@ -91,7 +91,6 @@ const DeviceInfo& CurrentDeviceInfo() {
     device.multiprocessors = properties.multiProcessorCount;
     device.shared_bytes = static_cast<int64_t>(properties.sharedMemPerBlockOptin);
     device.overlap = properties.major >= 9;
-    device.bit_products = properties.major < 10;
   });
   return devices[index];
 }

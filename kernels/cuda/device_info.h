@@ -10,8 +10,6 @@ struct DeviceInfo {
   int64_t shared_bytes = 0;  // that a thread block may ask for
   // Has programmatic dependent launch (compute capability 9.0 on): LaunchShape::overlap.
   bool overlap = false;
-  // Its tensor cores multiply single bits (compute capability below 10.0).
-  bool bit_products = false;
 };
 
 // Of the current device; asked for once.

@@ -55,10 +55,6 @@ __device__ __forceinline__ uint32_t LoadSharedHalf(uint32_t address) {
   asm("ld.shared.u16 %0, [%1];" : "=h"(value) : "r"(address) : "memory");
   return value;
 }
-__device__ __forceinline__ void StoreShared(uint32_t address, uint32_t first, uint32_t second) {
-  asm volatile("st.shared.v2.u32 [%0], {%1, %2};" ::"r"(address), "r"(first), "r"(second)
-               : "memory");
-}
 
 // 128 bits on their way to shared memory; there after this thread's waiting for them, and for its
 // warp after a barrier. A thread's copies form groups, each of all since the last CommitCopies, that
@@ -146,31 +142,6 @@ __device__ __forceinline__ void MultiplyAdd(float (&d)[4], const uint32_t (&a)[2
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(a[0]), "r"(a[1]), "r"(b));
 }
-
-// The same for single bits, m16n8k256, D counting where both A and B have one. The 256 k are those of
-// a word's bits for each of q = 0..3 and for two halves:
-//   a[0]: row g, half 0; a[1]: row g + 8, half 0; a[2]: row g, half 1; a[3]: row g + 8, half 1
-//   b[0]: column g, half 0; b[1]: column g, half 1
-// In machine code for compute capability 10.0 and on it is many instructions.
-__device__ __forceinline__ void MultiplyAddBits(int32_t (&d)[4], const uint32_t (&a)[4],
-                                                uint32_t b_first, uint32_t b_second) {
-  asm("mma.sync.aligned.m16n8k256.row.col.s32.b1.b1.s32.and.popc {%0, %1, %2, %3}, {%4, %5, %6, "
-      "%7}, {%8, %9}, {%0, %1, %2, %3};"
-      : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b_first), "r"(b_second));
-}
-
-// The same with D = A B.
-__device__ __forceinline__ void MultiplyBits(int32_t (&d)[4], const uint32_t (&a)[4],
-                                             uint32_t b_first, uint32_t b_second) {
-  asm("mma.sync.aligned.m16n8k256.row.col.s32.b1.b1.s32.and.popc {%0, %1, %2, %3}, {%4, %5, %6, "
-      "%7}, {%8, %9}, {%10, %10, %10, %10};"
-      : "=r"(d[0]), "=r"(d[1]), "=r"(d[2]), "=r"(d[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b_first), "r"(b_second), "r"(0));
-}
-
-// The larger of each two halves of words, as unsigned integers.
-__device__ __forceinline__ uint32_t LargerHalves(uint32_t a, uint32_t b) { return __vmaxu2(a, b); }
 
 // Programmatic dependent launch: waits for the results of the kernel before this one on the stream,
 // and lets the next one start. Nothing where the kernel was launched without LaunchShape::overlap.

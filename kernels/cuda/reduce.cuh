@@ -17,12 +17,6 @@ __device__ __forceinline__ float LanesMax(float value) {
   }
   return value;
 }
-__device__ __forceinline__ uint32_t LanesMax(uint32_t value) {
-  for (int bit = 1; bit < kLanes; bit *= 2) {
-    value = max(value, __shfl_xor_sync(kWholeWarp, value, bit));
-  }
-  return value;
-}
 
 // Over a block of whole warps in x. All threads must come; every one gets the sum.
 __device__ inline float BlockSum(float value) {

@@ -1,7 +1,6 @@
 // The functions of kernels/cuda/ptx.cuh for the host, after their description there.
 #pragma once
 
-#include <algorithm>
 #include <stdexcept>
 
 #include "cuda_shim/cuda_fp16.h"
@@ -43,15 +42,6 @@ inline uint2 LoadSharedTwo(uint32_t address) {
 inline uint32_t LoadSharedHalf(uint32_t address) {
   if (address % 2 != 0) throw std::runtime_error("CUDA shim: an unaligned 16-bit read");
   return LoadShared<0>(address - address % 4) >> (8 * (address % 4)) & 0xffff;
-}
-
-inline void StoreShared(uint32_t address, uint32_t first, uint32_t second) {
-  const size_t at = size_t{address} - kSharedWindow;
-  if (at % 8 != 0 || at + 8 > shim::DynamicSharedBytes()) {
-    throw std::runtime_error("CUDA shim: a write outside shared memory, or unaligned");
-  }
-  const uint32_t both[2] = {first, second};
-  std::memcpy(shim::DynamicShared() + at, both, sizeof both);
 }
 
 inline void Prefetch(const void* global) {
@@ -131,37 +121,6 @@ inline void MultiplyAdd(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&
 }
 inline void MultiplyAdd(float (&d)[4], const uint32_t (&a)[2], uint32_t b) {
   MultiplyAddWords(d, a, {b});
-}
-
-inline void MultiplyAddBits(int32_t (&d)[4], const uint32_t (&a)[4], uint32_t b_first,
-                            uint32_t b_second) {
-  struct Given {
-    uint32_t a[4], b[2];
-  } given = {{a[0], a[1], a[2], a[3]}, {b_first, b_second}};
-  const unsigned lane = shim::running.lane, group = lane / 4, quad = lane % 4;
-  const unsigned char* slots = shim::WarpExchange(0xffffffffu, &given, sizeof given);
-  const auto from = [&](unsigned other) {
-    return reinterpret_cast<const Given*>(slots + other * shim::kMaxExchange);
-  };
-  for (unsigned i = 0; i < 4; ++i) {
-    const unsigned column = 2 * quad + i % 2;
-    for (unsigned q = 0; q < 4; ++q) {
-      for (unsigned half = 0; half < 2; ++half) {
-        d[i] += __builtin_popcount(from(group * 4 + q)->a[i / 2 + 2 * half] &
-                                   from(column * 4 + q)->b[half]);
-      }
-    }
-  }
-}
-
-inline void MultiplyBits(int32_t (&d)[4], const uint32_t (&a)[4], uint32_t b_first,
-                         uint32_t b_second) {
-  for (int32_t& count : d) count = 0;
-  MultiplyAddBits(d, a, b_first, b_second);
-}
-
-inline uint32_t LargerHalves(uint32_t a, uint32_t b) {
-  return std::max(a & 0xffffu, b & 0xffffu) | std::max(a >> 16, b >> 16) << 16;
 }
 
 inline void WaitForPrevious() {}

@@ -1,12 +1,11 @@
 // What codes stand for, two weights by one look-up. Shared memory holds for the 16 rows of a tile
 // all pairs of table entries, word [pair][row half 2][lane 32]: a lane reads its own bank only,
-// whatever the codes (four lanes have the same row, so each word lies there four times). A pair is
-// a byte: bits 2p and 2p+1 are bit p of its two codes. A permutation makes the address: that byte,
-// shifted by 8, and 4 * lane.
+// whatever the codes (four lanes have the same row, so each word lies there four times). A
+// permutation makes the address of a pair: its byte of the step, shifted by 8, and 4 * lane; beside
+// that, which of two buffers of tables.
 #pragma once
 
 #include "kernels/cuda/matmul/lut_gemv.h"
-#include "kernels/cuda/matmul/bits.cuh"
 #include "kernels/cuda/ptx.cuh"
 
 namespace sq::cuda {
@@ -17,42 +16,28 @@ struct Codec {
   static constexpr int kHalfBytes = kLanes * 4;  // of a pair's words for one half of the rows
   static constexpr int kPairBytes = 2 * kHalfBytes;
   static constexpr int kTableBytes = kEntries * kEntries * kPairBytes;  // of a tile
+  static constexpr uint32_t kBufferBytes = 1 << 16;  // that two buffers lie apart
 
-  // A code's bits where a pair has its first.
-  __host__ __device__ static constexpr uint32_t Spread(uint32_t code) {
-    return (code & 1) | (code & 2) << 1 | (code & 4) << 2 | (code & 8) << 3;
-  }
-
-  // The runs of the inputs of a row half that the lane has, from the planes of a word: byte b of a
-  // run is the pair of the lane's inputs 2b and 2b+1.
-  __device__ __forceinline__ static void Runs(const uint32_t* planes, uint32_t (&runs)[kRuns]) {
+  // A step of a group from its words.
+  template <int step>
+  __device__ __forceinline__ static uint32_t Step(const uint32_t* words) {
     if constexpr (kBits == 4) {
-      // Fields of 2 bits change places as a matrix of 4 x 4 in each byte is transposed.
-      uint32_t halves[4];
-#pragma unroll
-      for (int i = 0; i < 2; ++i)
-        SwapBits<4>(planes[i], planes[i + 2], &halves[i], &halves[i + 2]);
-#pragma unroll
-      for (int i = 0; i < 4; i += 2)
-        SwapBits<2>(halves[i], halves[i + 1], &runs[i], &runs[i + 1]);
+      return words[step];
+    } else if constexpr (step < 3) {
+      return words[step] & 0x3f3f3f3fu;
     } else {
-      runs[0] = (planes[0] & 0x03030303u) | (planes[1] << 2 & 0x0c0c0c0cu) |
-                (planes[2] << 4 & 0x30303030u);
-      runs[1] = (planes[0] >> 2 & 0x03030303u) | (planes[1] & 0x0c0c0c0cu) |
-                (planes[2] << 2 & 0x30303030u);
-      runs[2] = (planes[0] >> 4 & 0x03030303u) | (planes[1] >> 2 & 0x0c0c0c0cu) |
-                (planes[2] & 0x30303030u);
-      runs[3] = (planes[0] >> 6 & 0x03030303u) | (planes[1] >> 4 & 0x0c0c0c0cu) |
-                (planes[2] >> 2 & 0x30303030u);
+      return (words[0] >> 6 & 0x03030303u) | (words[1] >> 4 & 0x0c0c0c0cu) |
+             (words[2] >> 2 & 0x30303030u);
     }
   }
 
-  // Pair `pair` of a run, of rows in half `half` of the tables' tile `tile`. lane_address: 4 * lane.
-  template <int pair, int half, int tile>
-  __device__ __forceinline__ static uint32_t Pair(uint32_t run, uint32_t lane_address) {
-    // Byte 0 is 4 * lane, byte 1 the pair, the rest zero.
-    const uint32_t offset = Permute(run, lane_address, 0x5504 | pair << 4);
-    return LoadShared<kSharedWindow + tile * kTableBytes + half * kHalfBytes>(offset);
+  // The pair of byte `byte` of a step, from the tables' tile `tile`. lane_address: 4 * lane, and
+  // kBufferBytes for the second buffer.
+  template <int byte, int tile>
+  __device__ __forceinline__ static uint32_t Pair(uint32_t step, uint32_t lane_address) {
+    // Byte 0 is 4 * lane, byte 1 the pair, byte 2 the buffer.
+    const uint32_t offset = Permute(step, lane_address, 0x5604 | byte << 4);
+    return LoadShared<kSharedWindow + tile * kTableBytes + byte % 2 * kHalfBytes>(offset);
   }
 };
 
@@ -105,15 +90,13 @@ struct TableBuilder {
     for (unsigned round = 0; round < kRounds; ++round) {
       const Place at = At(round);
       unsigned char* to = shared + at.tile * Pairs::kTableBytes +
-                          (Pairs::Spread(at.second) << 1 | Pairs::Spread(at.part * kPart)) *
-                              Pairs::kPairBytes +
+                          (at.second * kEntries + at.part * kPart) * Pairs::kPairBytes +
                           at.half * Pairs::kHalfBytes + at.g * 16;
 #pragma unroll
       for (unsigned j = 0; j < kPart; ++j) {
         const uint32_t pair =
             Permute(firsts[round][j / 2], second[round], j % 2 == 0 ? 0x5410 : 0x5432);
-        *reinterpret_cast<uint4*>(to + Pairs::Spread(j) * Pairs::kPairBytes) = {pair, pair, pair,
-                                                                                pair};
+        *reinterpret_cast<uint4*>(to + j * Pairs::kPairBytes) = {pair, pair, pair, pair};
       }
     }
   }

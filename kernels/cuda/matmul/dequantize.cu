@@ -52,16 +52,14 @@ __device__ __forceinline__ void Store8(const LayerView& layer, const Target& tar
 }
 
 // A block: one unit of inputs of 64 rows, a warp for each tile; lane 4g+q has rows g and g+8, 8
-// neighbouring inputs at a time. Tables in shared memory, an entry's of all rows side by side, by
-// codes as pairs have them: a bit at every second place.
+// neighbouring inputs at a time. Tables in shared memory, an entry's of all rows side by side.
 template <int kBits>
 __device__ __forceinline__ void DequantizeUnit(const LayerView& layer, const Target& target,
                                                int64_t first_tile, int unit) {
-  using Pairs = Codec<kBits>;
   constexpr int kEntries = 1 << kBits, kRows = kWarps * kTileRows;
-  __shared__ uint16_t table[Pairs::Spread(kEntries - 1) + 1][kRows];
+  __shared__ uint16_t table[kEntries][kRows];
   for (int i = static_cast<int>(threadIdx.x); i < kEntries * kRows; i += kThreads)
-    table[Pairs::Spread(static_cast<uint32_t>(i / kRows))][i % kRows] =
+    table[i / kRows][i % kRows] =
         layer.table[(first_tile * kTileRows + i % kRows) * kEntries + i / kRows];
   __syncthreads();
   const int warp = static_cast<int>(threadIdx.x) / kLanes, lane = Lane();
@@ -74,23 +72,30 @@ __device__ __forceinline__ void DequantizeUnit(const LayerView& layer, const Tar
     words[4 * load] = loaded.x, words[4 * load + 1] = loaded.y;
     words[4 * load + 2] = loaded.z, words[4 * load + 3] = loaded.w;
   }
-  constexpr uint32_t kFirst = Pairs::Spread(kEntries - 1);
 #pragma unroll
-  for (int word = 0; word < 4; ++word) {
-    uint32_t runs[kRuns];
-    Pairs::Runs(words + word * kBits, runs);
-    const int in_block = warp * kTileRows + word % 2 * 8 + lane / 4;
+  for (int group = 0; group < kUnitGroups; ++group) {
+    const uint32_t* const own = words + group * kBits;
+    const uint32_t steps[kSteps] = {
+        Codec<kBits>::template Step<0>(own),
+        Codec<kBits>::template Step<1>(own),
+        Codec<kBits>::template Step<2>(own),
+        Codec<kBits>::template Step<3>(own),
+    };
 #pragma unroll
-    for (int run = 0; run < kRuns; ++run) {
-      uint32_t pairs[4];
+    for (int half = 0; half < 2; ++half) {  // of the tile's rows
+      const int in_block = warp * kTileRows + half * 8 + lane / 4;
 #pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const uint32_t pair = runs[run] >> (8 * i);
-        pairs[i] = table[pair & kFirst][in_block] |
-                   static_cast<uint32_t>(table[pair >> 1 & kFirst][in_block]) << 16;
+      for (int two = 0; two < 2; ++two) {  // steps, 8 inputs of a row
+        uint32_t pairs[4];
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          const uint32_t pair = steps[2 * two + i / 2] >> (8 * (i % 2 * 2 + half));
+          pairs[i] = table[pair & (kEntries - 1)][in_block] |
+                     static_cast<uint32_t>(table[pair >> kBits & (kEntries - 1)][in_block]) << 16;
+        }
+        Store8(layer, target, static_cast<int>(first_tile * kTileRows) + in_block,
+               unit * kUnitInputs + group * kGroupInputs + two * 32 + lane % 4 * 8, pairs);
       }
-      Store8(layer, target, static_cast<int>(first_tile * kTileRows) + in_block,
-             unit * kUnitInputs + word / 2 * kHalfInputs + run * kRunInputs + lane % 4 * 8, pairs);
     }
   }
 }

@@ -177,14 +177,11 @@ __device__ __forceinline__ void ExpectGroup(const GemvArguments& a, int group, i
 struct Finish {
   float scale = 0, bias = 0, added = 0;
 
-  __device__ __forceinline__ void LoadWeights(const GemvArguments& a, int row) {
-    if (row >= a.layer.rows) return;
+  // After WaitForPrevious, which `add` may be of.
+  __device__ __forceinline__ void Load(const GemvArguments& a, int row, int token) {
+    if (row >= a.layer.rows || token >= a.tokens) return;
     scale = a.layer.row_scale[row];
     if (a.layer.bias != nullptr) bias = a.layer.bias[row];
-  }
-  // After WaitForPrevious, which `add` may be of.
-  __device__ __forceinline__ void LoadAdded(const GemvArguments& a, int row, int token) {
-    if (row >= a.layer.rows || token >= a.tokens) return;
     if (a.add.data != nullptr) added = LoadElement(a.add, token, row);
   }
   __device__ __forceinline__ void Store(const GemvArguments& a, int row, int token,

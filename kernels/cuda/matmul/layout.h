@@ -2,13 +2,15 @@
 // host, which repacks, and the device. Rows are padded to 64, inputs to 256, with codes of 0
 // against x of 0.
 //
-// Tiles of 16 rows, units of 256 inputs, codes as planes of their bits in the order of the fragments
-// of mma.m16n8k256, which takes single bits:
+// Tiles of 16 rows, units of 256 inputs, in the order of the fragments of mma.m16n8k16:
 //   codes [out/16][in/256][bits][lane 32][4 words]; lane 4g+q holds rows g and g+8
-// Word j * bits + p of a lane's 4 * bits has bit p of the codes of row g + 8 (j % 2); its own bit
-// 8 b + 2 s + e is that of input
-//   128 (j / 2) + 32 s + 8 q + 2 b + e
-// So a lane has 8 neighbouring inputs of each run s of 32. Of 2 bits, the third plane is zero.
+// The 4 * bits words of a lane are those of 4 groups of 64 inputs, one after the other. A group has
+// 4 steps of 16 inputs; byte b of a step is the pair of codes of row g + 8 (b % 2) for inputs
+//   64 group + 32 (step / 2) + 8q + 4 (step % 2) + 2 (b / 2) + {0, 1}
+// the first code in the lower bits.
+//   4 bits: word s of the group is step s.
+//   3 bits (and 2, in 3): the lower 6 bits of the bytes of words 0, 1, 2 are steps 0, 1, 2; the
+//   upper 2 are bits 0..1, 2..3 and 4..5 of step 3.
 //
 // Outliers of a tile and unit, in the order of their columns, lie in octets, the last filled up
 // with values of 0, for mma.m16n8k8 with an inner index that counts the octet's outliers:
@@ -24,9 +26,7 @@ namespace sq::cuda {
 
 constexpr int kTileRows = 16;
 constexpr int kGroupInputs = 64;
-constexpr int kHalfInputs = 128;  // of a unit: of a word's bits
-constexpr int kRunInputs = 32;
-constexpr int kRuns = kHalfInputs / kRunInputs;
+constexpr int kSteps = 4;         // of a group
 constexpr int kUnitInputs = 256;  // that the work is divided by
 constexpr int kUnitGroups = kUnitInputs / kGroupInputs;
 constexpr int64_t kPaddedRows = 64;  // rows are padded to multiples of it
@@ -70,17 +70,22 @@ constexpr int64_t CodeWord(int bits, int64_t padded_inputs, int64_t tile, int64_
   return CodeWords(bits, padded_inputs, tile, unit, lane) + word / 4 * 4 * kLanes + word % 4;
 }
 
-// Where the code of a row and input is: a bit of `bits` neighbouring words of a lane.
+// Where the code of a row and input is: a pair of a step of a group of a lane.
 struct CodePlace {
   int64_t tile, unit;
-  int lane, word, bit;  // word: j, as above
+  int lane, group, step, byte;
+  bool upper;  // of the pair
 };
 constexpr CodePlace PlaceOf(int64_t row, int64_t k) {
   const int in_tile = static_cast<int>(row % kTileRows),
             in_unit = static_cast<int>(k % kUnitInputs);
-  return {row / kTileRows, k / kUnitInputs, in_tile % 8 * 4 + in_unit % kRunInputs / 8,
-          in_tile / 8 + in_unit / kHalfInputs * 2,
-          in_unit % 8 / 2 * 8 + in_unit % kHalfInputs / kRunInputs * 2 + in_unit % 2};
+  return {row / kTileRows,
+          k / kUnitInputs,
+          in_tile % 8 * 4 + in_unit % 32 / 8,
+          in_unit / kGroupInputs,
+          in_unit % kGroupInputs / 32 * 2 + in_unit % 8 / 4,
+          in_unit % 4 / 2 * 2 + in_tile / 8,
+          in_unit % 2 != 0};
 }
 
 }  // namespace sq::cuda

@@ -2,10 +2,15 @@
 #include <algorithm>
 
 #include "kernels/cuda/matmul/lut_gemv.cuh"
-#include "kernels/cuda/matmul/plane_gemv.h"
 
 namespace sq::cuda {
 namespace {
+
+// How a layer's product is divided, and by which instance.
+struct Plan {
+  int64_t row_groups, part_units, partials;
+  dim3 grid;
+};
 
 // Blocks of the instance that the device has room for at once. Of layers that do not fill it, and
 // where the last blocks of a launch are at work, the next launch has room for its first codes.
@@ -17,17 +22,17 @@ int64_t Resident(const DeviceInfo& device) {
 }
 
 template <typename Shape, int kWarps>
-GemvPlan PlanFor(const LayerView& layer, const DeviceInfo& device) {
+Plan PlanFor(const LayerView& layer, const DeviceInfo& device) {
   const int64_t resident = Resident<Shape>(device), units = layer.padded_inputs / kUnitInputs;
-  GemvPlan plan;
-  plan.groups = CeilDivide(layer.rows, Shape::kRows);
+  Plan plan;
+  plan.row_groups = CeilDivide(layer.rows, Shape::kRows);
   // Parts where multiprocessors would be idle, as far as there are units for all warps.
   const int64_t most =
-      std::clamp<int64_t>(resident / plan.groups, 1, CeilDivide(units, kWarps));
+      std::clamp<int64_t>(resident / plan.row_groups, 1, CeilDivide(units, kWarps));
   plan.part_units = CeilDivide(units, most);
   const int64_t parts = CeilDivide(units, plan.part_units);
-  plan.partials = parts == 1 ? 0 : plan.groups * parts * Shape::kValues;
-  plan.grid = dim3(static_cast<unsigned>(std::min(plan.groups, resident)),
+  plan.partials = parts == 1 ? 0 : plan.row_groups * parts * Shape::kValues;
+  plan.grid = dim3(static_cast<unsigned>(std::min(plan.row_groups, resident)),
                    static_cast<unsigned>(parts));
   return plan;
 }
@@ -53,10 +58,10 @@ void WithInstance(const LayerView& layer, int64_t tokens, const DeviceInfo& devi
     with(count, one, narrow);
   };
   if (tokens == 1) {
-    // Tables of 4 bits are large: few blocks, of as many warps as there is room for.
-    if constexpr (kBits == 4) {
-      if (GemvShape<kBits, 1, 1, 16>::kBytes <= device.shared_bytes) return with(one, one, wide);
-    }
+    // Two tiles' tables of 4 bits, twice, would not fit.
+    const Constant<kBits == 4 ? 1 : 2> tiles;
+    if (GemvShape<kBits, 1, decltype(tiles)::value, 16>::kBytes <= device.shared_bytes)
+      return with(one, tiles, wide);
     return with(one, one, narrow);
   }
   if (tokens <= 4) return many(Constant<4>());
@@ -67,7 +72,6 @@ void WithInstance(const LayerView& layer, int64_t tokens, const DeviceInfo& devi
 template <typename Body>
 void WithInstance(const LayerView& layer, int64_t tokens, const DeviceInfo& device,
                   const Body& body) {
-  if (tokens == 1 && device.bit_products) return body(PlanPlaneGemv(layer, device), PlaneGemv);
   if (layer.code_bits == 4) {
     WithInstance<4>(layer, tokens, device, body);
   } else {
@@ -80,9 +84,9 @@ void WithInstance(const LayerView& layer, int64_t tokens, const DeviceInfo& devi
 GemvRoom RoomForGemv(const LayerView& layer, int64_t tokens, const DeviceInfo& device) {
   GemvRoom room;
   for (int64_t count = 1; count <= kGemvTokens; count *= 2) {
-    WithInstance(layer, count, device, [&](const GemvPlan& plan, auto) {
+    WithInstance(layer, count, device, [&](const Plan& plan, auto) {
       room.partials = std::max(room.partials, plan.partials);
-      room.arrived = std::max(room.arrived, plan.groups);
+      room.arrived = std::max(room.arrived, plan.row_groups);
     });
     if (count >= tokens) break;
   }
@@ -92,12 +96,9 @@ GemvRoom RoomForGemv(const LayerView& layer, int64_t tokens, const DeviceInfo& d
 void LutGemv(const GemvArguments& arguments, const DeviceInfo& device, bool overlap,
              cudaStream_t stream) {
   SQ_DCHECK(arguments.tokens >= 1 && arguments.tokens <= kGemvTokens);
-  WithInstance(arguments.layer, arguments.tokens, device, [&](const GemvPlan& plan, auto launch) {
+  WithInstance(arguments.layer, arguments.tokens, device, [&](const Plan& plan, auto launch) {
     GemvArguments planned = arguments;
     planned.part_units = static_cast<int>(plan.part_units);
-    planned.group_tiles = static_cast<int>(plan.group_tiles);
-    planned.tile_warps = static_cast<int>(plan.tile_warps);
-    planned.share_units = static_cast<int>(plan.share_units);
     launch(planned, plan.grid, overlap, stream);
   });
 }

@@ -31,8 +31,12 @@ struct GemvShape {
   static constexpr int kRows = kTiles * kTileRows;
   static constexpr int kValues = kRows * kTokens;
   static constexpr int kColumns = (kTokens + 7) / 8;  // products a fragment
+  // Whether a warp builds its share of the next group's tables as soon as it is done with a group,
+  // beside the others that are still at work, and leaves its sums to be added up meanwhile.
+  static constexpr bool kAhead = kTokens == 1 && kWarps == 16;
+  static constexpr int kBuffers = kAhead ? 2 : 1;  // of tables and sums
   // That a multiprocessor has registers for.
-  static constexpr int kBlocks = kTokens > 8 || kTiles > 1 ? 1 : kTokens > 1 || kBits > 3 ? 2 : 4;
+  static constexpr int kBlocks = kTokens > 8 || kWarps == 16 ? 1 : kTokens > 1 || kBits > 3 ? 2 : 4;
   // Inputs of x that a warp has in shared memory. A token's stand so far apart that two tokens'
   // reads of 64 bytes meet in no bank.
   static constexpr int kHeldInputs =
@@ -43,17 +47,20 @@ struct GemvShape {
   static constexpr int kXBytes = kTokens * kXStride, kSumsBytes = kValues * 4;
   // Chunks of codes: a unit of them; half of one where the tables leave too little room, two where
   // warps are few.
-  static constexpr int kRing = kTokens == 1 ? (kBits > 3 ? 4 : 6) : (kBits > 3 ? 2 : 3);
+  static constexpr int kRing =
+      kTokens == 1 ? (kAhead || kBits == 3 ? 2 * kBits : kBits) : (kBits > 3 ? 2 : 3);
   using Codes = CodeRing<kBits, kTiles, kRing>;
   // Units of x that stay for all groups of rows where a warp has no more. Else sums take its place.
   static constexpr int kStayingUnits = kTokens == 1 ? Codes::kUnits : 0;
   // In a warp's part.
   static constexpr int kSumsAt = kStayingUnits * kXBytes;
   static constexpr int kXOrSumsBytes = kXBytes > kSumsBytes ? kXBytes : kSumsBytes;
-  static constexpr int kOctetsAt = kStayingUnits > 0 ? kSumsAt + kSumsBytes : kXOrSumsBytes;
+  static constexpr int kOctetsAt = kStayingUnits > 0 ? kSumsAt + kBuffers * kSumsBytes : kXOrSumsBytes;
   static constexpr int kCodesAt = kOctetsAt + HeldOutliers<kTiles>::kBytes;
   static constexpr int kWarpBytes = kCodesAt + Codes::kBytes;
-  static constexpr int kWarpsAt = kTiles * Codec<kBits>::kTableBytes;  // offsets in bytes
+  static constexpr int kTablesBytes = kTiles * Codec<kBits>::kTableBytes;
+  static constexpr int kWarpsAt =  // offsets in bytes
+      kTablesBytes + (kBuffers - 1) * static_cast<int>(Codec<kBits>::kBufferBytes);
   static constexpr int kLastAt = kWarpsAt + kWarps * kWarpBytes;
   static constexpr int kBytes = kLastAt + 16;
 };
@@ -63,7 +70,7 @@ struct GemvWarp {
   float sums[kTiles][Shape::kColumns][4];
   uint32_t b[Shape::kColumns][4];  // x of two steps; zero for ever in lanes that have no token
   bool mine[Shape::kColumns];
-  uint32_t lane_address;
+  uint32_t lane_address;  // and the buffer of tables
 
   __device__ __forceinline__ void Start() {
     lane_address = 4 * static_cast<uint32_t>(Lane());
@@ -85,31 +92,42 @@ struct GemvWarp {
     }
   }
 
-  // 16 inputs of a tile, the first or second half of the lane's of a run of both halves of the rows;
-  // b has their x.
-  template <int half, int tile>
-  __device__ __forceinline__ void MultiplyHalf(const uint32_t (&rows)[2][kRuns], int run) {
+  // Step `step` of a tile; b has its x.
+  template <int step, int tile>
+  __device__ __forceinline__ void MultiplyStep(uint32_t bytes) {
     using Pairs = Codec<kBits>;
     const uint32_t a[4] = {
-        Pairs::template Pair<2 * half, 0, tile>(rows[0][run], lane_address),
-        Pairs::template Pair<2 * half, 1, tile>(rows[1][run], lane_address),
-        Pairs::template Pair<2 * half + 1, 0, tile>(rows[0][run], lane_address),
-        Pairs::template Pair<2 * half + 1, 1, tile>(rows[1][run], lane_address),
+        Pairs::template Pair<0, tile>(bytes, lane_address),
+        Pairs::template Pair<1, tile>(bytes, lane_address),
+        Pairs::template Pair<2, tile>(bytes, lane_address),
+        Pairs::template Pair<3, tile>(bytes, lane_address),
     };
 #pragma unroll
-    for (int c = 0; c < Shape::kColumns; ++c)
-      MultiplyAdd(sums[tile][c], a, {b[c][2 * half], b[c][2 * half + 1]});
+    for (int c = 0; c < Shape::kColumns; ++c) {
+      MultiplyAdd(sums[tile][c], a, {b[c][step % 2 * 2], b[c][step % 2 * 2 + 1]});
+    }
   }
-  // A run of 32 inputs; x: the address of this lane's 8.
-  __device__ __forceinline__ void MultiplyRun(const uint32_t (&runs)[kTiles][2][kRuns], int run,
+  // Steps `step` and `step` + 1 of group `group` of a unit; x: the address of this lane's 8 inputs.
+  template <int group, int step>
+  __device__ __forceinline__ void MultiplyTwo(const uint32_t (&codes)[kTiles][4 * kBits],
                                               uint32_t x) {
+    using Pairs = Codec<kBits>;
+    constexpr int kWord = group * kBits;
 #pragma unroll
     for (int c = 0; c < Shape::kColumns; ++c)
       LoadSharedIf(mine[c], x + 8 * c * Shape::kXStride, b[c]);
-    MultiplyHalf<0, 0>(runs[0], run);
-    if constexpr (kTiles == 2) MultiplyHalf<0, 1>(runs[1], run);
-    MultiplyHalf<1, 0>(runs[0], run);
-    if constexpr (kTiles == 2) MultiplyHalf<1, 1>(runs[1], run);
+    MultiplyStep<step, 0>(Pairs::template Step<step>(codes[0] + kWord));
+    if constexpr (kTiles == 2) MultiplyStep<step, 1>(Pairs::template Step<step>(codes[1] + kWord));
+    MultiplyStep<step + 1, 0>(Pairs::template Step<step + 1>(codes[0] + kWord));
+    if constexpr (kTiles == 2)
+      MultiplyStep<step + 1, 1>(Pairs::template Step<step + 1>(codes[1] + kWord));
+  }
+  // Group `group` of a unit; x: the address of this lane's 8 inputs of its first half.
+  template <int group>
+  __device__ __forceinline__ void MultiplyGroup(const uint32_t (&codes)[kTiles][4 * kBits],
+                                                uint32_t x) {
+    MultiplyTwo<group, 0>(codes, x);
+    MultiplyTwo<group, 2>(codes, x + 64);
   }
 
   // A tile's outliers of a unit whose stage `stage` is in shared memory at x. held: where its first
@@ -226,13 +244,31 @@ __global__ void __launch_bounds__(kWarps* kLanes,
       x.Load(a, (mine.first + kWarps * (mine.IsLast(number) ? 0 : number + 1)) * kUnitInputs);
     }
   };
+  // What buffer a group has, its tables and sums; and a group's end, once all have left their sums.
+  int buffer = 0;
+  Finish finish;
+  const auto finish_group = [&](int group, int of_buffer) {
+    static_assert(Shape::kValues <= Shape::kThreads);
+    float sum = 0;
+    if (threadIdx.x < Shape::kValues) {
+      const float* const sums = reinterpret_cast<const float*>(
+          shared + Shape::kWarpsAt + Shape::kSumsAt + of_buffer * Shape::kSumsBytes);
+#pragma unroll
+      for (int w = 0; w < kWarps; ++w) sum += sums[w * (Shape::kWarpBytes / 4) + threadIdx.x];
+    }
+    FinishGroup<kTokens>(a, group, Shape::kValues, sum, finish,
+                         reinterpret_cast<int*>(shared + Shape::kLastAt));
+  };
   bool first_unit = true;
-  for (int group = first_group; is_group(group); group += grid) {
-    tables.Build(shared);
+  if (Shape::kAhead) tables.Build(shared);
+  int group = first_group;
+  for (; is_group(group); group += grid) {
+    if (!Shape::kAhead) tables.Build(shared);
     outliers.NextGroup();
     const bool next = is_group(group + grid), have_x = x_stays && group != first_group;
     if (next && sparse) find_outliers(group + grid);
-    __syncthreads();  // tables are there; the last group's sums have been read
+    __syncthreads();  // tables are there; the last group's sums too, or have been read
+    if (Shape::kAhead && group != first_group) finish_group(group - grid, buffer ^ 1);
     if (group == first_group) {
       WaitForPrevious();
       x.Load(a, mine.count > 0 ? mine.first * kUnitInputs : a.layer.inputs);
@@ -243,48 +279,28 @@ __global__ void __launch_bounds__(kWarps* kLanes,
       tables.Load(a.layer, (group + grid) * kTiles);
       expect(group + 2 * grid);
     }
-    Finish finish;
+    finish = Finish();
     if (threadIdx.x < Shape::kValues) {
-      const int row = group * Shape::kRows + static_cast<int>(threadIdx.x / kTokens);
-      finish.LoadWeights(a, row);
-      finish.LoadAdded(a, row, static_cast<int>(threadIdx.x % kTokens));
+      finish.Load(a, group * Shape::kRows + static_cast<int>(threadIdx.x / kTokens),
+                  static_cast<int>(threadIdx.x % kTokens));
     }
     products.Clear();
     for (int number = 0; number < mine.count; ++number) {
       const bool last = mine.IsLast(number), is_ahead = is_group(ahead.group);
       const uint32_t token = own_token + x_at(number);
-      uint32_t words[kTiles][4 * kBits], runs[kTiles][2][kRuns];
-      const auto take = [&](auto chunk) {
-        codes.template Take<decltype(chunk)::value>(words);
-        codes.template Replace<decltype(chunk)::value>(at.codes, ahead.codes, is_ahead,
-                                                       mine.tile_stride);
-      };
+      uint32_t words[kTiles][4 * kBits];
       const auto multiply_group = [&](auto group_in_unit) {
         constexpr int kGroup = decltype(group_in_unit)::value;
         constexpr int kStage = kGroup / kStageGroups, kInStage = kGroup % kStageGroups;
-        constexpr int kRunsOfGroup = kGroupInputs / kRunInputs;
+        if constexpr (kGroup < kBits) codes.template Take<kGroup>(words);
         if constexpr (kInStage == 0) __syncwarp();  // the last inputs and octets have been read
         if (kGroup == 0 && sparse) outliers.FetchNext(a.layer, number, last);
-        if constexpr (kGroup == 0) {
-          take(Constant<0>());
-          take(Constant<1>());
-        }
-        if constexpr (kGroup == 2) {
-          take(Constant<2>());
-          if constexpr (kBits == 4) take(Constant<3>());
-        }
-        if constexpr (kGroup % kRunsOfGroup == 0) {
-#pragma unroll
-          for (int i = 0; i < 2 * kTiles; ++i) {
-            Codec<kBits>::Runs(words[i / 2] + (kGroup + i % 2) * kBits, runs[i / 2][i % 2]);
-          }
-        }
         if (kInStage == 0 && !have_x && (kStage > 0 || number > 0))
           stage_x(Constant<kStage>(), number);
-        const uint32_t x_here = token + threadIdx.x % 4 * 16 + kInStage * kGroupInputs * 2;
-        products.MultiplyRun(runs, kGroup % kRunsOfGroup * kRunsOfGroup, x_here);
-        products.MultiplyRun(runs, kGroup % kRunsOfGroup * kRunsOfGroup + 1,
-                             x_here + kRunInputs * 2);
+        products.template MultiplyGroup<kGroup>(
+            words, token + threadIdx.x % 4 * 16 + kInStage * kGroupInputs * 2);
+        if constexpr (kGroup < kBits)
+          codes.template Replace<kGroup>(at.codes, ahead.codes, is_ahead, mine.tile_stride);
         if (kInStage == kStageGroups - 1 && sparse) {
           // A unit's octets have come behind the launch's first codes, or with the first codes that
           // were asked for while the last unit was at work.
@@ -315,18 +331,20 @@ __global__ void __launch_bounds__(kWarps* kLanes,
       outliers.NextUnit();
     }
     __syncwarp();
-    products.StoreSums(reinterpret_cast<float*>(own + Shape::kSumsAt));
-    __syncthreads();  // and the tables are free
-    static_assert(Shape::kValues <= Shape::kThreads);
-    float sum = 0;
-    if (threadIdx.x < Shape::kValues) {
-      const float* const warp_sums =
-          reinterpret_cast<const float*>(shared + Shape::kWarpsAt + Shape::kSumsAt) + threadIdx.x;
-#pragma unroll
-      for (int w = 0; w < kWarps; ++w) sum += warp_sums[w * (Shape::kWarpBytes / 4)];
+    products.StoreSums(
+        reinterpret_cast<float*>(own + Shape::kSumsAt + buffer * Shape::kSumsBytes));
+    if constexpr (Shape::kAhead) {
+      buffer ^= 1;
+      if (next) tables.Build(shared + buffer * Codec<kBits>::kBufferBytes);
+      products.lane_address ^= Codec<kBits>::kBufferBytes;
+    } else {
+      __syncthreads();  // and the tables are free
+      finish_group(group, 0);
     }
-    FinishGroup<kTokens>(a, group, Shape::kValues, sum, finish,
-                         reinterpret_cast<int*>(shared + Shape::kLastAt));
+  }
+  if (Shape::kAhead && group != first_group) {
+    __syncthreads();
+    finish_group(group - grid, buffer ^ 1);
   }
   WaitForAllCopies();
 }

@@ -21,10 +21,7 @@ struct GemvArguments {
   CudaMatrix y, add;  // add.data may be null
   float* partials;    // [groups][parts][rows of a group][tokens of the instance]
   unsigned* arrived;  // [groups], zero between launches
-  // Set by LutGemv:
-  int part_units;  // units of a part
-  // By planes of bits alone: tiles of a group, warps that share a tile's units, units of a share.
-  int group_tiles, tile_warps, share_units;
+  int part_units;     // units of a part; set by LutGemv
 };
 
 // Room that a launch needs. `arrived` must be zero before the first launch; launches leave it so.

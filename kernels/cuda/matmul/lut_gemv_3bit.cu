@@ -3,6 +3,7 @@
 
 namespace sq::cuda {
 
+template void LutGemvInstance<3, 1, 2, 16>(const GemvArguments&, dim3, bool, cudaStream_t);
 template void LutGemvInstance<3, 1, 1, 8>(const GemvArguments&, dim3, bool, cudaStream_t);
 template void LutGemvInstance<3, 4, 1, 8>(const GemvArguments&, dim3, bool, cudaStream_t);
 template void LutGemvInstance<3, 8, 1, 8>(const GemvArguments&, dim3, bool, cudaStream_t);

@@ -41,10 +41,16 @@ void PlaceCodes(const uint8_t* codes, int64_t row, RepackedLayer* out) {
   const int bits = out->code_bits;
   for (int64_t k = 0; k < out->padded_inputs; ++k) {
     const CodePlace place = PlaceOf(row, k);
-    for (int plane = 0; plane < bits; ++plane) {
-      out->codes[CodeWord(bits, out->padded_inputs, place.tile, place.unit, place.lane,
-                          place.word * bits + plane)] |=
-          static_cast<uint32_t>(codes[k] >> plane & 1) << place.bit;
+    const auto word = [&](int in_group) -> uint32_t& {
+      return out->codes[CodeWord(bits, out->padded_inputs, place.tile, place.unit, place.lane,
+                                 place.group * bits + in_group)];
+    };
+    // The code's bits within the byte of its step.
+    const uint32_t pair = static_cast<uint32_t>(codes[k]) << (place.upper ? bits : 0);
+    if (bits == 4 || place.step < 3) {
+      word(place.step) |= pair << (8 * place.byte);
+    } else {
+      for (int i = 0; i < 3; ++i) word(i) |= (pair >> (2 * i) & 3) << (8 * place.byte + 6);
     }
   }
 }
