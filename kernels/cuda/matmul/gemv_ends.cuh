@@ -192,8 +192,8 @@ struct Finish {
 };
 
 // A group's values, of its rows and the instance's tokens, from its block's sums: to y, or added to
-// those of the group's other parts first, by the last of these to arrive. Thread i < values has value
-// i, which `own` is of. All threads must come. `last`: shared memory for it alone.
+// those of the group's other parts first, by the last of these to arrive. Thread i < values has
+// value i, which `own` is of. All threads must come. `last`: shared memory for it alone.
 template <int kTokens>
 __device__ __forceinline__ void FinishGroup(const GemvArguments& a, int group, int values,
                                             float sum, const Finish& own, int* last) {

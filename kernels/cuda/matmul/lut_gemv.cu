@@ -51,22 +51,16 @@ void WithInstance(const LayerView& layer, int64_t tokens, const DeviceInfo& devi
   const Constant<2> two;
   const Constant<8> narrow;
   const Constant<16> wide;
-  // x, read anew for each group of rows, is then as large as the codes.
-  const auto many = [&](auto count) {
+  // Two tiles share what is read of x, which for 16 tokens is as large as the codes.
+  const auto by = [&](auto count) {
     if (GemvShape<kBits, decltype(count)::value, 2, 16>::kBytes <= device.shared_bytes)
       return with(count, two, wide);
     with(count, one, narrow);
   };
-  if (tokens == 1) {
-    // Two tiles' tables of 4 bits, twice, would not fit.
-    const Constant<kBits == 4 ? 1 : 2> tiles;
-    if (GemvShape<kBits, 1, decltype(tiles)::value, 16>::kBytes <= device.shared_bytes)
-      return with(one, tiles, wide);
-    return with(one, one, narrow);
-  }
-  if (tokens <= 4) return many(Constant<4>());
-  if (tokens <= 8) return many(Constant<8>());
-  many(Constant<16>());
+  if (tokens == 1) return by(one);
+  if (tokens <= 4) return by(Constant<4>());
+  if (tokens <= 8) return by(Constant<8>());
+  by(Constant<16>());
 }
 
 template <typename Body>

@@ -2,7 +2,8 @@
 // from.
 //
 //   - A thread block takes one group of rows (lut_gemv.h) after another; its warps share out the
-//   units of inputs, and a warp goes its own way until the sums: no barrier between.
+//   units of inputs, and a warp goes its own way until the sums: no barrier between. Two tiles and
+//   16 warps, or one and 8 where shared memory is small.
 //   - Codes come by copies of 128 bits into the warp's own part of shared memory (CodeRing), half a
 //   unit to two units ahead, also those of the next group; each lane reads what it has copied.
 //   Loads into registers would wait for one another (ptx.cuh).
@@ -12,7 +13,8 @@
 //   meanwhile, and stays there where the warp's inputs are few.
 //   - The outliers of a unit (sparse.cuh) come on top of it.
 //   - Tables, scales and where outliers are: two groups ahead to the second-level cache, tables one
-//   group ahead to registers, scales at the group's beginning.
+//   group ahead to registers, scales at the group's beginning. For one token and 3 bits tables are
+//   in shared memory twice, and warps go on to the next group's before all are done.
 //   - Sums of warps, then of parts, are added in a fixed order: no float atomics, the same bits
 //   every time.
 //   - With programmatic dependent launch a block has its codes on their way, and its tables, before
@@ -32,8 +34,9 @@ struct GemvShape {
   static constexpr int kValues = kRows * kTokens;
   static constexpr int kColumns = (kTokens + 7) / 8;  // products a fragment
   // Whether a warp builds its share of the next group's tables as soon as it is done with a group,
-  // beside the others that are still at work, and leaves its sums to be added up meanwhile.
-  static constexpr bool kAhead = kTokens == 1 && kWarps == 16;
+  // beside others that are still at work, and leaves its sums to be added up meanwhile: where there
+  // is room for the tables twice.
+  static constexpr bool kAhead = kTokens == 1 && kBits == 3 && kWarps == 16;
   static constexpr int kBuffers = kAhead ? 2 : 1;  // of tables and sums
   // That a multiprocessor has registers for.
   static constexpr int kBlocks = kTokens > 8 || kWarps == 16 ? 1 : kTokens > 1 || kBits > 3 ? 2 : 4;
@@ -46,16 +49,16 @@ struct GemvShape {
   static constexpr int kXStride = kStage * 2 + 64;
   static constexpr int kXBytes = kTokens * kXStride, kSumsBytes = kValues * 4;
   // Chunks of codes: a unit of them; half of one where the tables leave too little room, two where
-  // warps are few.
-  static constexpr int kRing =
-      kTokens == 1 ? (kAhead || kBits == 3 ? 2 * kBits : kBits) : (kBits > 3 ? 2 : 3);
+  // there is more.
+  static constexpr int kRing = kTokens == 1 ? (kBits > 3 ? 4 : 6) : (kBits > 3 ? 2 : 3);
   using Codes = CodeRing<kBits, kTiles, kRing>;
   // Units of x that stay for all groups of rows where a warp has no more. Else sums take its place.
   static constexpr int kStayingUnits = kTokens == 1 ? Codes::kUnits : 0;
   // In a warp's part.
   static constexpr int kSumsAt = kStayingUnits * kXBytes;
   static constexpr int kXOrSumsBytes = kXBytes > kSumsBytes ? kXBytes : kSumsBytes;
-  static constexpr int kOctetsAt = kStayingUnits > 0 ? kSumsAt + kBuffers * kSumsBytes : kXOrSumsBytes;
+  static constexpr int kOctetsAt =
+      kStayingUnits > 0 ? kSumsAt + kBuffers* kSumsBytes : kXOrSumsBytes;
   static constexpr int kCodesAt = kOctetsAt + HeldOutliers<kTiles>::kBytes;
   static constexpr int kWarpBytes = kCodesAt + Codes::kBytes;
   static constexpr int kTablesBytes = kTiles * Codec<kBits>::kTableBytes;
@@ -331,8 +334,7 @@ __global__ void __launch_bounds__(kWarps* kLanes,
       outliers.NextUnit();
     }
     __syncwarp();
-    products.StoreSums(
-        reinterpret_cast<float*>(own + Shape::kSumsAt + buffer * Shape::kSumsBytes));
+    products.StoreSums(reinterpret_cast<float*>(own + Shape::kSumsAt + buffer * Shape::kSumsBytes));
     if constexpr (Shape::kAhead) {
       buffer ^= 1;
       if (next) tables.Build(shared + buffer * Codec<kBits>::kBufferBytes);

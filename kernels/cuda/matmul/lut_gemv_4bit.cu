@@ -3,7 +3,7 @@
 
 namespace sq::cuda {
 
-template void LutGemvInstance<4, 1, 1, 16>(const GemvArguments&, dim3, bool, cudaStream_t);
+template void LutGemvInstance<4, 1, 2, 16>(const GemvArguments&, dim3, bool, cudaStream_t);
 template void LutGemvInstance<4, 1, 1, 8>(const GemvArguments&, dim3, bool, cudaStream_t);
 template void LutGemvInstance<4, 4, 1, 8>(const GemvArguments&, dim3, bool, cudaStream_t);
 template void LutGemvInstance<4, 8, 1, 8>(const GemvArguments&, dim3, bool, cudaStream_t);
