@@ -22,8 +22,10 @@ import subprocess
 import sys
 
 # Instructions per weight, by (bits, tokens, tiles): what the loops have today, and a little for other compilers.
-BUDGET = {(4, 1, 1): 2.2, (4, 1, 2): 1.65, (4, 4, 1): 2.5, (4, 8, 1): 3.5, (4, 16, 1): 4.9, (4, 4, 2): 1.95, (4, 8, 2): 2.45, (4, 16, 2): 3.1,
-          (3, 1, 1): 2.5, (3, 1, 2): 2.0, (3, 4, 1): 2.5, (3, 8, 1): 3.25, (3, 16, 1): 4.9, (3, 4, 2): 2.1, (3, 8, 2): 2.35, (3, 16, 2): 3.3}
+BUDGET = {(4, 1, 1): 2.2, (4, 4, 1): 2.5, (4, 8, 1): 3.5, (4, 16, 1): 4.9,
+          (4, 1, 2): 1.65, (4, 4, 2): 1.95, (4, 8, 2): 2.45, (4, 16, 2): 3.1,
+          (3, 1, 1): 2.5, (3, 4, 1): 2.5, (3, 8, 1): 3.25, (3, 16, 1): 4.9,
+          (3, 1, 2): 2.0, (3, 4, 2): 2.1, (3, 8, 2): 2.35, (3, 16, 2): 3.3}
 # Groups of copies that a warp leaves on their way when it waits for codes, by (bits, whether for one token alone).
 LEFT_BEHIND = {(4, True): 3, (4, False): 1, (3, True): 5, (3, False): 2}
 # Instructions per octet of outliers, by tokens; from 8 tokens on a vote leaves out those of inputs that are not there.

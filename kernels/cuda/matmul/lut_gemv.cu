@@ -47,20 +47,16 @@ void WithInstance(const LayerView& layer, int64_t tokens, const DeviceInfo& devi
     body(PlanFor<GemvShape<kBits, kTokens, kTiles, kWarps>, kWarps>(layer, device),
          LutGemvInstance<kBits, kTokens, kTiles, kWarps>);
   };
-  const Constant<1> one;
-  const Constant<2> two;
-  const Constant<8> narrow;
-  const Constant<16> wide;
   // Two tiles share what is read of x, which for 16 tokens is as large as the codes.
-  const auto by = [&](auto count) {
+  const auto with_tokens = [&](auto count) {
     if (GemvShape<kBits, decltype(count)::value, 2, 16>::kBytes <= device.shared_bytes)
-      return with(count, two, wide);
-    with(count, one, narrow);
+      return with(count, Constant<2>(), Constant<16>());
+    with(count, Constant<1>(), Constant<8>());
   };
-  if (tokens == 1) return by(one);
-  if (tokens <= 4) return by(Constant<4>());
-  if (tokens <= 8) return by(Constant<8>());
-  by(Constant<16>());
+  if (tokens == 1) return with_tokens(Constant<1>());
+  if (tokens <= 4) return with_tokens(Constant<4>());
+  if (tokens <= 8) return with_tokens(Constant<8>());
+  with_tokens(Constant<16>());
 }
 
 template <typename Body>

@@ -57,8 +57,8 @@ struct GemvShape {
   // In a warp's part.
   static constexpr int kSumsAt = kStayingUnits * kXBytes;
   static constexpr int kXOrSumsBytes = kXBytes > kSumsBytes ? kXBytes : kSumsBytes;
-  static constexpr int kOctetsAt =
-      kStayingUnits > 0 ? kSumsAt + kBuffers* kSumsBytes : kXOrSumsBytes;
+  static constexpr int kAllSumsBytes = kBuffers * kSumsBytes;
+  static constexpr int kOctetsAt = kStayingUnits > 0 ? kSumsAt + kAllSumsBytes : kXOrSumsBytes;
   static constexpr int kCodesAt = kOctetsAt + HeldOutliers<kTiles>::kBytes;
   static constexpr int kWarpBytes = kCodesAt + Codes::kBytes;
   static constexpr int kTablesBytes = kTiles * Codec<kBits>::kTableBytes;
