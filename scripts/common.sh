@@ -17,9 +17,11 @@ install_packages() {
   fi
   say "packages: ${missing[*]}"
   export DEBIAN_FRONTEND=noninteractive
-  { "${as_root[@]}" apt-get update -q &&
+  # An installation that somebody's interruption left half done is finished first: apt-get refuses to begin beside it.
+  { "${as_root[@]}" dpkg --configure -a &&
+    "${as_root[@]}" apt-get update -q &&
     "${as_root[@]}" apt-get install -y -q --no-install-recommends "${missing[@]}"; } >&2 ||
-    fail "apt-get failed; when the network is back, run this again"
+    fail "could not install ${missing[*]}; the reason is above: mend it (or wait for the network) and run this again"
 }
 
 # find_nvcc: prints the path of CUDA's compiler, or nothing.
