@@ -1,8 +1,6 @@
-// What codes stand for, two weights by one look-up. Shared memory holds for the 16 rows of a tile
-// all pairs of table entries, word [pair][row half 2][lane 32]: a lane reads its own bank only,
-// whatever the codes (four lanes have the same row, so each word lies there four times). A
-// permutation makes the address of a pair: its byte of the step, shifted by 8, and 4 * lane; beside
-// that, which of two buffers of tables.
+// What codes stand for, two weights by one look-up: tables of all pairs of a row's entries in
+// shared memory, so that a lane reads its own bank only, whatever the codes. A permutation makes
+// the address of a pair: its byte of the step, shifted by 8, and 4 * the number of the bank.
 #pragma once
 
 #include "kernels/cuda/matmul/lut_gemv.h"
@@ -12,11 +10,11 @@ namespace sq::cuda {
 
 template <int kBits>
 struct Codec {
-  static constexpr int kEntries = 1 << kBits;
-  static constexpr int kHalfBytes = kLanes * 4;  // of a pair's words for one half of the rows
-  static constexpr int kPairBytes = 2 * kHalfBytes;
-  static constexpr int kTableBytes = kEntries * kEntries * kPairBytes;  // of a tile
-  static constexpr uint32_t kBufferBytes = 1 << 16;  // that two buffers lie apart
+  static constexpr unsigned kEntries = 1 << kBits;
+  static constexpr unsigned kPairs = kEntries * kEntries;  // the second in the upper bits
+  static constexpr unsigned kPairBytes = 256;              // from a pair's words to the next pair's
+  static constexpr unsigned kBankBytes = kLanes * 4;
+  static constexpr unsigned kTableBytes = kPairs * kPairBytes;
 
   // A step of a group from its words.
   template <int step>
@@ -31,75 +29,116 @@ struct Codec {
     }
   }
 
-  // The pair of byte `byte` of a step, from the tables' tile `tile`. lane_address: 4 * lane, and
-  // kBufferBytes for the second buffer.
-  template <int byte, int tile>
-  __device__ __forceinline__ static uint32_t Pair(uint32_t step, uint32_t lane_address) {
-    // Byte 0 is 4 * lane, byte 1 the pair, byte 2 the buffer.
-    const uint32_t offset = Permute(step, lane_address, 0x5604 | byte << 4);
-    return LoadShared<kSharedWindow + tile * kTableBytes + byte % 2 * kHalfBytes>(offset);
+  // The pair of byte `byte` of a step from the table at `at`. bank: 4 * its number.
+  template <int byte, int at>
+  __device__ __forceinline__ static uint32_t Pair(uint32_t step, uint32_t bank) {
+    return LoadShared<kSharedWindow + at>(Permute(step, bank, 0x5504 | byte << 4));
   }
 };
 
-// A block's way from rows' tables to the tables of pairs, for kTiles tiles: each thread's entries
-// on their way, then its pairs. A thread writes pairs of one row that have the same second code,
-// each four times by 128 bits.
-template <int kBits, int kTiles, unsigned kThreads>
-struct TableBuilder {
+// A tile's table entries in shared memory, as both kinds of tables are built from: those of a row
+// in pieces of 8, [piece][row 32][8].
+template <int kBits>
+struct TileEntries {
+  static constexpr unsigned kPieces = Codec<kBits>::kEntries / 8;
+  static constexpr unsigned kBytes = kPieces * kTileRows * 16;
+
+  // A tile's on their way to shared address `to`, by the block's first threads.
+  __device__ __forceinline__ static void Fetch(const LayerView& layer, int tile, uint32_t to) {
+    const unsigned i = threadIdx.x, row = i % kTileRows, piece = i / kTileRows;
+    if (i >= kPieces * kTileRows) return;
+    CopyToShared(to + i * 16, reinterpret_cast<const uint4*>(layer.table) +
+                                  (static_cast<unsigned>(tile) * kTileRows + row) * kPieces +
+                                  piece);
+  }
+  // Where entry `entry` of a row is.
+  __device__ __forceinline__ static const unsigned char* At(const unsigned char* entries,
+                                                            unsigned row, unsigned entry) {
+    return entries + (entry / 8 * kTileRows + row) * 16 + entry % 8 * 2;
+  }
+};
+
+// kCount entries of a row from `first` on, two a word.
+template <int kBits, unsigned kCount>
+__device__ __forceinline__ void ReadEntries(const unsigned char* entries, unsigned row,
+                                            unsigned first, uint32_t (&words)[kCount / 2]) {
+  const unsigned char* const at = TileEntries<kBits>::At(entries, row, first);
+  if constexpr (kCount == 8) {
+    const uint4 four = *reinterpret_cast<const uint4*>(at);
+    words[0] = four.x, words[1] = four.y, words[2] = four.z, words[3] = four.w;
+  } else if constexpr (kCount == 4) {
+    const uint2 two = *reinterpret_cast<const uint2*>(at);
+    words[0] = two.x, words[1] = two.y;
+  } else {
+    words[0] = *reinterpret_cast<const uint32_t*>(at);
+  }
+}
+// The pair of two entries, each a half of a word.
+__device__ __forceinline__ uint32_t MakePair(uint32_t first, bool first_upper, uint32_t second,
+                                             bool second_upper) {
+  return Permute(first, second, (first_upper ? 0x32u : 0x10u) | (second_upper ? 0x7600u : 0x5400u));
+}
+
+// Tables where a bank is a row's: words [pair][row 32], of each pair the second half of its bytes
+// left to others. A warp writes pairs of all rows, a lane its row's.
+template <int kBits, unsigned kWarps>
+__device__ __forceinline__ void BuildTablesOfRows(unsigned char* tables,
+                                                  const unsigned char* entries) {
   using Pairs = Codec<kBits>;
-  static constexpr unsigned kEntries = Pairs::kEntries;
-  static constexpr unsigned kPart = kBits == 4 ? 8 : kTiles * 1024 / kThreads;
-  static constexpr unsigned kParts = kEntries / kPart;
-  static constexpr unsigned kRounds = kTiles * kTileRows * kEntries * kParts / kThreads;
-  static_assert(kTiles * kTileRows * kEntries * kParts % kThreads == 0, "all threads alike");
-  uint32_t firsts[kRounds][kPart / 2];
-  uint32_t second[kRounds];
-
-  // What thread and round stand for. 8 lanes, 8 rows: their words lie side by side.
-  struct Place {
-    unsigned g, half, part, second, tile;
-  };
-  __device__ __forceinline__ static Place At(unsigned round) {
-    const unsigned i = threadIdx.x + round * kThreads;
-    return {i % 8, i / 8 % 2, i / 16 % kParts, i / (16 * kParts) % kEntries,
-            i / (16 * kParts * kEntries)};
-  }
-
-  __device__ __forceinline__ void Load(const LayerView& layer, int tile) {
+  constexpr unsigned kFirsts = Pairs::kPairs / kWarps < 8 ? 4 : 8, kSeconds = 2;
+  constexpr unsigned kParts = Pairs::kEntries / kFirsts;  // of the first entries
+  constexpr unsigned kTasks = kParts * Pairs::kEntries / kSeconds;
+  const unsigned lane = threadIdx.x % kLanes;
 #pragma unroll
-    for (unsigned round = 0; round < kRounds; ++round) {
-      const Place at = At(round);
-      const unsigned row = (static_cast<unsigned>(tile) + at.tile) * kTileRows + 8 * at.half + at.g;
-      const uint16_t* entries = layer.table + row * kEntries;
-      second[round] = entries[at.second];
-      if constexpr (kPart == 8) {
-        const uint4 four = *reinterpret_cast<const uint4*>(entries + at.part * kPart);
-        firsts[round][0] = four.x, firsts[round][1] = four.y;
-        firsts[round][2] = four.z, firsts[round][3] = four.w;
-      } else if constexpr (kPart == 2) {
-        firsts[round][0] = *reinterpret_cast<const uint32_t*>(entries + at.part * kPart);
-      } else {
-        const uint2 two = *reinterpret_cast<const uint2*>(entries + at.part * kPart);
-        firsts[round][0] = two.x, firsts[round][1] = two.y;
+  for (unsigned begin = 0; begin < kTasks; begin += kWarps) {
+    const unsigned task = begin + threadIdx.x / kLanes;
+    if (kTasks < kWarps && task >= kTasks) return;
+    const unsigned first = task % kParts * kFirsts, second = task / kParts * kSeconds;
+    uint32_t firsts[kFirsts / 2], seconds[kSeconds / 2];
+    ReadEntries<kBits, kFirsts>(entries, lane, first, firsts);
+    ReadEntries<kBits, kSeconds>(entries, lane, second, seconds);
+#pragma unroll
+    for (unsigned j = 0; j < kSeconds; ++j) {
+#pragma unroll
+      for (unsigned i = 0; i < kFirsts; ++i) {
+        *reinterpret_cast<uint32_t*>(
+            tables + ((second + j) * Pairs::kEntries + first + i) * Pairs::kPairBytes + lane * 4) =
+            MakePair(firsts[i / 2], i % 2 != 0, seconds[0], j != 0);
       }
     }
   }
+}
 
-  __device__ __forceinline__ void Build(unsigned char* shared) const {
+// Tables where lane 4g+q reads rows 4g+i, i < 4: words [i / 2][pair][i % 2][lane 32], each four
+// times as four lanes have the same row.
+template <int kBits, unsigned kWarps>
+__device__ __forceinline__ void BuildTablesOfQuads(unsigned char* tables,
+                                                   const unsigned char* entries) {
+  using Pairs = Codec<kBits>;
+  constexpr unsigned kFirsts = kBits == 4 ? 8 : 4, kThreads = kWarps * kLanes;
+  constexpr unsigned kParts = Pairs::kEntries / kFirsts;
+  constexpr unsigned kTasks = kTileRows * Pairs::kEntries * kParts;
+  static_assert(kTasks % kThreads == 0, "all threads alike");
 #pragma unroll
-    for (unsigned round = 0; round < kRounds; ++round) {
-      const Place at = At(round);
-      unsigned char* to = shared + at.tile * Pairs::kTableBytes +
-                          (at.second * kEntries + at.part * kPart) * Pairs::kPairBytes +
-                          at.half * Pairs::kHalfBytes + at.g * 16;
+  for (unsigned begin = 0; begin < kTasks; begin += kThreads) {
+    // 8 lanes, 8 rows: their words lie side by side.
+    const unsigned task = begin + threadIdx.x, g = task % 8, half = task / 8 % 2;
+    const unsigned first = task / 16 % kParts * kFirsts;
+    const unsigned second = task / (16 * kParts) % Pairs::kEntries;
+    const unsigned two = task / (16 * kParts * Pairs::kEntries), row = 4 * g + 2 * two + half;
+    uint32_t firsts[kFirsts / 2];
+    ReadEntries<kBits, kFirsts>(entries, row, first, firsts);
+    const uint32_t of_second =
+        *reinterpret_cast<const uint16_t*>(TileEntries<kBits>::At(entries, row, second));
+    unsigned char* const to = tables + two * Pairs::kTableBytes +
+                              (second * Pairs::kEntries + first) * Pairs::kPairBytes +
+                              half * Pairs::kBankBytes + g * 16;
 #pragma unroll
-      for (unsigned j = 0; j < kPart; ++j) {
-        const uint32_t pair =
-            Permute(firsts[round][j / 2], second[round], j % 2 == 0 ? 0x5410 : 0x5432);
-        *reinterpret_cast<uint4*>(to + j * Pairs::kPairBytes) = {pair, pair, pair, pair};
-      }
+    for (unsigned i = 0; i < kFirsts; ++i) {
+      const uint32_t pair = MakePair(firsts[i / 2], i % 2 != 0, of_second, false);
+      *reinterpret_cast<uint4*>(to + i * Pairs::kPairBytes) = {pair, pair, pair, pair};
     }
   }
-};
+}
 
 }  // namespace sq::cuda

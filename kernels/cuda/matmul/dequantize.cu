@@ -9,8 +9,8 @@
 namespace sq::cuda {
 namespace {
 
-constexpr int kThreads = 128, kWarps = kThreads / kLanes;
-static_assert(kWarps * kTileRows == kPaddedRows);
+constexpr int kTileWarps = 2;  // that share a tile's unit
+constexpr int kThreads = static_cast<int>(kPaddedRows) / kTileRows * kTileWarps * kLanes;
 
 // What is written: rows [first_row, first_row + out.rows) of the layer.
 struct Target {
@@ -51,29 +51,32 @@ __device__ __forceinline__ void Store8(const LayerView& layer, const Target& tar
       rounded[0], rounded[1], rounded[2], rounded[3]};
 }
 
-// A block: one unit of inputs of 64 rows, a warp for each tile; lane 4g+q has rows g and g+8, 8
-// neighbouring inputs at a time. Tables in shared memory, an entry's of all rows side by side.
+// A block: one unit of inputs of 64 rows, two warps for each tile; a lane has 8 neighbouring inputs
+// of a row at a time. Tables in shared memory, an entry's of all rows side by side.
 template <int kBits>
 __device__ __forceinline__ void DequantizeUnit(const LayerView& layer, const Target& target,
-                                               int64_t first_tile, int unit) {
-  constexpr int kEntries = 1 << kBits, kRows = kWarps * kTileRows;
+                                               int64_t first_row, int unit) {
+  constexpr int kEntries = 1 << kBits, kRows = static_cast<int>(kPaddedRows);
+  constexpr int kLoads = 2 * kBits / kTileWarps, kGroups = kUnitGroups / kTileWarps;  // of a warp
   __shared__ uint16_t table[kEntries][kRows];
   for (int i = static_cast<int>(threadIdx.x); i < kEntries * kRows; i += kThreads)
-    table[i / kRows][i % kRows] =
-        layer.table[(first_tile * kTileRows + i % kRows) * kEntries + i / kRows];
+    table[i / kRows][i % kRows] = layer.table[(first_row + i % kRows) * kEntries + i / kRows];
   __syncthreads();
   const int warp = static_cast<int>(threadIdx.x) / kLanes, lane = Lane();
-  uint32_t words[4 * kBits];
+  const int tile = warp / kTileWarps, part = warp % kTileWarps;
+  uint32_t words[4 * kLoads];
   const uint4* const at = reinterpret_cast<const uint4*>(
-      layer.codes + CodeWords(kBits, layer.padded_inputs, first_tile + warp, unit, lane));
+                              layer.codes + CodeWords(kBits, layer.padded_inputs,
+                                                      first_row / kTileRows + tile, unit, lane)) +
+                          part * kLoads * kLanes;
 #pragma unroll
-  for (int load = 0; load < kBits; ++load) {
+  for (int load = 0; load < kLoads; ++load) {
     const uint4 loaded = LoadOnce(at + load * kLanes);
     words[4 * load] = loaded.x, words[4 * load + 1] = loaded.y;
     words[4 * load + 2] = loaded.z, words[4 * load + 3] = loaded.w;
   }
 #pragma unroll
-  for (int group = 0; group < kUnitGroups; ++group) {
+  for (int group = 0; group < kGroups; ++group) {
     const uint32_t* const own = words + group * kBits;
     const uint32_t steps[kSteps] = {
         Codec<kBits>::template Step<0>(own),
@@ -82,46 +85,44 @@ __device__ __forceinline__ void DequantizeUnit(const LayerView& layer, const Tar
         Codec<kBits>::template Step<3>(own),
     };
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {  // of the tile's rows
-      const int in_block = warp * kTileRows + half * 8 + lane / 4;
+    for (int step = 0; step < kSteps; ++step) {
+      const int in_block = tile * kTileRows + RowOfStep(lane, step);
+      uint32_t pairs[4];
 #pragma unroll
-      for (int two = 0; two < 2; ++two) {  // steps, 8 inputs of a row
-        uint32_t pairs[4];
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-          const uint32_t pair = steps[2 * two + i / 2] >> (8 * (i % 2 * 2 + half));
-          pairs[i] = table[pair & (kEntries - 1)][in_block] |
-                     static_cast<uint32_t>(table[pair >> kBits & (kEntries - 1)][in_block]) << 16;
-        }
-        Store8(layer, target, static_cast<int>(first_tile * kTileRows) + in_block,
-               unit * kUnitInputs + group * kGroupInputs + two * 32 + lane % 4 * 8, pairs);
+      for (int i = 0; i < 4; ++i) {
+        const uint32_t pair = steps[step] >> (8 * i);
+        pairs[i] = table[pair & (kEntries - 1)][in_block] |
+                   static_cast<uint32_t>(table[pair >> kBits & (kEntries - 1)][in_block]) << 16;
       }
+      Store8(layer, target, static_cast<int>(first_row) + in_block,
+             unit * kUnitInputs + (part * kGroups + group) * kGroupInputs + step * 8, pairs);
     }
   }
 }
 
 __global__ void DequantizeKernel(LayerView layer, Target target) {
   const int unit = static_cast<int>(blockIdx.x);
-  const int64_t first_tile = (target.first_row / kPaddedRows + blockIdx.y) * kWarps;
+  const int64_t first_row = (target.first_row / kPaddedRows + blockIdx.y) * kPaddedRows;
   if (layer.code_bits == 4) {
-    DequantizeUnit<4>(layer, target, first_tile, unit);
+    DequantizeUnit<4>(layer, target, first_row, unit);
   } else {
-    DequantizeUnit<3>(layer, target, first_tile, unit);
+    DequantizeUnit<3>(layer, target, first_row, unit);
   }
 }
 
-// The sum of table entry and outlier, rounded once. A warp has a tile and unit.
+// The sum of table entry and outlier, rounded once. Two warps have a tile and unit.
 __global__ void PutOutliersKernel(LayerView layer, Target target) {
+  constexpr int kTileThreads = kTileWarps * kLanes;
   const int64_t units = layer.padded_inputs / kUnitInputs, unit = blockIdx.x;
-  const int64_t tile = (target.first_row / kPaddedRows + blockIdx.y) * kWarps +
-                       static_cast<int64_t>(threadIdx.x) / kLanes;
-  const int32_t* const begin = layer.octet_begin + tile * units + unit;
-  for (int64_t e = int64_t{begin[0]} * kOctet + Lane(); e < int64_t{begin[1]} * kOctet;
-       e += kLanes) {
-    const uint32_t* const words = layer.octets + e / 2 * 2;
-    const float value = HalfValue(words[0] >> (16 * (e % 2)));
-    if (value == 0) continue;  // it may fill up an octet
-    const uint32_t place = words[1] >> (16 * (e % 2));
+  const int64_t tile = (target.first_row / kPaddedRows + blockIdx.y) * (kPaddedRows / kTileRows) +
+                       static_cast<int64_t>(threadIdx.x) / kTileThreads;
+  const int32_t* const begin = layer.pack_begin + tile * units + unit;
+  for (int64_t e = int64_t{begin[0]} * kPack + threadIdx.x % kTileThreads;
+       e < int64_t{begin[1]} * kPack; e += kTileThreads) {
+    const uint32_t* const words = layer.packs + OutlierWord(e);
+    const float value = HalfValue(words[0] >> OutlierShift(e));
+    if (value == 0) continue;  // it may fill up a pack
+    const uint32_t place = words[1] >> OutlierShift(e);
     const int64_t row = tile * kTileRows + OutlierRow(place);
     const int64_t column = unit * kUnitInputs + OutlierInput(place), to = row - target.first_row;
     if (to < 0 || to >= target.out.rows) continue;
@@ -144,7 +145,7 @@ void Dequantize(const LayerView& layer, int64_t first_row, const CudaMatrix& out
       dim3(static_cast<unsigned>(layer.padded_inputs / kUnitInputs), static_cast<unsigned>(groups));
   shape.block = dim3(kThreads);
   Launch("dequantize", shape, stream, DequantizeKernel, layer, target);
-  if (layer.octet_begin == nullptr) return;
+  if (layer.pack_begin == nullptr) return;
   Launch("outliers", shape, stream, PutOutliersKernel, layer, target);
 }
 

@@ -14,11 +14,11 @@ DeviceLayer::DeviceLayer(const RepackedLayer& host)
   view_.codes = codes_.data();
   view_.table = table_.data();
   view_.row_scale = row_scale_.data();
-  if (!host.octet_begin.empty()) {
-    octet_begin_ = Buffer<int32_t>(host.octet_begin, "outliers of a layer");
-    octets_ = Buffer<uint32_t>(host.octets, "outliers of a layer");
-    view_.octet_begin = octet_begin_.data();
-    view_.octets = octets_.data();
+  if (!host.pack_begin.empty()) {
+    pack_begin_ = Buffer<int32_t>(host.pack_begin, "outliers of a layer");
+    packs_ = Buffer<uint32_t>(host.packs, "outliers of a layer");
+    view_.pack_begin = pack_begin_.data();
+    view_.packs = packs_.data();
   }
   if (!host.bias.empty()) {
     bias_ = Buffer<float>(host.bias, "biases of a layer");

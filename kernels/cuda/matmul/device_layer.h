@@ -14,16 +14,16 @@ class DeviceLayer {
 
   const LayerView& view() const { return view_; }
   int64_t bytes() const {
-    return codes_.bytes() + table_.bytes() + row_scale_.bytes() + octets_.bytes() +
-           octet_begin_.bytes() + bias_.bytes();
+    return codes_.bytes() + table_.bytes() + row_scale_.bytes() + packs_.bytes() +
+           pack_begin_.bytes() + bias_.bytes();
   }
 
  private:
   LayerView view_ = {};
-  Buffer<uint32_t> codes_, octets_;
+  Buffer<uint32_t> codes_, packs_;
   Buffer<uint16_t> table_;
   Buffer<float> row_scale_, bias_;
-  Buffer<int32_t> octet_begin_;
+  Buffer<int32_t> pack_begin_;
 };
 
 }  // namespace sq::cuda

@@ -8,32 +8,32 @@ namespace {
 
 // How a layer's product is divided, and by which instance.
 struct Plan {
-  int64_t row_groups, part_units, partials;
+  int64_t part_units, partials;
   dim3 grid;
 };
 
-// Blocks of the instance that the device has room for at once. Of layers that do not fill it, and
-// where the last blocks of a launch are at work, the next launch has room for its first codes.
+// Blocks of the instance that a multiprocessor has room for at once.
 template <typename Shape>
 int64_t Resident(const DeviceInfo& device) {
   constexpr int64_t kReserved = 1024;  // bytes of shared memory that the system takes of each block
   const int64_t fit = (device.shared_bytes + kReserved) / (Shape::kBytes + kReserved);
-  return device.multiprocessors * std::min<int64_t>(fit, Shape::kBlocks);
+  return std::clamp<int64_t>(fit, 1, Shape::kBlocks);
 }
 
 template <typename Shape, int kWarps>
 Plan PlanFor(const LayerView& layer, const DeviceInfo& device) {
-  const int64_t resident = Resident<Shape>(device), units = layer.padded_inputs / kUnitInputs;
-  Plan plan;
-  plan.row_groups = CeilDivide(layer.rows, Shape::kRows);
-  // Parts where multiprocessors would be idle, as far as there are units for all warps.
+  const int64_t tiles = CeilDivide(layer.rows, kTileRows);
+  const int64_t units = layer.padded_inputs / kUnitInputs;
+  // Parts where multiprocessors would be idle, as far as there are units for all warps. Not where
+  // the second block of each would: the next launch has room there.
   const int64_t most =
-      std::clamp<int64_t>(resident / plan.row_groups, 1, CeilDivide(units, kWarps));
+      std::clamp<int64_t>(device.multiprocessors / tiles, 1, CeilDivide(units, kWarps));
+  Plan plan;
   plan.part_units = CeilDivide(units, most);
   const int64_t parts = CeilDivide(units, plan.part_units);
-  plan.partials = parts == 1 ? 0 : plan.row_groups * parts * Shape::kValues;
-  plan.grid = dim3(static_cast<unsigned>(std::min(plan.row_groups, resident)),
-                   static_cast<unsigned>(parts));
+  plan.partials = parts == 1 ? 0 : tiles * parts * Shape::End::kValues;
+  const int64_t blocks = device.multiprocessors * Resident<Shape>(device);
+  plan.grid = dim3(static_cast<unsigned>(std::min(tiles, blocks)), static_cast<unsigned>(parts));
   return plan;
 }
 
@@ -41,22 +41,30 @@ Plan PlanFor(const LayerView& layer, const DeviceInfo& device) {
 template <int kBits, typename Body>
 void WithInstance(const LayerView& layer, int64_t tokens, const DeviceInfo& device,
                   const Body& body) {
-  const auto with = [&](auto count, auto tiles, auto warps) {
-    constexpr int kTokens = decltype(count)::value, kTiles = decltype(tiles)::value;
-    constexpr int kWarps = decltype(warps)::value;
-    body(PlanFor<GemvShape<kBits, kTokens, kTiles, kWarps>, kWarps>(layer, device),
-         LutGemvInstance<kBits, kTokens, kTiles, kWarps>);
+  const auto with = [&](auto count, auto warps, auto of_rows) {
+    constexpr int kTokens = decltype(count)::value, kWarps = decltype(warps)::value;
+    constexpr bool kOfRows = decltype(of_rows)::value != 0;
+    body(PlanFor<GemvShape<kBits, kTokens, kWarps, kOfRows>, kWarps>(layer, device),
+         LutGemvInstance<kBits, kTokens, kWarps, kOfRows>);
   };
-  // Two tiles share what is read of x, which for 16 tokens is as large as the codes.
-  const auto with_tokens = [&](auto count) {
-    if (GemvShape<kBits, decltype(count)::value, 2, 16>::kBytes <= device.shared_bytes)
-      return with(count, Constant<2>(), Constant<16>());
-    with(count, Constant<1>(), Constant<8>());
+  // The first that there is shared memory for.
+  const auto fits = [&](auto count, auto of_rows) {
+    return GemvShape<kBits, decltype(count)::value, 16, decltype(of_rows)::value != 0>::kBytes <=
+           device.shared_bytes;
   };
-  if (tokens == 1) return with_tokens(Constant<1>());
-  if (tokens <= 4) return with_tokens(Constant<4>());
-  if (tokens <= 8) return with_tokens(Constant<8>());
-  with_tokens(Constant<16>());
+  const auto with_rows = [&](auto count) {
+    if (fits(count, Constant<1>())) return with(count, Constant<16>(), Constant<1>());
+    with(Constant<(decltype(count)::value > 1 ? 4 : 1)>(), Constant<8>(), Constant<1>());
+  };
+  const auto with_quads = [&](auto count) {
+    if (fits(count, Constant<0>())) return with(count, Constant<16>(), Constant<0>());
+    with(count, Constant<8>(), Constant<1>());
+  };
+  if (tokens == 1) return with_rows(Constant<1>());
+  if (tokens == 2) return with_rows(Constant<2>());
+  if (tokens <= 4) return with_quads(Constant<4>());
+  if (tokens <= 8) return with_quads(Constant<8>());
+  with_quads(Constant<16>());
 }
 
 template <typename Body>
@@ -76,7 +84,7 @@ GemvRoom RoomForGemv(const LayerView& layer, int64_t tokens, const DeviceInfo& d
   for (int64_t count = 1; count <= kGemvTokens; count *= 2) {
     WithInstance(layer, count, device, [&](const Plan& plan, auto) {
       room.partials = std::max(room.partials, plan.partials);
-      room.arrived = std::max(room.arrived, plan.row_groups);
+      room.arrived = std::max(room.arrived, CeilDivide(layer.rows, kTileRows));
     });
     if (count >= tokens) break;
   }

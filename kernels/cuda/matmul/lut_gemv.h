@@ -8,7 +8,7 @@ namespace sq::cuda {
 
 constexpr int64_t kGemvTokens = 16;  // of one launch
 
-// What a launch takes. Work is divided into groups of one or more tiles of rows, and where these
+// What a launch takes. Work is divided into tiles of rows, and where these
 // are few, their units of inputs into parts. Each part then leaves its sums in `partials`, and the
 // last one to arrive adds them up in order.
 struct GemvArguments {
@@ -19,8 +19,8 @@ struct GemvArguments {
   int tokens;
   float x_scale;
   CudaMatrix y, add;  // add.data may be null
-  float* partials;    // [groups][parts][rows of a group][tokens of the instance]
-  unsigned* arrived;  // [groups], zero between launches
+  float* partials;    // [tiles][parts][rows of a tile][tokens of the instance]
+  unsigned* arrived;  // [tiles], zero between launches
   int part_units;     // units of a part; set by LutGemv
 };
 

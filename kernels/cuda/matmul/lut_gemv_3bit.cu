@@ -3,13 +3,14 @@
 
 namespace sq::cuda {
 
-template void LutGemvInstance<3, 1, 2, 16>(const GemvArguments&, dim3, bool, cudaStream_t);
-template void LutGemvInstance<3, 1, 1, 8>(const GemvArguments&, dim3, bool, cudaStream_t);
-template void LutGemvInstance<3, 4, 1, 8>(const GemvArguments&, dim3, bool, cudaStream_t);
-template void LutGemvInstance<3, 8, 1, 8>(const GemvArguments&, dim3, bool, cudaStream_t);
-template void LutGemvInstance<3, 16, 1, 8>(const GemvArguments&, dim3, bool, cudaStream_t);
-template void LutGemvInstance<3, 4, 2, 16>(const GemvArguments&, dim3, bool, cudaStream_t);
-template void LutGemvInstance<3, 8, 2, 16>(const GemvArguments&, dim3, bool, cudaStream_t);
-template void LutGemvInstance<3, 16, 2, 16>(const GemvArguments&, dim3, bool, cudaStream_t);
+template void LutGemvInstance<3, 1, 16, true>(const GemvArguments&, dim3, bool, cudaStream_t);
+template void LutGemvInstance<3, 2, 16, true>(const GemvArguments&, dim3, bool, cudaStream_t);
+template void LutGemvInstance<3, 4, 16, false>(const GemvArguments&, dim3, bool, cudaStream_t);
+template void LutGemvInstance<3, 8, 16, false>(const GemvArguments&, dim3, bool, cudaStream_t);
+template void LutGemvInstance<3, 16, 16, false>(const GemvArguments&, dim3, bool, cudaStream_t);
+template void LutGemvInstance<3, 1, 8, true>(const GemvArguments&, dim3, bool, cudaStream_t);
+template void LutGemvInstance<3, 4, 8, true>(const GemvArguments&, dim3, bool, cudaStream_t);
+template void LutGemvInstance<3, 8, 8, true>(const GemvArguments&, dim3, bool, cudaStream_t);
+template void LutGemvInstance<3, 16, 8, true>(const GemvArguments&, dim3, bool, cudaStream_t);
 
 }  // namespace sq::cuda

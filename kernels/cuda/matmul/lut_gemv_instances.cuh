@@ -5,16 +5,16 @@
 
 namespace sq::cuda {
 
-template <int kBits, int kTokens, int kTiles, int kWarps>
+template <int kBits, int kTokens, int kWarps, bool kOfRows>
 void LutGemvInstance(const GemvArguments& arguments, dim3 grid, bool overlap, cudaStream_t stream) {
-  using Shape = GemvShape<kBits, kTokens, kTiles, kWarps>;
+  using Shape = GemvShape<kBits, kTokens, kWarps, kOfRows>;
   LaunchShape shape;
   shape.grid = grid;
   shape.block = dim3(Shape::kThreads);
   shape.shared_bytes = Shape::kBytes;
   shape.overlap = overlap;
   shape.most_shared = true;
-  Launch("LUT-GEMV", shape, stream, LutGemvKernel<kBits, kTokens, kTiles, kWarps>, arguments);
+  Launch("LUT-GEMV", shape, stream, LutGemvKernel<kBits, kTokens, kWarps, kOfRows>, arguments);
 }
 
 }  // namespace sq::cuda

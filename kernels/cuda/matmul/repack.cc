@@ -12,7 +12,7 @@
 namespace sq::cuda {
 namespace {
 
-// So that offsets have 32 bits, and a warp's lanes are as many as its units (OctetRanges).
+// So that offsets have 32 bits, and a warp's lanes are as many as its units (PackRanges).
 constexpr int64_t kMostInputs = 65536;
 
 // A layer's row and where it goes.
@@ -92,8 +92,8 @@ void RepackRow(const Source& source, std::vector<uint8_t>* codes, std::vector<Ou
   PlaceCodes(codes->data(), source.to, out);
 }
 
-// Where the octets of each tile and unit begin.
-std::vector<int32_t> CountOctets(const std::vector<Source>& sources, const RepackedLayer& layer) {
+// Where the packs of each tile and unit begin.
+std::vector<int32_t> CountPacks(const std::vector<Source>& sources, const RepackedLayer& layer) {
   const int64_t units = layer.padded_inputs / kUnitInputs;
   std::vector<int32_t> begin(static_cast<size_t>(layer.padded_rows / kTileRows * units + 1), 0);
   for (const Source& source : sources) {
@@ -102,25 +102,25 @@ std::vector<int32_t> CountOctets(const std::vector<Source>& sources, const Repac
     for (int32_t e = source.Begin(); e < source.End(); ++e) ++counts[columns[e] / kUnitInputs];
   }
   for (size_t i = 1; i < begin.size(); ++i)
-    begin[i] = begin[i - 1] + static_cast<int32_t>(CeilDivide(begin[i], kOctet));
+    begin[i] = begin[i - 1] + static_cast<int32_t>(CeilDivide(begin[i], kPack));
   return begin;
 }
 
-// A tile's outliers to their octets; a tile's octets are its own, so tiles may go side by side.
+// A tile's outliers to their packs; a tile's packs are its own, so tiles may go side by side.
 void PlaceOutliers(int64_t tile, std::vector<Outlier>* outliers, RepackedLayer* out) {
   std::sort(outliers->begin(), outliers->end(), [](const Outlier& a, const Outlier& b) {
     return a.column != b.column ? a.column < b.column : a.row < b.row;
   });
   const int64_t units = out->padded_inputs / kUnitInputs;
   const auto place = [&](int64_t at, uint16_t value, uint32_t row, uint32_t input) {
-    uint32_t* const words = out->octets.data() + at / 2 * 2;
-    words[0] |= static_cast<uint32_t>(value) << (16 * (at % 2));
-    words[1] |= OutlierPlace(row, input) << (16 * (at % 2));
+    uint32_t* const words = out->packs.data() + OutlierWord(at);
+    words[0] |= static_cast<uint32_t>(value) << OutlierShift(at);
+    words[1] |= OutlierPlace(row, input) << OutlierShift(at);
   };
   auto next = outliers->begin();
   for (int64_t unit = 0; unit < units; ++unit) {
-    const int32_t* const begin = out->octet_begin.data() + tile * units + unit;
-    for (int64_t at = int64_t{begin[0]} * kOctet; at < int64_t{begin[1]} * kOctet; ++at) {
+    const int32_t* const begin = out->pack_begin.data() + tile * units + unit;
+    for (int64_t at = int64_t{begin[0]} * kPack; at < int64_t{begin[1]} * kPack; ++at) {
       if (next != outliers->end() && next->column / kUnitInputs == unit) {
         place(at, next->value, static_cast<uint32_t>(next->row),
               static_cast<uint32_t>(next->column % kUnitInputs));
@@ -168,8 +168,8 @@ RepackedLayer Repack(const std::vector<PackedView>& layers) {
   out.table.assign(static_cast<size_t>(out.padded_rows << out.code_bits), 0);
   out.row_scale.assign(static_cast<size_t>(out.padded_rows), 1);
   if (sparse) {
-    out.octet_begin = CountOctets(sources, out);
-    out.octets.assign(static_cast<size_t>(out.octet_begin.back()) * kOctetWords, 0);
+    out.pack_begin = CountPacks(sources, out);
+    out.packs.assign(static_cast<size_t>(out.pack_begin.back()) * kPackWords, 0);
   }
   ParallelFor(CeilDivide(out.rows, kTileRows), [&](int64_t tile) {
     std::vector<uint8_t> codes;

@@ -15,8 +15,8 @@ struct RepackedLayer {
   std::vector<uint32_t> codes;
   std::vector<uint16_t> table;
   std::vector<float> row_scale;
-  std::vector<int32_t> octet_begin;  // empty: no sparse part
-  std::vector<uint32_t> octets;
+  std::vector<int32_t> pack_begin;  // empty: no sparse part
+  std::vector<uint32_t> packs;
   std::vector<float> bias;
 };
 

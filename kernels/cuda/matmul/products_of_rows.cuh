@@ -1,0 +1,113 @@
+// Products where a lane decodes one row at a time, for 1 or 2 tokens, and for more where there is
+// little shared memory: tables of pairs lie there once a row.
+//
+// mma.m16n8k16 would add up what the four lanes of a quad hold, four rows of weights. So column n
+// of B has inputs for one lane of each quad alone, zeros for the others: at step s lane q has row
+// 4g + (q + s) % 4, and column n = (q + s) % 4 its inputs. D[g][n] is then of row 4g + n. Two
+// halves of a step are multiplied at once, the second by rows 8.. of A and columns 4.. of B; of D
+// the other two quarters are of no use. As rows go around with the steps, each lane has inputs at
+// one step of the four, and one load of 64 bits brings all that a group of 32 inputs needs.
+#pragma once
+
+#include "kernels/cuda/matmul/codec.cuh"
+#include "kernels/cuda/matmul/sparse.cuh"
+
+namespace sq::cuda {
+
+template <int kBits, int kTokens, int kWarps, int kStage, int kXStride>
+struct ProductsOfRows {
+  using Pairs = Codec<kBits>;
+  static constexpr int kTablesBytes = Pairs::kTableBytes;
+  static constexpr int kChains = kTokens == 1 ? 2 : 1;  // of sums, for one to wait for another less
+  float sums[kTokens][kChains][4];
+  uint32_t banks[kSteps];  // 4 * the row of the tile
+  bool mine[kSteps];       // whether the lane has inputs at a step
+  uint32_t own_x;
+
+  // x: the shared address of the warp's x.
+  __device__ __forceinline__ explicit ProductsOfRows(uint32_t x) {
+    const int lane = Lane(), step = (lane / 4 + kSteps - lane % 4) % kSteps;
+    own_x = x + static_cast<uint32_t>(step * 16 + lane / 16 * 8);
+#pragma unroll
+    for (int s = 0; s < kSteps; ++s) {
+      banks[s] = 4 * static_cast<uint32_t>(RowOfStep(lane, s));
+      mine[s] = s == step;
+    }
+  }
+  __device__ __forceinline__ static void BuildTables(unsigned char* tables,
+                                                     const unsigned char* entries) {
+    BuildTablesOfRows<kBits, kWarps>(tables, entries);
+  }
+  __device__ __forceinline__ void Clear() {
+#pragma unroll
+    for (int t = 0; t < kTokens; ++t) {
+#pragma unroll
+      for (int chain = 0; chain < kChains; ++chain) {
+#pragma unroll
+        for (int i = 0; i < 4; ++i) sums[t][chain][i] = 0;
+      }
+    }
+  }
+
+  // x: inputs of the group for all tokens.
+  template <int step>
+  __device__ __forceinline__ void MultiplyStep(const uint32_t* words, const uint2 (&x)[kTokens]) {
+    const uint32_t pairs = Pairs::template Step<step>(words);
+    const uint32_t a[4] = {
+        Pairs::template Pair<0, 0>(pairs, banks[step]),
+        Pairs::template Pair<2, 0>(pairs, banks[step]),
+        Pairs::template Pair<1, 0>(pairs, banks[step]),
+        Pairs::template Pair<3, 0>(pairs, banks[step]),
+    };
+#pragma unroll
+    for (int t = 0; t < kTokens; ++t) {
+      MultiplyAdd(sums[t][step % kChains], a, {mine[step] ? x[t].x : 0u, mine[step] ? x[t].y : 0u});
+    }
+  }
+  // The group of 32 inputs whose words these are, `input` inputs into the stage.
+  __device__ __forceinline__ void MultiplyGroup(const uint32_t* words, int input) {
+    uint2 x[kTokens];
+#pragma unroll
+    for (int t = 0; t < kTokens; ++t)
+      x[t] = LoadSharedTwo(own_x + static_cast<uint32_t>(t * kXStride + input * 2));
+    MultiplyStep<0>(words, x);
+    MultiplyStep<1>(words, x);
+    MultiplyStep<2>(words, x);
+    MultiplyStep<3>(words, x);
+  }
+
+  // A pack: an octet by the first rows and columns, the other by the second. x: as constructed.
+  template <int stage>
+  __device__ __forceinline__ void MultiplyPack(const uint32_t (&words)[4], uint32_t x) {
+    const uint32_t a[2] = {ValuesOfRow<kStage>(words[0], words[1], stage),
+                           ValuesOfRow<kStage>(words[2], words[3], stage)};
+    if (kStage < kUnitInputs && __any_sync(kWholeWarp, (a[0] | a[1]) != 0) == 0)
+      return;  // all of another stage
+    const uint32_t places = Lane() < kLanes / 2 ? words[1] : words[3];
+    const uint32_t wanted = WherePlace(places, 3 << 6, static_cast<uint32_t>(Lane()) / 4 % 4 << 6);
+#pragma unroll
+    for (int t = 0; t < kTokens; ++t) {
+      MultiplyAdd(sums[t][kChains - 1], a,
+                  InputsAt<kStage>(places, x + static_cast<uint32_t>(t * kXStride)) & wanted);
+    }
+  }
+
+  // To out [rows][kTokens].
+  __device__ __forceinline__ void StoreSums(float* out) const {
+    const int lane = Lane(), row = lane / 4 * 4 + lane % 2 * 2;
+#pragma unroll
+    for (int t = 0; t < kTokens; ++t) {
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        float sum = 0;
+#pragma unroll
+        for (int chain = 0; chain < kChains; ++chain)
+          sum += lane % 4 < 2 ? sums[t][chain][i] : sums[t][chain][2 + i];
+        sum += __shfl_xor_sync(kWholeWarp, sum, 2);
+        if (lane % 4 < 2) out[(row + i) * kTokens + t] = sum;
+      }
+    }
+  }
+};
+
+}  // namespace sq::cuda
