@@ -4,7 +4,7 @@
 A multiprocessor issues 4 instructions of 32 lanes a clock; so at `instructions` per weight (and lane) it decodes
 128 / instructions weights a clock, and its shared memory moves 128 bytes a clock. An H100 at its full memory bandwidth
 needs 28.9 weights a clock at 4 bits and 38.6 at 3 (H200: 32.9 and 43.9). Checked for every architecture: the instructions
-per weight of the main loop, staging of x included, on its way without outliers, and of the loop within it an octet of
+per weight of the main loop, staging of x included, on its way without outliers, and of the loop within it a pack of
 outliers; that all loads from memory in both are of 128 bits; that neither spills registers; that codes go to shared memory
 without passing through registers, and that a warp that waits for some leaves those behind them on their way. What is
 spilled elsewhere, once a launch, is in the table. And of attention, that a warp asks for all it needs of 32 positions
@@ -21,20 +21,19 @@ import re
 import subprocess
 import sys
 
-# Instructions per weight, by (bits, tokens, tiles): what the loops have today, and a little for other compilers.
-BUDGET = {(4, 1, 1): 2.2, (4, 4, 1): 2.5, (4, 8, 1): 3.5, (4, 16, 1): 4.9,
-          (4, 1, 2): 1.65, (4, 4, 2): 1.95, (4, 8, 2): 2.45, (4, 16, 2): 3.1,
-          (3, 1, 1): 2.5, (3, 4, 1): 2.5, (3, 8, 1): 3.25, (3, 16, 1): 4.9,
-          (3, 1, 2): 2.0, (3, 4, 2): 2.1, (3, 8, 2): 2.35, (3, 16, 2): 3.3}
-# Groups of copies that a warp leaves on their way when it waits for codes, by (bits, whether for one token alone).
-LEFT_BEHIND = {(4, True): 3, (4, False): 1, (3, True): 5, (3, False): 2}
-# Instructions per octet of outliers, by tokens; from 8 tokens on a vote leaves out those of inputs that are not there.
-OCTET_BUDGET = {1: 25, 4: 25, 8: 38, 16: 44}
+# Instructions per weight, by (bits, tokens, warps, whether a lane decodes one row at a time): what the loops have today, and
+# a little for other compilers.
+BUDGET = collections.defaultdict(lambda: 9)
+# Groups of copies that a warp leaves on their way when it waits for codes, by (bits, whether of rows).
+LEFT_BEHIND = {(4, True): 7, (4, False): 3, (3, True): 5, (3, False): 5}
+# Instructions per pack of outliers, by (tokens, whether of rows); where a unit has several stages a vote leaves out those of
+# inputs that are not there.
+PACK_BUDGET = collections.defaultdict(lambda: 999)
 # Loads of attention on their way at once, by (queries, 16-byte chunks of a key that a lane takes): keys and values.
 ATTENTION_LOADS = {(1, 2): 8 + 8, (2, 2): 8 + 8, (1, 4): 16 + 16, (2, 4): 16 + 16}
 
 LANES, MMA_WEIGHTS, MMA_TOKENS = 32, 256, 8  # of one mma.m16n8k16
-KERNEL = re.compile(r"LutGemvKernelILi(\d)ELi(\d+)ELi(\d+)ELi(\d+)E")
+KERNEL = re.compile(r"LutGemvKernelILi(\d)ELi(\d+)ELi(\d+)ELb(\d)E")
 ATTENTION = re.compile(r"AttendKernelILi(\d)ELi(\d)E")
 # The integer and logic pipe: half the lanes of the others.
 ALU = {"PRMT", "LOP3", "SHF", "ISETP", "SEL", "IADD3", "LEA", "VIADD", "IMNMX", "VIMNMX", "PLOP3"}
@@ -141,7 +140,7 @@ def shared_bytes(instructions, tokens):
         if kind not in ("LDS", "STS", "LDG", "LDGSTS") or each.operands.startswith("RZ"):  # those only bide their time
             return 0
         if ".128" not in each.opcode:
-            return 1
+            return 2 if ".64" in each.opcode else 1
         return max(1, min(tokens, MMA_TOKENS) * 4 * 16 / 128) if kind == "LDS" and each.predicate else 4
     return sum(map(of, instructions))
 
@@ -156,30 +155,31 @@ def count(function, instructions):
     match = KERNEL.search(function)
     if not match:
         return None
-    bits, tokens, tiles, warps = map(int, match.groups())
+    bits, tokens, warps, of_rows = map(int, match.groups())
     all_loops = loops(instructions)
     main = shortest(all_loops, instructions, "HMMA.16816", "LDG.")
     if main is None:
         raise ValueError(f"{function}: no loop with products and loads")
-    octets = shortest(all_loops, instructions, "HMMA.1688.")
+    packs = shortest(all_loops, instructions, "HMMA.", "LDS.U16")
     staging = {i for i in main if instructions[i].opcode.startswith(("LDG.", "STS"))}  # of x
     way = [instructions[i] for i in shortest_way(main, instructions, staging)]
-    # Once around each innermost loop over octets, of which there is one a tile and stage.
+    # Once around each innermost loop over packs, of which there is one a stage.
     inner = [loop for loop in all_loops if loop < main and not any(other < loop for other in all_loops)]
-    over_octets = [loop for loop in inner if any(instructions[i].opcode.startswith("HMMA.1688") for i in loop)]
-    with_outliers = shortest_way(main, instructions, staging | {min(loop) for loop in over_octets})
-    with_outliers = len(set(with_outliers).difference(*over_octets))
+    over_packs = [loop for loop in inner if any(instructions[i].opcode.startswith("LDS.U16") for i in loop)]
+    with_outliers = shortest_way(main, instructions, staging | {min(loop) for loop in over_packs})
+    with_outliers = len(set(with_outliers).difference(*over_packs))
     opcodes = opcodes_of(way)
-    products = sum(each.opcode.startswith("HMMA.16816") for each in way) / -(-tokens // MMA_TOKENS)
+    # Of rows, a product is of one token; else of 8.
+    products = sum(each.opcode.startswith("HMMA.16816") for each in way) / (tokens if of_rows else -(-tokens // MMA_TOKENS))
     weights = products * MMA_WEIGHTS / LANES
     narrow, spilled = narrow_or_spilled([instructions[i] for i in main])
     waits = [int(each.operands.split(",")[1], 16) for each in way if each.opcode == "DEPBAR.LE"]
     return {
-        "bits": bits, "tokens": tokens, "tiles": tiles, "warps": warps,
+        "bits": bits, "tokens": tokens, "warps": warps, "of_rows": bool(of_rows), "lanes": "rows" if of_rows else "quads",
         "instructions": len(way) / weights, "with_outliers": with_outliers / weights,
         "alu": sum(opcodes[name] for name in ALU) / weights,
         "shared": shared_bytes(way, tokens) / weights,
-        "octet": len(octets) if octets else 0,
+        "pack": len(packs) if packs else 0,
         "copies": opcodes["LDGSTS"], "waits": waits,
         "narrow": narrow, "spilled": spilled, "spilled_anywhere": narrow_or_spilled(instructions)[1],
     }
@@ -206,17 +206,19 @@ def attention_problems(architecture, function, instructions):
 
 
 def problems(architecture, found):
-    name = "{}: LUT-GEMV of {bits} bits, {tokens} tokens, {tiles} tiles, {warps} warps".format(architecture, **found)
-    budget = BUDGET[found["bits"], found["tokens"], found["tiles"]]
+    name = "{}: LUT-GEMV of {bits} bits, {tokens} tokens, {warps} warps, lanes of {lanes}".format(architecture, **found)
+    budget = BUDGET[found["bits"], found["tokens"], found["warps"], found["of_rows"]]
     if found["instructions"] > budget:
         yield f"{name}: {found['instructions']:.2f} instructions per weight, over {budget:.2f}"
-    if found["copies"] != found["bits"] * found["tiles"]:
-        yield f"{name}: {found['copies']} copies of codes to shared memory a unit, expected {found['bits'] * found['tiles']}"
-    left_behind = LEFT_BEHIND[found["bits"], found["tokens"] == 1]
-    if found["waits"] != [left_behind] * found["bits"]:
-        yield f"{name}: waits for all but the last {found['waits']} copies, expected {[left_behind] * found['bits']}"
-    if found["octet"] > OCTET_BUDGET[found["tokens"]]:
-        yield f"{name}: {found['octet']} instructions per octet of outliers, over {OCTET_BUDGET[found['tokens']]}"
+    chunks = 2 * found["bits"]
+    if found["copies"] != chunks:
+        yield f"{name}: {found['copies']} copies of codes to shared memory a unit, expected {chunks}"
+    left_behind = LEFT_BEHIND[found["bits"], found["of_rows"]]
+    if found["waits"] != [left_behind] * chunks:
+        yield f"{name}: waits for all but the last {found['waits']} copies, expected {[left_behind] * chunks}"
+    pack_budget = PACK_BUDGET[found["tokens"], found["of_rows"]]
+    if found["pack"] > pack_budget:
+        yield f"{name}: {found['pack']} instructions per pack of outliers, over {pack_budget}"
     if found["narrow"]:
         yield f"{name}: loads narrower than 128 bits in the main loop: {' '.join(found['narrow'])}"
     if found["spilled"]:
@@ -224,13 +226,13 @@ def problems(architecture, found):
 
 
 def print_table(rows):
-    print("| architecture | bits | tokens | tiles | warps | instructions/weight | ALU | shared memory | "
-          "weights/clock it could decode | instructions/weight that outliers add | and an octet | spills outside the loop |")
+    print("| architecture | bits | tokens | warps | lanes of | instructions/weight | ALU | shared memory | "
+          "weights/clock it could decode | instructions/weight that outliers add | and a pack | spills outside the loop |")
     print("|" + "---|" * 12)
     for architecture, found in rows:
         rate = min(128 / found["instructions"], 64 / found["alu"], 32 / found["shared"])
-        print("| {} | {bits} | {tokens} | {tiles} | {warps} | {instructions:.2f} | {alu:.2f} | {shared:.2f} | {:.0f} | {:.2f} | "
-              "{octet} | {spilled_anywhere} |".format(architecture, rate, found["with_outliers"] - found["instructions"], **found))
+        print("| {} | {bits} | {tokens} | {warps} | {lanes} | {instructions:.2f} | {alu:.2f} | {shared:.2f} | {:.0f} | {:.2f} | "
+              "{pack} | {spilled_anywhere} |".format(architecture, rate, found["with_outliers"] - found["instructions"], **found))
 
 
 def disassemble(tools, path):
@@ -257,10 +259,11 @@ def main():
                 continue
             wrong += problems(architecture, found)
             rows.append((architecture, found))
-    seen = {(found["bits"], found["tokens"], found["tiles"]) for _, found in rows}
-    wrong += ["no kernel of {} bits, {} tokens and {} tiles found".format(*each) for each in sorted(set(BUDGET) - seen)]
+    seen = {(found["bits"], found["tokens"], found["warps"], found["of_rows"]) for _, found in rows}
+    wrong += ["no kernel of {} bits, {} tokens, {} warps{} found".format(*each[:3], ", of rows" if each[3] else "")
+              for each in sorted(set(BUDGET) - seen)]
     rows.sort(key=lambda row: (int(row[0].split("_")[1].rstrip("af")), -row[1]["bits"], row[1]["tokens"],
-                             row[1]["tiles"], row[1]["warps"]))
+                             not row[1]["of_rows"], row[1]["warps"]))
     if arguments.table:
         print_table(rows)
     for line in wrong:

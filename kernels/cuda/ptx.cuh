@@ -57,8 +57,8 @@ __device__ __forceinline__ uint32_t LoadSharedHalf(uint32_t address) {
 }
 
 // 128 bits on their way to shared memory; there after this thread's waiting for them, and for its
-// warp after a barrier. A thread's copies form groups, each of all since the last CommitCopies, that
-// arrive in order. WaitForCopies<n>: until no more than the last n groups are on their way.
+// warp after a barrier. A thread's copies form groups, each of all since the last CommitCopies,
+// that arrive in order. WaitForCopies<n>: until no more than the last n groups are on their way.
 // For loads into registers the machine code has six counters, one of which, in practice, all of a
 // loop's loads from memory share: who waits for the oldest of them waits for the newest too.
 __device__ __forceinline__ void CopyToShared(uint32_t address, const uint4* global) {
@@ -106,6 +106,17 @@ __device__ __forceinline__ uint4 LoadOnce(const uint4* global) {
   asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
                : "=r"(value.x), "=r"(value.y), "=r"(value.z), "=r"(value.w)
                : "l"(global));
+  return value;
+}
+
+// 128 bits where `wanted`, else zeros; no jump.
+__device__ __forceinline__ uint4 LoadIf(bool wanted, const uint4* global) {
+  uint4 value = {0, 0, 0, 0};
+  asm volatile(
+      "{\n.reg .pred p;\nsetp.ne.u32 p, %5, 0;\n@p ld.global.v4.u32 {%0, %1, %2, %3}, [%4];\n}"
+      : "+r"(value.x), "+r"(value.y), "+r"(value.z), "+r"(value.w)
+      : "l"(global), "r"(static_cast<uint32_t>(wanted))
+      : "memory");
   return value;
 }
 

@@ -104,16 +104,22 @@ TEST(LutGemv, TakesLongRows) {
     ExpectExactProducts(WholeLayer(bits, 64, 9 * 1024 + 32, 20), {1, 2, 4, 8, 13, 16}, {1, 3});
 }
 
+// Most warps have nothing to multiply, some of them entries of tables to fetch.
+TEST(LutGemv, TakesRowsOfOneUnit) {
+  for (const int bits : {3, 4})
+    ExpectExactProducts(WholeLayer(bits, 190, 224, 3), {1, 2, 16}, {1, 2});
+}
+
 // Some units of a tile have no outliers, others as many as are held at once, or far more.
 TEST(LutGemv, TakesOutliersThatLieInHeaps) {
-  constexpr int64_t kOut = 70, kIn = 16 * 256 + 96;
+  constexpr int64_t kOut = 134, kIn = 18 * 256 + 96;
   constexpr int kOfARow[] = {0, 1, 2, 3, 20};
   for (const int bits : {3, 4}) {
     PackedLayer layer = WholeLayer(bits, kOut, kIn, 0);
     layer.outliers.row_ptr.push_back(0);
     for (int64_t row = 0; row < kOut; ++row) {
       for (int64_t unit = 0; unit * 256 < kIn; ++unit) {
-        for (int i = 0; i < kOfARow[(row / 16 + 3 * unit) % 5]; ++i) {
+        for (int i = 0; i < kOfARow[(row / 32 + 3 * unit) % 5]; ++i) {
           const int64_t column = unit * 256 + 12 * i + row % 12;
           if (column >= kIn) break;
           layer.outliers.cols.push_back(static_cast<int32_t>(column));
@@ -126,11 +132,10 @@ TEST(LutGemv, TakesOutliersThatLieInHeaps) {
   }
 }
 
-// A device with as little shared memory as those of compute capability 8.6: one tile for many
-// tokens, fewer warps for one.
+// A device with as little shared memory as those of compute capability 8.6: fewer warps.
 TEST(LutGemv, GetsByWithLittleSharedMemory) {
   for (const int bits : {3, 4})
-    ExpectExactProducts(WholeLayer(bits, 100, 1056, 20), {1, 2, 3, 8, 16}, {2}, 99 << 10);
+    ExpectExactProducts(WholeLayer(bits, 100, 2336, 20), {1, 2, 3, 8, 16}, {2}, 99 << 10);
 }
 
 TEST(LutGemv, AnyOrderOfThreadsGivesTheSameBits) {

@@ -88,6 +88,10 @@ inline uint4 LoadOnce(const uint4* global) {
   return *global;
 }
 
+inline uint4 LoadIf(bool wanted, const uint4* global) {
+  return wanted ? LoadOnce(global) : uint4{0, 0, 0, 0};
+}
+
 inline float LoadFresh(const float* global) { return *global; }
 
 // Words of A as MultiplyAdd takes them: half of them rows g + 8, every two of them 8 inner indices.

@@ -59,12 +59,10 @@ struct StagedX {
     for (int i = 0; i < kLoads; ++i) {
       const unsigned at = (threadIdx.x % kLanes + i * kLanes) * kAtOnce;
       const unsigned token = at / kStage, column = static_cast<unsigned>(begin) + at % kStage;
-      words[i] = {0, 0, 0, 0};
-      if (token < static_cast<unsigned>(a.tokens) &&
-          column < static_cast<unsigned>(a.layer.inputs)) {
-        words[i] = *reinterpret_cast<const uint4*>(
-            a.x + (token * static_cast<unsigned>(a.x_stride) + column));
-      }
+      words[i] = LoadIf(
+          token < static_cast<unsigned>(a.tokens) && column < static_cast<unsigned>(a.layer.inputs),
+          reinterpret_cast<const uint4*>(a.x +
+                                         (token * static_cast<unsigned>(a.x_stride) + column)));
     }
   }
   __device__ __forceinline__ void Store(unsigned char* to) const {

@@ -49,31 +49,31 @@ struct ProductsOfRows {
     }
   }
 
-  // x: inputs of the group for all tokens.
+  // The lane's weights at a step, as A.
   template <int step>
-  __device__ __forceinline__ void MultiplyStep(const uint32_t* words, const uint2 (&x)[kTokens]) {
+  __device__ __forceinline__ void Decode(const uint32_t* words, uint32_t (&a)[4]) const {
     const uint32_t pairs = Pairs::template Step<step>(words);
-    const uint32_t a[4] = {
-        Pairs::template Pair<0, 0>(pairs, banks[step]),
-        Pairs::template Pair<2, 0>(pairs, banks[step]),
-        Pairs::template Pair<1, 0>(pairs, banks[step]),
-        Pairs::template Pair<3, 0>(pairs, banks[step]),
-    };
-#pragma unroll
-    for (int t = 0; t < kTokens; ++t) {
-      MultiplyAdd(sums[t][step % kChains], a, {mine[step] ? x[t].x : 0u, mine[step] ? x[t].y : 0u});
-    }
+    a[0] = Pairs::template Pair<0, 0>(pairs, banks[step]);
+    a[1] = Pairs::template Pair<2, 0>(pairs, banks[step]);
+    a[2] = Pairs::template Pair<1, 0>(pairs, banks[step]);
+    a[3] = Pairs::template Pair<3, 0>(pairs, banks[step]);
   }
   // The group of 32 inputs whose words these are, `input` inputs into the stage.
   __device__ __forceinline__ void MultiplyGroup(const uint32_t* words, int input) {
-    uint2 x[kTokens];
+    uint32_t a[kSteps][4];
+    Decode<0>(words, a[0]);
+    Decode<1>(words, a[1]);
+    Decode<2>(words, a[2]);
+    Decode<3>(words, a[3]);
 #pragma unroll
-    for (int t = 0; t < kTokens; ++t)
-      x[t] = LoadSharedTwo(own_x + static_cast<uint32_t>(t * kXStride + input * 2));
-    MultiplyStep<0>(words, x);
-    MultiplyStep<1>(words, x);
-    MultiplyStep<2>(words, x);
-    MultiplyStep<3>(words, x);
+    for (int t = 0; t < kTokens; ++t) {
+      const uint2 x = LoadSharedTwo(own_x + static_cast<uint32_t>(t * kXStride + input * 2));
+#pragma unroll
+      for (int step = 0; step < kSteps; ++step) {
+        MultiplyAdd(sums[t][step % kChains], a[step],
+                    {mine[step] ? x.x : 0u, mine[step] ? x.y : 0u});
+      }
+    }
   }
 
   // A pack: an octet by the first rows and columns, the other by the second. x: as constructed.
