@@ -137,6 +137,8 @@ def shared_bytes(instructions, tokens):
     """What a warp moves through shared memory and the first-level cache, which are one, in 128 bytes that take a clock."""
     def of(each):
         kind = each.opcode.split(".")[0]
+        if kind == "SHFL":
+            return 1
         if kind not in ("LDS", "STS", "LDG", "LDGSTS") or each.operands.startswith("RZ"):  # those only bide their time
             return 0
         if ".128" not in each.opcode:

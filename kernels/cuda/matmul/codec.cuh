@@ -109,8 +109,25 @@ __device__ __forceinline__ void BuildTablesOfRows(unsigned char* tables,
   }
 }
 
-// Tables where lane 4g+q reads rows 4g+i, i < 4: words [i / 2][pair][i % 2][lane 32], each four
-// times as four lanes have the same row.
+// Where the lanes of a quad decode the same four rows, i < 4: which these are. At 4 bits it is as
+// they find them (CodeRing), at 3 as they exchange them (products_of_quads.cuh).
+template <int kBits>
+struct QuadRows {
+  __device__ __forceinline__ static constexpr unsigned Row(unsigned g, unsigned i) {
+    return kBits == 4 ? 8 * i + g : 4 * g + i;
+  }
+  // What tells g and i of an outlier's place, and what is there then.
+  static constexpr uint32_t kMaskOfG = kBits == 4 ? 0xc1 : 7, kMaskOfI = kBits == 4 ? 6 : 0xc0;
+  __device__ __forceinline__ static constexpr uint32_t PlaceOfG(uint32_t g) {
+    return kBits == 4 ? g / 4 | g % 4 << 6 : g;
+  }
+  __device__ __forceinline__ static constexpr uint32_t PlaceOfI(uint32_t i) {
+    return kBits == 4 ? i << 1 : i << 6;
+  }
+};
+
+// Tables for these: words [i / 2][pair][i % 2][lane 32], each four times as four lanes have the
+// same row.
 template <int kBits, unsigned kWarps>
 __device__ __forceinline__ void BuildTablesOfQuads(unsigned char* tables,
                                                    const unsigned char* entries) {
@@ -125,7 +142,8 @@ __device__ __forceinline__ void BuildTablesOfQuads(unsigned char* tables,
     const unsigned task = begin + threadIdx.x, g = task % 8, half = task / 8 % 2;
     const unsigned first = task / 16 % kParts * kFirsts;
     const unsigned second = task / (16 * kParts) % Pairs::kEntries;
-    const unsigned two = task / (16 * kParts * Pairs::kEntries), row = 4 * g + 2 * two + half;
+    const unsigned two = task / (16 * kParts * Pairs::kEntries),
+                   row = QuadRows<kBits>::Row(g, 2 * two + half);
     uint32_t firsts[kFirsts / 2];
     ReadEntries<kBits, kFirsts>(entries, row, first, firsts);
     const uint32_t of_second =

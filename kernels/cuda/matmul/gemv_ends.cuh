@@ -75,21 +75,26 @@ struct StagedX {
 };
 
 // The codes of a warp's units, on their way through shared memory that is its own: a ring of kRing
-// chunks, where a chunk is what one load of a lane brings. A lane reads what it has copied itself:
-// no barrier. The first kGapChunks lie in gaps of 128 bytes that are 256 apart.
-template <int kBits, int kRing, int kGapChunks>
+// chunks, where a chunk is what one load of a lane brings. The first kGapChunks lie in gaps of 128
+// bytes that are 256 apart. A lane reads what it has copied itself: no barrier. But with kOfQuads,
+// at 4 bits, lane 4g+q reads step q of rows 8i+g, i < 4: the warp 128 bytes that lie together.
+template <int kBits, int kRing, int kGapChunks, bool kOfQuads>
 struct CodeRing {
   static constexpr int kChunks = 2 * kBits;  // of a unit
   static constexpr int kChunkBytes = kLanes * 16, kGap = 128, kGapStride = 256;
   static constexpr int kGapBytes = kGapChunks * kChunkBytes / kGap * kGapStride;
   static constexpr int kBytes = (kRing - kGapChunks) * kChunkBytes;
   static_assert(kChunks % kRing == 0 && kGapChunks <= kRing);
+  static_assert(!kOfQuads || (kBits == 4 && kGapChunks == 0));
   uint32_t in_gaps, own;  // shared addresses of this lane's part
+  uint32_t of_quad;       // and of what it reads
 
   __device__ __forceinline__ CodeRing(uint32_t gaps, uint32_t shared) {
     const auto lane = static_cast<uint32_t>(Lane());
     in_gaps = gaps + lane / 8 * kGapStride + lane % 8 * 16;
     own = shared + lane * 16;
+    const uint32_t q = lane % 4, other = lane / 16 * 4 + (lane / 4 - q) % 4;
+    of_quad = shared + other * 16 + q * 4;
   }
   template <int chunk>
   __device__ __forceinline__ uint32_t Slot() const {
@@ -117,13 +122,23 @@ struct CodeRing {
   template <int chunk>
   __device__ __forceinline__ void Take(uint32_t* words) const {
     WaitForCopies<kRing - 1>();
-    LoadSharedFour(Slot<chunk>(), words + 4 * chunk);
+    if constexpr (kOfQuads) {
+      __syncwarp();
+      constexpr int kAt = chunk % kRing * kChunkBytes;
+      words[4 * chunk] = LoadShared<kAt>(of_quad);
+      words[4 * chunk + 1] = LoadShared<kAt + 128>(of_quad);
+      words[4 * chunk + 2] = LoadShared<kAt + 256>(of_quad);
+      words[4 * chunk + 3] = LoadShared<kAt + 384>(of_quad);
+    } else {
+      LoadSharedFour(Slot<chunk>(), words + 4 * chunk);
+    }
   }
   // Chunk `chunk` of the unit at `at` has been taken: what comes in its place is of that unit or of
   // the next, at `ahead`, if there is one.
   template <int chunk>
   __device__ __forceinline__ void Replace(const uint4* at, const uint4* ahead,
                                           bool is_ahead) const {
+    if constexpr (kOfQuads) __syncwarp();  // all have read it
     if constexpr (chunk + kRing < kChunks) {
       Fetch<chunk + kRing>(true, at);
     } else {

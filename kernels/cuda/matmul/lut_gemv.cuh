@@ -48,7 +48,8 @@ struct GemvShape {
   static constexpr int kRing = kOfRows || kBits < 4 ? 2 * kBits : kBits;
   static constexpr int kRoomInGaps =
       kOfRows ? Products::kTablesBytes / 2 / kWarps / (kLanes * 16) : 0;
-  using Codes = CodeRing<kBits, kRing, (kRoomInGaps < kRing ? kRoomInGaps : kRing)>;
+  using Codes =
+      CodeRing<kBits, kRing, (kRoomInGaps < kRing ? kRoomInGaps : kRing), !kOfRows && kBits == 4>;
   // A warp's part: x, in whose place sums come, and after them whether the block is the last.
   static constexpr int kXBytes = kTokens * kXStride, kSumsBytes = End::kValues * 4;
   static constexpr int kLastAt = kSumsBytes;

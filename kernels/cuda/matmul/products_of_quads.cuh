@@ -1,7 +1,7 @@
 // Products where the four lanes of a quad decode the same rows, for many tokens: lane 4g+q has 8
-// inputs of each of rows 4g+i, i < 4, which are rows g and g + 8 of A of two products. Columns are
-// tokens. For that the lanes of a quad exchange codes, and tables of pairs lie four times in shared
-// memory.
+// inputs of each of rows QuadRows::Row(g, i), i < 4, which are rows g and g + 8 of A of two
+// products. Columns are tokens. For that lanes take codes of others, and tables of pairs lie four
+// times in shared memory.
 #pragma once
 
 #include "kernels/cuda/matmul/codec.cuh"
@@ -51,7 +51,8 @@ struct ProductsOfQuads {
     }
   }
 
-  // From the four steps of the lane's own codes to step q of rows 4g+i, i < 4.
+  // From the four steps of the lane's own codes to step q of rows 4g+i, i < 4: at 3 bits, where
+  // step 3 is of all words.
   __device__ __forceinline__ static void Exchange(const uint32_t (&steps)[kSteps],
                                                   uint32_t (&rows)[kSteps]) {
     // Lane q gets row i from lane i - q, whose step q it is: there the step of number i less its
@@ -83,14 +84,19 @@ struct ProductsOfQuads {
   }
   // The group of 32 inputs whose words these are, `input` inputs into the stage.
   __device__ __forceinline__ void MultiplyGroup(const uint32_t* words, int input) {
-    const uint32_t steps[kSteps] = {
-        Pairs::template Step<0>(words),
-        Pairs::template Step<1>(words),
-        Pairs::template Step<2>(words),
-        Pairs::template Step<3>(words),
-    };
     uint32_t rows[kSteps];
-    Exchange(steps, rows);
+    if constexpr (kBits == 4) {
+#pragma unroll
+      for (int i = 0; i < kSteps; ++i) rows[i] = words[i];
+    } else {
+      const uint32_t steps[kSteps] = {
+          Pairs::template Step<0>(words),
+          Pairs::template Step<1>(words),
+          Pairs::template Step<2>(words),
+          Pairs::template Step<3>(words),
+      };
+      Exchange(steps, rows);
+    }
 #pragma unroll
     for (int c = 0; c < kColumns; ++c) {
       LoadSharedIf(mine[c], own_x + static_cast<uint32_t>(8 * c * kXStride + input * 2), b[c]);
@@ -104,8 +110,10 @@ struct ProductsOfQuads {
   // A pack: its two octets are the inner index of one product. x: as constructed.
   template <int stage>
   __device__ __forceinline__ void MultiplyPack(const uint32_t (&words)[4], uint32_t x) {
-    const uint32_t values[2] = {ValuesOfRow<kStage>(words[0], words[1], stage),
-                                ValuesOfRow<kStage>(words[2], words[3], stage)};
+    using Rows = QuadRows<kBits>;
+    const uint32_t g = Rows::PlaceOfG(static_cast<uint32_t>(Lane()) / 4);
+    const uint32_t values[2] = {ValuesOf<kStage>(words[0], words[1], Rows::kMaskOfG, g, stage),
+                                ValuesOf<kStage>(words[2], words[3], Rows::kMaskOfG, g, stage)};
     if (kStage < kUnitInputs && __any_sync(kWholeWarp, (values[0] | values[1]) != 0) == 0)
       return;  // all of another stage
     uint32_t inputs[kColumns][2];
@@ -121,9 +129,9 @@ struct ProductsOfQuads {
     for (int two = 0; two < kTwos; ++two) {
       uint32_t a[4];
 #pragma unroll
-      for (int i = 0; i < 4; ++i) {  // row % 4 is 2 * two + i % 2
-        a[i] = values[i / 2] & WherePlace(words[i / 2 * 2 + 1], 3 << 6,
-                                          static_cast<uint32_t>(2 * two + i % 2) << 6);
+      for (unsigned i = 0; i < 4; ++i) {
+        a[i] = values[i / 2] & WherePlace(words[i / 2 * 2 + 1], Rows::kMaskOfI,
+                                          Rows::PlaceOfI(2u * static_cast<unsigned>(two) + i % 2));
       }
 #pragma unroll
       for (int c = 0; c < kColumns; ++c) MultiplyAdd(sums[two][c], a, inputs[c]);
@@ -138,9 +146,10 @@ struct ProductsOfQuads {
       for (int c = 0; c < kColumns; ++c) {
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
-          const int row = Lane() / 4 * 4 + two * 2 + i / 2;
+          const unsigned row = QuadRows<kBits>::Row(static_cast<unsigned>(Lane()) / 4,
+                                                    static_cast<unsigned>(two * 2 + i / 2));
           const int token = 8 * c + Lane() % 4 * 2 + i % 2;
-          if (token < kTokens) out[row * kTokens + token] = sums[two][c][i];
+          if (token < kTokens) out[static_cast<int>(row) * kTokens + token] = sums[two][c][i];
         }
       }
     }

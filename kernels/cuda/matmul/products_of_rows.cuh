@@ -79,12 +79,13 @@ struct ProductsOfRows {
   // A pack: an octet by the first rows and columns, the other by the second. x: as constructed.
   template <int stage>
   __device__ __forceinline__ void MultiplyPack(const uint32_t (&words)[4], uint32_t x) {
-    const uint32_t a[2] = {ValuesOfRow<kStage>(words[0], words[1], stage),
-                           ValuesOfRow<kStage>(words[2], words[3], stage)};
+    const uint32_t g = static_cast<uint32_t>(Lane()) / 4;
+    const uint32_t a[2] = {ValuesOf<kStage>(words[0], words[1], 7, g, stage),
+                           ValuesOf<kStage>(words[2], words[3], 7, g, stage)};
     if (kStage < kUnitInputs && __any_sync(kWholeWarp, (a[0] | a[1]) != 0) == 0)
       return;  // all of another stage
     const uint32_t places = Lane() < kLanes / 2 ? words[1] : words[3];
-    const uint32_t wanted = WherePlace(places, 3 << 6, static_cast<uint32_t>(Lane()) / 4 % 4 << 6);
+    const uint32_t wanted = WherePlace(places, 3 << 6, g % 4 << 6);
 #pragma unroll
     for (int t = 0; t < kTokens; ++t) {
       MultiplyAdd(sums[t][kChains - 1], a,

@@ -107,12 +107,13 @@ __device__ __forceinline__ uint32_t WherePlace(uint32_t place, uint32_t mask, ui
   const uint32_t others = ((place & mask * 0x10001u) ^ wanted * 0x10001u) + 0x7fff7fffu;
   return ~Permute(others, 0, 0xbb99);
 }
-// A's words: the values of the lane's row of 8 and of stage `stage` of kStage inputs.
+// A's words: the values of stage `stage` of kStage inputs where `place` has `wanted` of `mask` too.
 template <int kStage>
-__device__ __forceinline__ uint32_t ValuesOfRow(uint32_t values, uint32_t places, int stage) {
-  constexpr uint32_t kMask = 7 | (kUnitInputs / kPlaceInputs - kStage / kPlaceInputs) * 8;
-  const int place = Lane() / 4 + stage * (kStage / kPlaceInputs) * 8;
-  return values & WherePlace(places, kMask, static_cast<uint32_t>(place));
+__device__ __forceinline__ uint32_t ValuesOf(uint32_t values, uint32_t places, uint32_t mask,
+                                             uint32_t wanted, int stage) {
+  constexpr uint32_t kMask = (kUnitInputs / kPlaceInputs - kStage / kPlaceInputs) * 8;
+  const int of_stage = stage * (kStage / kPlaceInputs) * 8;
+  return values & WherePlace(places, mask | kMask, wanted | static_cast<uint32_t>(of_stage));
 }
 // B's: inputs of the token whose stage of x begins at shared address `x`.
 template <int kStage>
