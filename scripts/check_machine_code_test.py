@@ -5,7 +5,7 @@ import unittest
 
 import check_machine_code
 
-NAME = "_ZN2sq4cuda13LutGemvKernelILi4ELi1ELi1ELi16EEEvNS0_13GemvArgumentsE"
+NAME = "_ZN2sq4cuda13LutGemvKernelILi4ELi1ELi16ELb1EEEvNS0_13GemvArgumentsE"
 
 
 def listing(loop, before=("MOV R1, R2",), name=NAME):
@@ -17,11 +17,14 @@ def listing(loop, before=("MOV R1, R2",), name=NAME):
     return "\n".join(lines)
 
 
-# A unit of 4 products, 32 weights a lane: with the jump 55 instructions.
-GROUP = ["DEPBAR.LE SB0, 0x3", "LDS.128 R4, [R3]"] + ["PRMT R1, R2, 0x5504, R3"] * 4 + ["LDS R1, [R1+0x400]"] * 4 + [
-    "HMMA.16816.F32 R24, R56, R48, R24", "@P2 LDGSTS.E.BYPASS.128 [R3], desc[UR8][R2.64]", "LDGDEPBAR"]
-LOOP = ["LDG.E.128 R4, desc[UR8][R2.64]", "STS.128 [R3], R4"] + GROUP * 4
-OCTET_AT = hex(16 * (1 + len(LOOP) + 2))  # behind the first of a listing, a loop and two more
+# A unit of 8 groups, 4 products each, 256 weights a lane: with what comes before and the jump 395 instructions.
+PRODUCT = ["PRMT R1, R2, 0x5504, R3"] * 4 + ["LDS R1, [R1+0x400]"] * 4 + ["SEL R12, R32, RZ, !P4"] * 2 + [
+    "HMMA.16816.F32 R24, R56, R48, R24"]
+GROUP = ["DEPBAR.LE SB0, 0x7", "LDS.128 R4, [R3]", "LDS.64 R6, [R3]"] + PRODUCT * 4 + [
+    "@P2 LDGSTS.E.BYPASS.128 [R3], desc[UR8][R2.64]", "LDGDEPBAR"]
+LOOP = ["@P1 LDG.E.128 R4, desc[UR8][R2.64]", "STS.128 [R3], R4"] + GROUP * 8
+INSTRUCTIONS = len(LOOP) + 1
+PACK_AT = hex(16 * (1 + len(LOOP) + 2))  # behind the first of a listing, a loop and two more
 
 
 def found(text):
@@ -33,15 +36,16 @@ class CheckMachineCode(unittest.TestCase):
     def test_counts_a_loop(self):
         architecture, counts = found(listing(LOOP, before=["MOV R1, R2", "PRMT R1, R2, R3, R4"]))
         self.assertEqual(architecture, "sm_90")
-        self.assertEqual([counts[name] for name in ("bits", "tokens", "tiles", "warps")], [4, 1, 1, 16])
-        self.assertAlmostEqual(counts["instructions"], 55 / 32)
-        self.assertAlmostEqual(counts["alu"], 16 / 32)
-        self.assertAlmostEqual(counts["shared"], (4 + 4 + 4 * (4 + 4 + 4)) / 32)
+        self.assertEqual([counts[name] for name in ("bits", "tokens", "warps", "of_rows")], [4, 1, 16, True])
+        self.assertEqual(INSTRUCTIONS, 395)
+        self.assertAlmostEqual(counts["instructions"], 395 / 256)
+        self.assertAlmostEqual(counts["alu"], 8 * 4 * 6 / 256)
+        self.assertAlmostEqual(counts["shared"], (4 + 4 + 8 * (4 + 2 + 16 + 4)) / 256)
         self.assertEqual(list(check_machine_code.problems(architecture, counts)), [])
 
     def test_names_a_loop_that_grew(self):
-        problem, = check_machine_code.problems(*found(listing(LOOP + ["IADD3 R1, R1, R2, RZ"] * 20)))
-        self.assertIn("4 bits, 1 tokens, 1 tiles, 16 warps: 2.34 instructions per weight, over", problem)
+        problem, = check_machine_code.problems(*found(listing(LOOP + ["IADD3 R1, R1, R2, RZ"] * 200)))
+        self.assertIn("4 bits, 1 tokens, 16 warps, lanes of rows: 2.32 instructions per weight, over", problem)
 
     def test_names_narrow_loads(self):
         problem, = check_machine_code.problems(*found(listing([LOOP[0].replace(".128", "")] + LOOP[1:])))
@@ -57,33 +61,39 @@ class CheckMachineCode(unittest.TestCase):
         self.assertEqual(list(check_machine_code.problems(architecture, counts)), [])
 
     def test_counts_the_ways_without_outliers_and_with(self):
-        octet = ["SHFL.IDX PT, R1, R2, R3, 0x1f", "IADD3 R1, R1, R2, RZ", "LDS.64 R8, [R7]", "HMMA.1688.F32 R24, R56, R48, R24",
-                 f"@P1 BRA {hex(16 * (1 + len(LOOP) + 3))}"]
-        skipped = f"@!P1 BRA {hex(16 * (1 + len(LOOP) + 1 + len(octet)))}"
-        architecture, counts = found(listing(LOOP + [skipped] + octet))
-        self.assertEqual(counts["octet"], 3)
-        self.assertAlmostEqual(counts["instructions"], 56 / 32)
-        self.assertAlmostEqual(counts["with_outliers"], 58 / 32)
+        pack = ["SHFL.IDX PT, R1, R2, R3, 0x1f", "IADD3 R1, R1, R2, RZ", "LDS.U16 R8, [R7]", "HMMA.1688.F32 R24, R56, R48, R24",
+                f"@P1 BRA {hex(16 * (1 + len(LOOP) + 3))}"]
+        skipped = f"@!P1 BRA {hex(16 * (1 + len(LOOP) + 1 + len(pack)))}"
+        architecture, counts = found(listing(LOOP + [skipped] + pack))
+        self.assertEqual(counts["pack"], 3)
+        self.assertAlmostEqual(counts["instructions"], (INSTRUCTIONS + 1) / 256)
+        self.assertAlmostEqual(counts["with_outliers"], (INSTRUCTIONS + 3) / 256)
         self.assertEqual(list(check_machine_code.problems(architecture, counts)), [])
 
     def test_goes_by_the_staging_of_x(self):
         jumped_over = ["@!P1 BRA 0x40"] + LOOP
-        self.assertAlmostEqual(found(listing(jumped_over))[1]["instructions"], 56 / 32)
+        self.assertAlmostEqual(found(listing(jumped_over))[1]["instructions"], (INSTRUCTIONS + 1) / 256)
 
     def test_names_a_wait_for_what_was_just_asked_for(self):
-        late = [each.replace("0x3", "0x0") if each.startswith("DEPBAR") else each for each in LOOP]
+        late = [each.replace("0x7", "0x0") if each.startswith("DEPBAR") else each for each in LOOP]
         problem, = check_machine_code.problems(*found(listing(late)))
-        self.assertIn("waits for all but the last [0, 0, 0, 0] copies, expected [3, 3, 3, 3]", problem)
+        self.assertIn("waits for all but the last [0, 0, 0, 0, 0, 0, 0, 0] copies, expected [7, 7, 7, 7, 7, 7, 7, 7]", problem)
 
     def test_names_codes_that_pass_through_registers(self):
         through = [each.replace("LDGSTS.E.BYPASS.128 [R3]", "LDG.E.128 R3") for each in LOOP]
         problem, = check_machine_code.problems(*found(listing(through)))
-        self.assertIn("0 copies of codes to shared memory a unit, expected 4", problem)
+        self.assertIn("0 copies of codes to shared memory a unit, expected 8", problem)
 
-    def test_names_narrow_loads_of_octets(self):
-        octet = ["LDG.E.64 R8, [R7]", "HMMA.1688.F32 R24, R56, R48, R24", f"@P1 BRA {OCTET_AT}"]
-        problem, = check_machine_code.problems(*found(listing(LOOP + ["NOP", "NOP"] + octet)))
-        self.assertIn("narrower than 128 bits", problem)
+    def test_names_a_pack_that_costs_too_much(self):
+        pack = ["LDS.U16 R8, [R7]", "HMMA.1688.F32 R24, R56, R48, R24"] + ["IADD3 R1, R1, R2, RZ"] * 40
+        problem, = check_machine_code.problems(*found(listing(LOOP + ["NOP", "NOP"] + pack + [f"@P1 BRA {PACK_AT}"])))
+        self.assertIn("43 instructions per pack of outliers, over", problem)
+
+    def test_counts_products_of_many_tokens(self):
+        of_quads = [each for each in LOOP for _ in range(2 if each.startswith("HMMA") else 1)]
+        counts = found(listing(of_quads, name=NAME.replace("ELi1ELi16ELb1", "ELi16ELi16ELb0")))[1]
+        self.assertEqual((counts["tokens"], counts["of_rows"]), (16, False))
+        self.assertAlmostEqual(counts["instructions"], (INSTRUCTIONS + 32) / 256)
 
     def test_attention_asks_for_all_before_it_waits(self):
         def problems(*body):

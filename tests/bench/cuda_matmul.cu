@@ -140,13 +140,14 @@ Timing TimeGemv(const Settings& settings, const PackedLayer& layer, const Copies
                 const Inputs& x, int64_t tokens) {
   const int64_t out = layer.out_features;
   const cuda::DeviceInfo& device = cuda::CurrentDeviceInfo();
+  const int64_t most = cuda::GemvTokens(copies.all[0].view(), device);
   const cuda::GemvRoom room = cuda::RoomForGemv(copies.all[0].view(), tokens, device);
   const Buffer<float> partials(room.partials, "partials"), y(tokens * out, "y");
   const Buffer<unsigned> arrived(std::vector<unsigned>(static_cast<size_t>(room.arrived), 0),
                                  "counters");
   const auto call = [&](int i, cudaStream_t stream) {
-    for (int64_t first = 0; first < tokens; first += cuda::kGemvTokens) {
-      const int64_t count = std::min(cuda::kGemvTokens, tokens - first);
+    for (int64_t first = 0; first < tokens; first += most) {
+      const int64_t count = std::min(most, tokens - first);
       cuda::GemvArguments arguments = {};
       arguments.layer = copies.all[static_cast<size_t>(i) % copies.all.size()].view();
       arguments.x = x.halves.data() + first * layer.in_features;

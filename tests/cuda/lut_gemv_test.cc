@@ -48,16 +48,20 @@ std::vector<float> Multiply(const cuda::DeviceLayer& layer, const DeviceMatrix& 
   const Buffer<float> partials(room.partials, "partials");
   if (arrived->count() < room.arrived)
     *arrived = Buffer<unsigned>(std::vector<unsigned>(room.arrived, 0), "arrived");
-  cuda::GemvArguments arguments = {};
-  arguments.layer = layer.view();
-  arguments.x = static_cast<const uint16_t*>(given.data);
-  arguments.x_stride = given.stride;
-  arguments.tokens = static_cast<int>(given.rows);
-  arguments.x_scale = 1;
-  arguments.y = y.View();
-  arguments.partials = partials.data();
-  arguments.arrived = arrived->data();
-  cuda::LutGemv(arguments, device, false, nullptr);
+  const int64_t most = cuda::GemvTokens(layer.view(), device);
+  for (int64_t first = 0; first < given.rows; first += most) {
+    cuda::GemvArguments arguments = {};
+    arguments.layer = layer.view();
+    arguments.x = static_cast<const uint16_t*>(given.data) + first * given.stride;
+    arguments.x_stride = given.stride;
+    arguments.tokens = static_cast<int>(std::min(most, given.rows - first));
+    arguments.x_scale = 1;
+    arguments.y = y.View();
+    arguments.y.data = static_cast<float*>(arguments.y.data) + first * arguments.y.stride;
+    arguments.partials = partials.data();
+    arguments.arrived = arrived->data();
+    cuda::LutGemv(arguments, device, false, nullptr);
+  }
   EXPECT_TRUE(y.Untouched());
   for (const unsigned count : arrived->ToHost()) EXPECT_EQ(count, 0u);
   return y.Values();

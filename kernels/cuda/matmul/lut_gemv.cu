@@ -37,6 +37,13 @@ Plan PlanFor(const LayerView& layer, const DeviceInfo& device) {
   return plan;
 }
 
+// Whether there is shared memory for an instance of 16 warps.
+template <int kBits, int kTokens, bool kOfRows>
+bool Fits(const DeviceInfo& device) {
+  return GemvShape<kBits, kTokens, 16, kOfRows>::kBytes <= device.shared_bytes;
+}
+constexpr int kManyTokens = 16, kFewTokens = 8;  // of a launch, where that fits and where not
+
 // Calls `body` with the plan and the launching function of the instance for so many tokens.
 template <int kBits, typename Body>
 void WithInstance(const LayerView& layer, int64_t tokens, const DeviceInfo& device,
@@ -49,8 +56,7 @@ void WithInstance(const LayerView& layer, int64_t tokens, const DeviceInfo& devi
   };
   // The first that there is shared memory for.
   const auto fits = [&](auto count, auto of_rows) {
-    return GemvShape<kBits, decltype(count)::value, 16, decltype(of_rows)::value != 0>::kBytes <=
-           device.shared_bytes;
+    return Fits<kBits, decltype(count)::value, decltype(of_rows)::value != 0>(device);
   };
   const auto with_rows = [&](auto count) {
     if (fits(count, Constant<1>())) return with(count, Constant<16>(), Constant<1>());
@@ -58,13 +64,13 @@ void WithInstance(const LayerView& layer, int64_t tokens, const DeviceInfo& devi
   };
   const auto with_quads = [&](auto count) {
     if (fits(count, Constant<0>())) return with(count, Constant<16>(), Constant<0>());
-    with(count, Constant<8>(), Constant<1>());
+    with(Constant<std::min(decltype(count)::value, kFewTokens)>(), Constant<8>(), Constant<1>());
   };
   if (tokens == 1) return with_rows(Constant<1>());
   if (tokens == 2) return with_rows(Constant<2>());
   if (tokens <= 4) return with_quads(Constant<4>());
   if (tokens <= 8) return with_quads(Constant<8>());
-  with_quads(Constant<16>());
+  with_quads(Constant<kManyTokens>());
 }
 
 template <typename Body>
@@ -79,9 +85,15 @@ void WithInstance(const LayerView& layer, int64_t tokens, const DeviceInfo& devi
 
 }  // namespace
 
+int64_t GemvTokens(const LayerView& layer, const DeviceInfo& device) {
+  const bool fits = layer.code_bits == 4 ? Fits<4, kManyTokens, false>(device)
+                                         : Fits<3, kManyTokens, false>(device);
+  return fits ? kManyTokens : kFewTokens;
+}
+
 GemvRoom RoomForGemv(const LayerView& layer, int64_t tokens, const DeviceInfo& device) {
   GemvRoom room;
-  for (int64_t count = 1; count <= kGemvTokens; count *= 2) {
+  for (int64_t count = 1; count <= GemvTokens(layer, device); count *= 2) {
     WithInstance(layer, count, device, [&](const Plan& plan, auto) {
       room.partials = std::max(room.partials, plan.partials);
       room.arrived = std::max(room.arrived, CeilDivide(layer.rows, kTileRows));
@@ -93,7 +105,7 @@ GemvRoom RoomForGemv(const LayerView& layer, int64_t tokens, const DeviceInfo& d
 
 void LutGemv(const GemvArguments& arguments, const DeviceInfo& device, bool overlap,
              cudaStream_t stream) {
-  SQ_DCHECK(arguments.tokens >= 1 && arguments.tokens <= kGemvTokens);
+  SQ_DCHECK(arguments.tokens >= 1 && arguments.tokens <= GemvTokens(arguments.layer, device));
   WithInstance(arguments.layer, arguments.tokens, device, [&](const Plan& plan, auto launch) {
     GemvArguments planned = arguments;
     planned.part_units = static_cast<int>(plan.part_units);

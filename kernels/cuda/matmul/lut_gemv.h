@@ -6,10 +6,12 @@
 
 namespace sq::cuda {
 
-constexpr int64_t kGemvTokens = 16;  // of one launch
+// Tokens that one launch takes at most: 16, or 8 on devices with less shared memory than many tokens'
+// tables need.
+int64_t GemvTokens(const LayerView& layer, const DeviceInfo& device);
 
-// What a launch takes. Work is divided into tiles of rows, and where these
-// are few, their units of inputs into parts. Each part then leaves its sums in `partials`, and the
+// What a launch takes. Work is divided into tiles of rows, and where these are few, their units of
+// inputs into parts. Each part then leaves its sums in `partials`, and the
 // last one to arrive adds them up in order.
 struct GemvArguments {
   LayerView layer;
@@ -31,7 +33,7 @@ struct GemvRoom {
 };
 GemvRoom RoomForGemv(const LayerView& layer, int64_t tokens, const DeviceInfo& device);
 
-// 1 to kGemvTokens tokens. With `overlap`, as LaunchShape says.
+// 1 to GemvTokens tokens. With `overlap`, as LaunchShape says.
 void LutGemv(const GemvArguments& arguments, const DeviceInfo& device, bool overlap,
              cudaStream_t stream);
 

@@ -11,6 +11,5 @@ template void LutGemvInstance<4, 16, 16, false>(const GemvArguments&, dim3, bool
 template void LutGemvInstance<4, 1, 8, true>(const GemvArguments&, dim3, bool, cudaStream_t);
 template void LutGemvInstance<4, 4, 8, true>(const GemvArguments&, dim3, bool, cudaStream_t);
 template void LutGemvInstance<4, 8, 8, true>(const GemvArguments&, dim3, bool, cudaStream_t);
-template void LutGemvInstance<4, 16, 8, true>(const GemvArguments&, dim3, bool, cudaStream_t);
 
 }  // namespace sq::cuda

@@ -98,12 +98,14 @@ Halves HalvesOf(CudaContext::State& state, const CudaMatrix& x, float x_scale) {
   return {state.input.data(), stride, x_scale / cuda::kInputScale};
 }
 
-// The codes are read once for every 16 tokens.
+// The codes are read once for every GemvTokens tokens.
 void ByGemv(CudaContext::State& state, const LayerView& view, const CudaMatrix& x, float x_scale,
             const CudaMatrix& y, const CudaMatrix* add) {
   const Halves halves = HalvesOf(state, x, x_scale);
-  for (int64_t first = 0; first < x.rows; first += cuda::kGemvTokens) {
-    const int64_t count = std::min(cuda::kGemvTokens, x.rows - first);
+  const cuda::DeviceInfo& device = cuda::CurrentDeviceInfo();
+  const int64_t most = cuda::GemvTokens(view, device);
+  for (int64_t first = 0; first < x.rows; first += most) {
+    const int64_t count = std::min(most, x.rows - first);
     cuda::GemvArguments arguments;
     arguments.layer = view;
     arguments.x = halves.data + first * halves.stride;
@@ -114,7 +116,7 @@ void ByGemv(CudaContext::State& state, const LayerView& view, const CudaMatrix& 
     if (add != nullptr) arguments.add = RowsOf(*add, first, count);
     arguments.partials = state.partials.data();
     arguments.arrived = state.arrived.data();
-    cuda::LutGemv(arguments, cuda::CurrentDeviceInfo(), state.overlap, state.stream);
+    cuda::LutGemv(arguments, device, state.overlap, state.stream);
   }
 }
 
