@@ -24,6 +24,7 @@ if [ "$mode" = --smoke ]; then
   bin=$build/bin-shim
   tests=("$build/bin/cuda_tests" --gtest_brief=1)
   matmul=("$build/bin/cuda_matmul_smoke" --smoke)
+  tune=("${matmul[@]}" --tune --shape 128 256)
   kmeans=()
   shape=(--hidden 256 --intermediate 512 --layers 2 --heads 4 --kv-heads 4)
   samples=4 length=64 tokens=8
@@ -39,6 +40,7 @@ else
   bin=$build/bin
   tests=("$build/bin/cuda_device_tests" --gtest_brief=1)
   matmul=("$build/bin/cuda_matmul")
+  tune=("${matmul[@]}" --tune --shape 4096 4096 --shape 11008 4096)
   kmeans=("$build/bin/cuda_kmeans")
   shape=(--hidden 4096 --intermediate 11008 --layers 32 --heads 32 --kv-heads 32 --vocab 32000 --shards 3)
   samples=100 length=512 tokens=128
@@ -59,6 +61,8 @@ fi
 
 say "matrix times vector"
 "${matmul[@]}" --json "$work/matmul.json"
+say "choices that kernels/cuda/matmul/tuning.cc makes"
+"${tune[@]}" --json "$work/tune.json"
 if [ ${#kmeans[@]} -gt 0 ]; then
   say "k-means"
   "${kmeans[@]}" | tee "$work/kmeans.txt"

@@ -91,6 +91,7 @@ const DeviceInfo& CurrentDeviceInfo() {
     device.multiprocessors = properties.multiProcessorCount;
     device.shared_bytes = static_cast<int64_t>(properties.sharedMemPerBlockOptin);
     device.overlap = properties.major >= 9;
+    device.gemv = TuningFor({properties.major, properties.minor});
   });
   return devices[index];
 }

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "kernels/cuda/matmul/tuning.h"
+
 namespace sq::cuda {
 
 struct DeviceInfo {
@@ -10,6 +12,7 @@ struct DeviceInfo {
   int64_t shared_bytes = 0;  // that a thread block may ask for
   // Has programmatic dependent launch (compute capability 9.0 on): LaunchShape::overlap.
   bool overlap = false;
+  GemvTuning gemv;
 };
 
 // Of the current device; asked for once.

@@ -2,10 +2,11 @@
 // one run on the same x, over copies of the weights that together do not fit the second-level
 // cache. Checks every kernel first.
 //
-//   cuda_matmul [--smoke | --quick] [--shape OUT IN]... [--tokens N]... [--json FILE]
+//   cuda_matmul [--smoke | --quick] [--tune] [--shape OUT IN]... [--tokens N]... [--json FILE]
 //
 // --smoke: tiny shapes, a few calls: whether it runs at all. --quick: as few calls, for a profiler.
-// --shape, --tokens: only these.
+// --tune: times each choice that kernels/cuda/matmul/tuning.cc has a row of, instead. --shape,
+// --tokens: only these.
 //
 // A line for each shape, bits, sparsity and number of tokens: microseconds of a call (median of 20
 // replays of a graph of 50), GB/s of the bytes that the product needs, their share of what this
@@ -137,9 +138,8 @@ void CheckError(double error, const char* what) {
 }
 
 Timing TimeGemv(const Settings& settings, const PackedLayer& layer, const Copies& copies,
-                const Inputs& x, int64_t tokens) {
+                const Inputs& x, int64_t tokens, const cuda::DeviceInfo& device) {
   const int64_t out = layer.out_features;
-  const cuda::DeviceInfo& device = cuda::CurrentDeviceInfo();
   const int64_t most = cuda::GemvTokens(copies.all[0].view(), device);
   const cuda::GemvRoom room = cuda::RoomForGemv(copies.all[0].view(), tokens, device);
   const Buffer<float> partials(room.partials, "partials"), y(tokens * out, "y");
@@ -212,7 +212,7 @@ void MeasureShape(const Settings& settings, int64_t out, int64_t in, double band
       for (const int64_t tokens : settings.tokens) {
         if (tokens > 1 && sparsity == 0.0005) continue;
         const Inputs x(tokens, in);
-        const Timing ours = TimeGemv(settings, layer, copies, x, tokens);
+        const Timing ours = TimeGemv(settings, layer, copies, x, tokens, cuda::CurrentDeviceInfo());
         if (sparsity == 0) without_outliers[tokens] = ours.seconds;
         const int64_t bytes = copies.bytes + 2 * tokens * in + 4 * tokens * out;
         const double rate = static_cast<double>(bytes) / ours.seconds;
@@ -240,6 +240,57 @@ void MeasureShape(const Settings& settings, int64_t out, int64_t in, double band
   }
 }
 
+// Each choice of the tuning by its times, beside those of the table's row.
+Json Tune(const Settings& settings) {
+  struct Choice {
+    int64_t tokens;
+    cuda::GemvTuning tuning;
+  };
+  std::vector<Choice> choices = {{2, {0, 16, 1, 1}}, {2, {0, 16, 2, 1}}, {2, {0, 16, 2, 2}}};
+  for (const int warps : {16, 8}) {
+    for (int filled = 1; filled <= 3; ++filled) choices.push_back({1, {0, warps, 2, filled}});
+  }
+  cuda::DeviceInfo device = cuda::CurrentDeviceInfo();
+  const cuda::GemvTuning table = device.gemv;
+  Json rows = Json::array();
+  for (const auto& [out, in] : settings.shapes) {
+    for (const int bits : {4, 3}) {
+      for (const double sparsity : {0.0, 0.0045}) {
+        const PackedLayer layer = RandomLayer(bits, out, in, sparsity);
+        const Copies copies(layer, settings.rotated_bytes);
+        for (const Choice& choice : choices) {
+          const Inputs x(choice.tokens, in);
+          device.gemv = table;
+          const double of_table =
+              TimeGemv(settings, layer, copies, x, choice.tokens, device).seconds;
+          device.gemv = choice.tuning;
+          const double seconds =
+              TimeGemv(settings, layer, copies, x, choice.tokens, device).seconds;
+          std::printf(
+              "%6ld x %-6ld %d bit %5.2f %% %ld tokens, %2d warps, rows up to %d tokens, %d blocks "
+              "filled: %8.2f us, %.3f of the table's row\n",
+              static_cast<long>(out), static_cast<long>(in), bits, 100 * sparsity,
+              static_cast<long>(choice.tokens), choice.tuning.one_token_warps,
+              choice.tuning.most_tokens_of_rows, choice.tuning.filled_blocks, 1e6 * seconds,
+              seconds / of_table);
+          std::fflush(stdout);
+          rows.push_back({{"out", out},
+                          {"in", in},
+                          {"bits", bits},
+                          {"sparsity_percent", 100 * sparsity},
+                          {"tokens", choice.tokens},
+                          {"one_token_warps", choice.tuning.one_token_warps},
+                          {"most_tokens_of_rows", choice.tuning.most_tokens_of_rows},
+                          {"filled_blocks", choice.tuning.filled_blocks},
+                          {"microseconds", 1e6 * seconds},
+                          {"of_the_table", seconds / of_table}});
+        }
+      }
+    }
+  }
+  return rows;
+}
+
 Json Measure(const Settings& settings, double bandwidth) {
   Json rows = Json::array();
   for (const auto& [out, in] : settings.shapes) MeasureShape(settings, out, in, bandwidth, &rows);
@@ -249,6 +300,7 @@ Json Measure(const Settings& settings, double bandwidth) {
 int Main(int argc, char** argv) {
   Settings settings;
   std::string json;
+  bool tune = false;
   std::vector<std::pair<int64_t, int64_t>> shapes;
   std::vector<int64_t> tokens;
   for (int i = 1; i < argc; ++i) {
@@ -258,6 +310,8 @@ int Main(int argc, char** argv) {
       settings.shapes = {{128, 256}, {256, 512}};
     } else if (std::strcmp(argv[i], "--quick") == 0) {
       settings.calls = settings.replays = settings.rotated_bytes = 1;
+    } else if (std::strcmp(argv[i], "--tune") == 0) {
+      tune = true;
     } else if (std::strcmp(argv[i], "--shape") == 0 && i + 2 < argc) {
       shapes.emplace_back(std::atoll(argv[i + 1]), std::atoll(argv[i + 2]));
       i += 2;
@@ -267,8 +321,8 @@ int Main(int argc, char** argv) {
       json = argv[++i];
     } else {
       std::fprintf(stderr,
-                   "usage: cuda_matmul [--smoke | --quick] [--shape OUT IN]... [--tokens N]... "
-                   "[--json FILE]\n");
+                   "usage: cuda_matmul [--smoke | --quick] [--tune] [--shape OUT IN]... "
+                   "[--tokens N]... [--json FILE]\n");
       return 2;
     }
   }
@@ -281,7 +335,7 @@ int Main(int argc, char** argv) {
               bandwidth / 1e9);
   const Json report = {{"device", device.name},
                        {"read_bytes_per_second", bandwidth},
-                       {"rows", Measure(settings, bandwidth)}};
+                       {"rows", tune ? Tune(settings) : Measure(settings, bandwidth)}};
   if (!json.empty()) std::ofstream(json) << report.dump(1) << "\n";
   return 0;
 }

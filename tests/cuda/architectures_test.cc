@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "kernels/cuda/matmul/tuning.h"
+
 namespace sq::cuda {
 namespace {
 
@@ -35,6 +37,18 @@ TEST(Architectures, PtxOfBefore90DoesNotServeFrom90On) {
 TEST(Architectures, NoneBefore8) {
   EXPECT_EQ(WhatItLacks({7, 5}, "70 75-real 80"),
             "has compute capability 7.5; the kernels need 8.0");
+}
+
+// Each has the row of its own generation or the one before it; what is older or newer than all, an
+// end.
+TEST(Architectures, HaveATuning) {
+  EXPECT_EQ(TuningFor({8, 0}).architecture, 80);
+  EXPECT_EQ(TuningFor({8, 6}).architecture, 86);
+  EXPECT_EQ(TuningFor({8, 9}).architecture, 86);
+  EXPECT_EQ(TuningFor({9, 0}).architecture, 90);
+  EXPECT_EQ(TuningFor({10, 3}).architecture, 100);
+  EXPECT_EQ(TuningFor({12, 1}).architecture, 120);
+  EXPECT_EQ(TuningFor({7, 5}).architecture, 80);
 }
 
 }  // namespace

@@ -76,7 +76,8 @@ void ExpectExact(const std::vector<float>& found, const std::vector<double>& exp
 // As devices with so many multiprocessors, and at most so much shared memory, would.
 void ExpectExactProducts(const PackedLayer& layer, const std::vector<int64_t>& tokens,
                          const std::vector<int>& multiprocessors,
-                         int64_t shared_bytes = int64_t{1} << 40) {
+                         int64_t shared_bytes = int64_t{1} << 40,
+                         const cuda::GemvTuning& tuning = cuda::TuningFor({9, 0})) {
   const int64_t in = layer.in_features, most = *std::max_element(tokens.begin(), tokens.end());
   const std::vector<float> x = WholeValues(most * in);
   const test::MatmulReference reference = test::ReferenceMatmul(layer, {x.data(), most, in});
@@ -86,6 +87,7 @@ void ExpectExactProducts(const PackedLayer& layer, const std::vector<int64_t>& t
     cuda::DeviceInfo device = cuda::CurrentDeviceInfo();
     device.multiprocessors = count;
     device.shared_bytes = std::min(device.shared_bytes, shared_bytes);
+    device.gemv = tuning;
     for (const int64_t rows : tokens) {
       const DeviceMatrix given(CudaType::kFloat16, {x.data(), rows, in});
       ExpectExact(Multiply(on_device, given, device, &arrived), reference.y,
@@ -140,6 +142,17 @@ TEST(LutGemv, TakesOutliersThatLieInHeaps) {
 TEST(LutGemv, GetsByWithLittleSharedMemory) {
   for (const int bits : {3, 4})
     ExpectExactProducts(WholeLayer(bits, 100, 2336, 20), {1, 2, 3, 8, 16}, {2}, 99 << 10);
+}
+
+// Rows of few tiles in more parts than a choice before, fewer warps, two tokens as four.
+TEST(LutGemv, AnyTuningGivesTheSame) {
+  for (const int bits : {3, 4}) {
+    const PackedLayer layer = WholeLayer(bits, 70, 4352, 9);
+    for (const cuda::GemvTuning& tuning :
+         {cuda::GemvTuning{0, 16, 2, 1}, {0, 16, 1, 2}, {0, 8, 1, 1}, {0, 8, 2, 3}}) {
+      ExpectExactProducts(layer, {1, 2}, {3, 5}, int64_t{1} << 40, tuning);
+    }
+  }
 }
 
 TEST(LutGemv, AnyOrderOfThreadsGivesTheSameBits) {

@@ -59,7 +59,8 @@ void WithInstance(const LayerView& layer, int64_t tokens, const DeviceInfo& devi
     return Fits<kBits, decltype(count)::value, decltype(of_rows)::value != 0>(device);
   };
   const auto with_rows = [&](auto count) {
-    if (fits(count, Constant<1>())) return with(count, Constant<16>(), Constant<1>());
+    const bool wanted = decltype(count)::value > 1 || device.gemv.one_token_warps == 16;
+    if (wanted && fits(count, Constant<1>())) return with(count, Constant<16>(), Constant<1>());
     with(Constant<(decltype(count)::value > 1 ? 4 : 1)>(), Constant<8>(), Constant<1>());
   };
   const auto with_quads = [&](auto count) {
@@ -67,7 +68,7 @@ void WithInstance(const LayerView& layer, int64_t tokens, const DeviceInfo& devi
     with(Constant<std::min(decltype(count)::value, kFewTokens)>(), Constant<8>(), Constant<1>());
   };
   if (tokens == 1) return with_rows(Constant<1>());
-  if (tokens == 2) return with_rows(Constant<2>());
+  if (tokens == 2 && device.gemv.most_tokens_of_rows >= 2) return with_rows(Constant<2>());
   if (tokens <= 4) return with_quads(Constant<4>());
   if (tokens <= 8) return with_quads(Constant<8>());
   with_quads(Constant<kManyTokens>());

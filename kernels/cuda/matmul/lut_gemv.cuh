@@ -3,9 +3,9 @@
 //
 //   - A thread block takes one tile of rows after another; its warps share out the units of inputs,
 //   and a warp goes its own way until the sums: no barrier between.
-//   - For one token two blocks have room on a multiprocessor: one works while the other builds
-//   tables or adds up, or is the next launch's, its first codes and tables there already when what
-//   it multiplies is.
+//   - For one token two blocks of 16 warps, or three of 8, have room on a multiprocessor: one works
+//   while the other builds tables or adds up, or is the next launch's, its first codes and tables
+//   there already when what it multiplies is.
 //   - Codes come by copies of 128 bits into shared memory that is the warp's own (CodeRing), half a
 //   unit or one ahead, also those of the next tile; each lane reads what it has copied. Loads into
 //   registers would wait for one another (ptx.cuh).
@@ -32,7 +32,7 @@ namespace sq::cuda {
 template <int kBits, int kTokens, int kWarps, bool kOfRows>
 struct GemvShape {
   static constexpr int kThreads = kWarps * kLanes;
-  static constexpr int kBlocks = kTokens == 1 && kWarps == 16 ? 2 : 1;  // to have registers for
+  static constexpr int kBlocks = kTokens > 1 ? 1 : kWarps == 16 ? 2 : 3;  // to have registers for
   // Inputs of x that a warp has in shared memory. For quads a token's stand so far apart that two
   // tokens' reads of 64 bytes meet in no bank.
   static constexpr int kHeldInputs = kOfRows && kWarps == 16 ? 256 : 1024;  // of all tokens

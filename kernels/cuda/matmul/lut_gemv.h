@@ -6,8 +6,8 @@
 
 namespace sq::cuda {
 
-// Tokens that one launch takes at most: 16, or 8 on devices with less shared memory than many tokens'
-// tables need.
+// Tokens that one launch takes at most: 16, or 8 on devices with less shared memory than many
+// tokens' tables need.
 int64_t GemvTokens(const LayerView& layer, const DeviceInfo& device);
 
 // What a launch takes. Work is divided into tiles of rows, and where these are few, their units of
