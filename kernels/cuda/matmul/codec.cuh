@@ -11,8 +11,9 @@ namespace sq::cuda {
 template <int kBits>
 struct Codec {
   static constexpr unsigned kEntries = 1 << kBits;
-  static constexpr unsigned kPairs = kEntries * kEntries;  // the second in the upper bits
-  static constexpr unsigned kPairBytes = 256;              // from a pair's words to the next pair's
+  // A pair is a byte, the first in the lower nibble; at 3 bits half of the bytes are none.
+  static constexpr unsigned kPairs = kEntries << 4;
+  static constexpr unsigned kPairBytes = 256;  // from a pair's words to the next pair's
   static constexpr unsigned kBankBytes = kLanes * 4;
   static constexpr unsigned kTableBytes = kPairs * kPairBytes;
 
@@ -22,10 +23,10 @@ struct Codec {
     if constexpr (kBits == 4) {
       return words[step];
     } else if constexpr (step < 3) {
-      return words[step] & 0x3f3f3f3fu;
+      return words[step] & 0x77777777u;
     } else {
-      return (words[0] >> 6 & 0x03030303u) | (words[1] >> 4 & 0x0c0c0c0cu) |
-             (words[2] >> 2 & 0x30303030u);
+      const uint32_t lower = (words[0] >> 3 & 0x55555555u) | (words[1] >> 2 & 0xaaaaaaaau);
+      return ((lower & 0x33333333u) | (words[2] >> 1 & 0xccccccccu)) & 0x77777777u;
     }
   }
 
@@ -85,7 +86,7 @@ template <int kBits, unsigned kWarps>
 __device__ __forceinline__ void BuildTablesOfRows(unsigned char* tables,
                                                   const unsigned char* entries) {
   using Pairs = Codec<kBits>;
-  constexpr unsigned kFirsts = Pairs::kPairs / kWarps < 8 ? 4 : 8, kSeconds = 2;
+  constexpr unsigned kFirsts = kBits == 4 || kWarps < 16 ? 8 : 4, kSeconds = 2;
   constexpr unsigned kParts = Pairs::kEntries / kFirsts;  // of the first entries
   constexpr unsigned kTasks = kParts * Pairs::kEntries / kSeconds;
   const unsigned lane = threadIdx.x % kLanes;
@@ -102,7 +103,7 @@ __device__ __forceinline__ void BuildTablesOfRows(unsigned char* tables,
 #pragma unroll
       for (unsigned i = 0; i < kFirsts; ++i) {
         *reinterpret_cast<uint32_t*>(
-            tables + ((second + j) * Pairs::kEntries + first + i) * Pairs::kPairBytes + lane * 4) =
+            tables + ((second + j) * 16 + first + i) * Pairs::kPairBytes + lane * 4) =
             MakePair(firsts[i / 2], i % 2 != 0, seconds[0], j != 0);
       }
     }
@@ -149,7 +150,7 @@ __device__ __forceinline__ void BuildTablesOfQuads(unsigned char* tables,
     const uint32_t of_second =
         *reinterpret_cast<const uint16_t*>(TileEntries<kBits>::At(entries, row, second));
     unsigned char* const to = tables + two * Pairs::kTableBytes +
-                              (second * Pairs::kEntries + first) * Pairs::kPairBytes +
+                              (second * 16 + first) * Pairs::kPairBytes +
                               half * Pairs::kBankBytes + g * 16;
 #pragma unroll
     for (unsigned i = 0; i < kFirsts; ++i) {

@@ -9,17 +9,16 @@ namespace sq::cuda {
 
 __device__ inline uint32_t CodeAt(const LayerView& layer, int64_t row, int64_t k) {
   const CodePlace place = PlaceOf(row, k);
-  const int bits = layer.code_bits, upper = place.upper ? bits : 0;
+  const int bits = layer.code_bits, shift = 8 * place.byte + (place.upper ? 4 : 0);
   const auto word = [&](int in_group) {
     return layer.codes[CodeWord(bits, layer.padded_inputs, place.tile, place.unit, place.lane,
                                 place.group * bits + in_group)] >>
-           (8 * place.byte);
+           shift;
   };
-  const uint32_t mask = (1u << bits) - 1;
-  if (bits == 4 || place.step < 3) return word(place.step) >> upper & mask;
-  uint32_t pair = 0;
-  for (int i = 0; i < 3; ++i) pair |= (word(i) >> 6 & 3) << (2 * i);
-  return pair >> upper & mask;
+  if (bits == 4 || place.step < 3) return word(place.step) & ((1u << bits) - 1);
+  uint32_t code = 0;
+  for (int i = 0; i < 3; ++i) code |= (word(i) >> 3 & 1) << i;
+  return code;
 }
 
 }  // namespace sq::cuda

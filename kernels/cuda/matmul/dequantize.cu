@@ -92,7 +92,7 @@ __device__ __forceinline__ void DequantizeUnit(const LayerView& layer, const Tar
       for (int i = 0; i < 4; ++i) {
         const uint32_t pair = steps[step] >> (8 * i);
         pairs[i] = table[pair & (kEntries - 1)][in_block] |
-                   static_cast<uint32_t>(table[pair >> kBits & (kEntries - 1)][in_block]) << 16;
+                   static_cast<uint32_t>(table[pair >> 4 & (kEntries - 1)][in_block]) << 16;
       }
       Store8(layer, target, static_cast<int>(first_row) + in_block,
              unit * kUnitInputs + (part * kGroups + group) * kGroupInputs + step * 8, pairs);

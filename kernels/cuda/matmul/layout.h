@@ -7,12 +7,12 @@
 // The 8 * bits words of a lane are those of 8 groups of 32 inputs, one after the other. A group has
 // 4 steps of 8 inputs, and lane 4g+q has step s of row
 //   4g + (q + s) % 4
-// so that a step's inputs meet each row of a quad of lanes in another lane (codec.cuh tells what
-// for). Byte b of a step is the pair of codes for inputs 32 group + 8 s + 2b + {0, 1}, the first in
-// the lower bits.
+// so that a step's inputs meet each row of a quad of lanes in another lane (products_of_rows.cuh
+// tells what for). Byte b of a step is the pair of codes for inputs 32 group + 8 s + 2b + {0, 1}, a
+// nibble each, the first in the lower.
 //   4 bits: word s of the group is step s.
-//   3 bits (and 2, in 3): the lower 6 bits of the bytes of words 0, 1, 2 are steps 0, 1, 2; the
-//   upper 2 are bits 0..1, 2..3 and 4..5 of step 3.
+//   3 bits (and 2, in 3): the lower 3 bits of the nibbles of words 0, 1, 2 are steps 0, 1, 2; their
+//   upper bits are bits 0, 1 and 2 of step 3.
 //
 // Outliers of a tile and unit, in the order of their columns, lie in packs of two octets, the last
 // filled up with values of 0, for products whose inner index counts an octet's outliers:

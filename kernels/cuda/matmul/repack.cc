@@ -45,12 +45,12 @@ void PlaceCodes(const uint8_t* codes, int64_t row, RepackedLayer* out) {
       return out->codes[CodeWord(bits, out->padded_inputs, place.tile, place.unit, place.lane,
                                  place.group * bits + in_group)];
     };
-    // The code's bits within the byte of its step.
-    const uint32_t pair = static_cast<uint32_t>(codes[k]) << (place.upper ? bits : 0);
+    const uint32_t code = codes[k];
+    const int shift = 8 * place.byte + (place.upper ? 4 : 0);
     if (bits == 4 || place.step < 3) {
-      word(place.step) |= pair << (8 * place.byte);
+      word(place.step) |= code << shift;
     } else {
-      for (int i = 0; i < 3; ++i) word(i) |= (pair >> (2 * i) & 3) << (8 * place.byte + 6);
+      for (int i = 0; i < 3; ++i) word(i) |= (code >> i & 1) << (shift + 3);
     }
   }
 }
