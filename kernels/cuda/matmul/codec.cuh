@@ -80,6 +80,25 @@ __device__ __forceinline__ uint32_t MakePair(uint32_t first, bool first_upper, u
   return Permute(first, second, (first_upper ? 0x32u : 0x10u) | (second_upper ? 0x7600u : 0x5400u));
 }
 
+// A row's 8 entries of 3 bits in registers, lower and upper bytes apart: for a part of the codes,
+// so that the integer pipe and shared memory have about as much to do.
+struct RowInRegisters {
+  uint32_t lower[2], upper[2];
+
+  __device__ __forceinline__ void Load(const unsigned char* entries) {
+    const uint4 four = *reinterpret_cast<const uint4*>(entries);
+    lower[0] = Permute(four.x, four.y, 0x6420), lower[1] = Permute(four.z, four.w, 0x6420);
+    upper[0] = Permute(four.x, four.y, 0x7531), upper[1] = Permute(four.z, four.w, 0x7531);
+  }
+  // The first four nibbles' weights, two a word.
+  __device__ __forceinline__ void Decode(uint32_t codes, uint32_t* first, uint32_t* second) const {
+    const uint32_t low = Permute(lower[0], lower[1], codes);
+    const uint32_t high = Permute(upper[0], upper[1], codes);
+    *first = Permute(low, high, 0x5140);
+    *second = Permute(low, high, 0x7362);
+  }
+};
+
 // Tables where a bank is a row's: words [pair][row 32], of each pair the second half of its bytes
 // left to others. A warp writes pairs of all rows, a lane its row's.
 template <int kBits, unsigned kWarps>
@@ -102,8 +121,8 @@ __device__ __forceinline__ void BuildTablesOfRows(unsigned char* tables,
     for (unsigned j = 0; j < kSeconds; ++j) {
 #pragma unroll
       for (unsigned i = 0; i < kFirsts; ++i) {
-        *reinterpret_cast<uint32_t*>(
-            tables + ((second + j) * 16 + first + i) * Pairs::kPairBytes + lane * 4) =
+        *reinterpret_cast<uint32_t*>(tables + ((second + j) * 16 + first + i) * Pairs::kPairBytes +
+                                     lane * 4) =
             MakePair(firsts[i / 2], i % 2 != 0, seconds[0], j != 0);
       }
     }
@@ -150,8 +169,8 @@ __device__ __forceinline__ void BuildTablesOfQuads(unsigned char* tables,
     const uint32_t of_second =
         *reinterpret_cast<const uint16_t*>(TileEntries<kBits>::At(entries, row, second));
     unsigned char* const to = tables + two * Pairs::kTableBytes +
-                              (second * 16 + first) * Pairs::kPairBytes +
-                              half * Pairs::kBankBytes + g * 16;
+                              (second * 16 + first) * Pairs::kPairBytes + half * Pairs::kBankBytes +
+                              g * 16;
 #pragma unroll
     for (unsigned i = 0; i < kFirsts; ++i) {
       const uint32_t pair = MakePair(firsts[i / 2], i % 2 != 0, of_second, false);

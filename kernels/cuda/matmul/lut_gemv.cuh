@@ -123,7 +123,7 @@ __global__ void __launch_bounds__(kWarps* kLanes,
   WaitForCopies<Shape::kRing + 1>();  // the entries
   __syncthreads();
   for (int tile = first_tile; is_tile(tile); tile += grid) {
-    Shape::Products::BuildTables(shared, shared + Shape::kEntriesAt);
+    products.BuildTables(shared, shared + Shape::kEntriesAt);
     outliers.NextTile();
     const bool next = is_tile(tile + grid);
     if (next && sparse) find_outliers(tile + grid);

@@ -23,6 +23,7 @@ struct ProductsOfRows {
   uint32_t banks[kSteps];  // 4 * the row of the tile
   bool mine[kSteps];       // whether the lane has inputs at a step
   uint32_t own_x;
+  RowInRegisters row;  // of the last step, at 3 bits
 
   // x: the shared address of the warp's x.
   __device__ __forceinline__ explicit ProductsOfRows(uint32_t x) {
@@ -34,9 +35,12 @@ struct ProductsOfRows {
       mine[s] = s == step;
     }
   }
-  __device__ __forceinline__ static void BuildTables(unsigned char* tables,
-                                                     const unsigned char* entries) {
+  __device__ __forceinline__ void BuildTables(unsigned char* tables, const unsigned char* entries) {
     BuildTablesOfRows<kBits, kWarps>(tables, entries);
+    if constexpr (kBits == 3) {
+      row.Load(
+          TileEntries<kBits>::At(entries, static_cast<unsigned>(RowOfStep(Lane(), kSteps - 1)), 0));
+    }
   }
   __device__ __forceinline__ void Clear() {
 #pragma unroll
@@ -53,6 +57,11 @@ struct ProductsOfRows {
   template <int step>
   __device__ __forceinline__ void Decode(const uint32_t* words, uint32_t (&a)[4]) const {
     const uint32_t pairs = Pairs::template Step<step>(words);
+    if constexpr (kBits == 3 && step == kSteps - 1) {
+      row.Decode(pairs, &a[0], &a[2]);
+      row.Decode(pairs >> 16, &a[1], &a[3]);
+      return;
+    }
     a[0] = Pairs::template Pair<0, 0>(pairs, banks[step]);
     a[1] = Pairs::template Pair<2, 0>(pairs, banks[step]);
     a[2] = Pairs::template Pair<1, 0>(pairs, banks[step]);
