@@ -25,8 +25,8 @@ import sys
 # a little for other compilers.
 BUDGET = {(4, 1, 16, True): 2.2, (4, 2, 16, True): 2.75, (4, 4, 16, False): 2.1, (4, 8, 16, False): 2.5, (4, 16, 16, False): 3.1,
           (4, 1, 8, True): 2.05, (4, 4, 8, True): 3.5, (4, 8, 8, True): 5.6,
-          (3, 1, 16, True): 2.4, (3, 2, 16, True): 2.9, (3, 4, 16, False): 2.5, (3, 8, 16, False): 3.05, (3, 16, 16, False): 3.95,
-          (3, 1, 8, True): 2.3, (3, 4, 8, True): 3.7, (3, 8, 8, True): 5.75}
+          (3, 1, 16, True): 2.5, (3, 2, 16, True): 2.9, (3, 4, 16, False): 2.5, (3, 8, 16, False): 3.05, (3, 16, 16, False): 3.95,
+          (3, 1, 8, True): 2.4, (3, 4, 8, True): 3.7, (3, 8, 8, True): 5.75}
 # Groups of copies that a warp leaves on their way when it waits for codes, by (bits, whether of rows).
 LEFT_BEHIND = {(4, True): 7, (4, False): 3, (3, True): 5, (3, False): 5}
 # Instructions per pack of outliers, by (tokens, whether of rows); where a unit has several stages a vote leaves out those of

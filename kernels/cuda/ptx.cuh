@@ -97,6 +97,13 @@ __device__ __forceinline__ uint32_t DotBytes(uint32_t a, uint32_t b, uint32_t c)
   return __dp4a(a, b, c);
 }
 
+// value * factor: for a factor of 0 or 1 a choice that the multiplier makes, not the integer pipe.
+__device__ __forceinline__ uint32_t Times(uint32_t value, uint32_t factor) {
+  uint32_t result;
+  asm("mul.lo.u32 %0, %1, %2;" : "=r"(result) : "r"(value), "r"(factor));
+  return result;
+}
+
 // Ends the kernel with an error.
 __device__ __forceinline__ void Trap() { __trap(); }
 

@@ -18,10 +18,9 @@ template <int kBits, int kTokens, int kWarps, int kStage, int kXStride>
 struct ProductsOfRows {
   using Pairs = Codec<kBits>;
   static constexpr int kTablesBytes = Pairs::kTableBytes;
-  static constexpr int kChains = kTokens == 1 ? 2 : 1;  // of sums, for one to wait for another less
-  float sums[kTokens][kChains][4];
+  float sums[kTokens][4];
   uint32_t banks[kSteps];  // 4 * the row of the tile
-  bool mine[kSteps];       // whether the lane has inputs at a step
+  uint32_t mine[kSteps];   // 1 at the step where the lane has inputs, else 0
   uint32_t own_x;
   RowInRegisters row;  // of the last step, at 3 bits
 
@@ -32,7 +31,7 @@ struct ProductsOfRows {
 #pragma unroll
     for (int s = 0; s < kSteps; ++s) {
       banks[s] = 4 * static_cast<uint32_t>(RowOfStep(lane, s));
-      mine[s] = s == step;
+      mine[s] = s == step ? 1 : 0;
     }
   }
   __device__ __forceinline__ void BuildTables(unsigned char* tables, const unsigned char* entries) {
@@ -46,10 +45,7 @@ struct ProductsOfRows {
 #pragma unroll
     for (int t = 0; t < kTokens; ++t) {
 #pragma unroll
-      for (int chain = 0; chain < kChains; ++chain) {
-#pragma unroll
-        for (int i = 0; i < 4; ++i) sums[t][chain][i] = 0;
-      }
+      for (int i = 0; i < 4; ++i) sums[t][i] = 0;
     }
   }
 
@@ -79,8 +75,7 @@ struct ProductsOfRows {
       const uint2 x = LoadSharedTwo(own_x + static_cast<uint32_t>(t * kXStride + input * 2));
 #pragma unroll
       for (int step = 0; step < kSteps; ++step) {
-        MultiplyAdd(sums[t][step % kChains], a[step],
-                    {mine[step] ? x.x : 0u, mine[step] ? x.y : 0u});
+        MultiplyAdd(sums[t], a[step], {Times(x.x, mine[step]), Times(x.y, mine[step])});
       }
     }
   }
@@ -97,7 +92,7 @@ struct ProductsOfRows {
     const uint32_t wanted = WherePlace(places, 3 << 6, g % 4 << 6);
 #pragma unroll
     for (int t = 0; t < kTokens; ++t) {
-      MultiplyAdd(sums[t][kChains - 1], a,
+      MultiplyAdd(sums[t], a,
                   InputsAt<kStage>(places, x + static_cast<uint32_t>(t * kXStride)) & wanted);
     }
   }
@@ -109,10 +104,7 @@ struct ProductsOfRows {
     for (int t = 0; t < kTokens; ++t) {
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
-        float sum = 0;
-#pragma unroll
-        for (int chain = 0; chain < kChains; ++chain)
-          sum += lane % 4 < 2 ? sums[t][chain][i] : sums[t][chain][2 + i];
+        float sum = lane % 4 < 2 ? sums[t][i] : sums[t][2 + i];
         sum += __shfl_xor_sync(kWholeWarp, sum, 2);
         if (lane % 4 < 2) out[(row + i) * kTokens + t] = sum;
       }
