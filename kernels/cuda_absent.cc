@@ -31,7 +31,7 @@ CudaContext::~CudaContext() = default;
 void* CudaContext::stream() const { Fail(); }
 
 struct CudaLayer::State {};
-CudaLayer::CudaLayer(const std::vector<PackedView>&) { Fail(); }
+CudaLayer::CudaLayer(const std::vector<PackedView>&, bool) { Fail(); }
 CudaLayer::~CudaLayer() = default;
 int CudaLayer::bits() const { Fail(); }
 int64_t CudaLayer::out_features() const { Fail(); }
@@ -39,7 +39,7 @@ int64_t CudaLayer::in_features() const { Fail(); }
 int64_t CudaLayer::DeviceBytes() const { Fail(); }
 
 void CudaPackedMatmul(const CudaContext&, const CudaLayer&, const CudaMatrix&, const CudaMatrix&,
-                      const CudaMatrix*, float) {
+                      const CudaMatrix*, float, const CudaGating*) {
   Fail();
 }
 void ReserveCudaMatmul(const CudaContext&, const CudaLayer&, int64_t) { Fail(); }

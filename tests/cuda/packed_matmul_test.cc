@@ -5,6 +5,7 @@
 #include <random>
 #include <tuple>
 
+#include "sq/base/half.h"
 #include "sq/kernels/cuda_device.h"
 #include "sq/kernels/cuda_matmul.h"
 #include "tests/support/cuda_memory.h"
@@ -214,12 +215,75 @@ TEST(CudaMatmul, LayersOneBelowTheOtherAreOneMatrix) {
     }
   }
   const PackedLayer other_bits = MakeLayer(4, 5, kIn, Sparse::kNone, 2);
-  EXPECT_EQ(
-      MessageOf([&] {
-        CudaLayer({first, other_bits});
-      }),
-      "layers that do not fit together: 4 bits, 320 inputs, no bias beside 3 bits, 320 inputs, no "
-      "bias");
+  EXPECT_EQ(MessageOf([&] {
+              CudaLayer({first, other_bits});
+            }),
+            "layers that do not fit together: 4 bits, 5 rows of 320 inputs, no bias beside 3 bits, "
+            "33 rows "
+            "of 320 inputs, no bias");
+}
+
+// With one part of the inputs and several, by the LUT-GEMV and by panels.
+TEST(CudaMatmul, GatesTwoInterleavedLayers) {
+  constexpr float kScale = 0.125f;
+  const auto function = [](CudaActivation which, double x) {
+    switch (which) {
+      case CudaActivation::kSilu: return x / (1 + std::exp(-x));
+      case CudaActivation::kRelu: return std::max(x, 0.0);
+      case CudaActivation::kGelu: return x * 0.5 * std::erfc(-x / std::sqrt(2.0));
+    }
+    return 0.0;
+  };
+  const CudaContext context(nullptr);
+  for (const int bits : {3, 4}) {
+    for (const auto& [out, in, tokens] : std::vector<std::tuple<int64_t, int64_t, int64_t>>{
+             {70, 320, 1}, {70, 320, 3}, {21, 4352, 2}, {33, 320, 16}, {70, 96, 70}}) {
+      std::vector<float> x = RandomValues(tokens * in, 1);
+      for (float& value : x) value = Fp16ToFloat(FloatToFp16(value / 64));
+      const PackedLayer gate = MakeLayer(bits, out, in, Sparse::kMany, 1),
+                        up = MakeLayer(bits, out, in, Sparse::kMany, 2);
+      const test::MatmulReference of_gate = test::ReferenceMatmul(gate, {x.data(), tokens, in});
+      const test::MatmulReference of_up = test::ReferenceMatmul(up, {x.data(), tokens, in});
+      const CudaLayer both({gate, up}, true);
+      const DeviceMatrix given(CudaType::kFloat16, {x.data(), tokens, in});
+      for (const CudaActivation which :
+           {CudaActivation::kSilu, CudaActivation::kRelu, CudaActivation::kGelu}) {
+        const DeviceMatrix y(CudaType::kFloat32, tokens, out);
+        const CudaGating gating = {which, kScale};
+        CudaPackedMatmul(context, both, given.View(), y.View(), nullptr, 1, &gating);
+        EXPECT_TRUE(y.Untouched());
+        const std::vector<float> found = y.Values();
+        for (size_t i = 0; i < found.size(); ++i) {
+          const double expected = function(which, of_gate.y[i]) * of_up.y[i] * kScale;
+          ASSERT_NEAR(found[i], expected, 2e-5 * (1 + std::fabs(expected)))
+              << bits << " bits, " << tokens << " tokens, element " << i;
+        }
+      }
+    }
+  }
+}
+
+TEST(CudaMatmul, GatesNothingElse) {
+  const PackedLayer layer = MakeLayer(4, 70, 96, Sparse::kNone, 1),
+                    other = MakeLayer(4, 38, 96, Sparse::kNone, 1);
+  const CudaContext context(nullptr);
+  const CudaLayer one({layer}), below({layer, layer}), two({layer, layer}, true);
+  const DeviceMatrix x(CudaType::kFloat32, 2, 96), y(CudaType::kFloat32, 2, 70),
+      wide(CudaType::kFloat32, 2, 140);
+  const CudaGating gating;
+  const CudaMatrix add = y.View();
+  const auto message = [&](const CudaLayer& given, const CudaMatrix& out, const CudaMatrix* added) {
+    return MessageOf([&] { CudaPackedMatmul(context, given, x.View(), out, added, 1, &gating); });
+  };
+  EXPECT_THAT(message(one, y.View(), nullptr), ::testing::HasSubstr("two interleaved layers"));
+  EXPECT_THAT(message(below, y.View(), nullptr), ::testing::HasSubstr("two interleaved layers"));
+  EXPECT_THAT(message(two, y.View(), &add), ::testing::HasSubstr("nothing added"));
+  EXPECT_EQ(message(two, wide.View(), nullptr),
+            "packed layer of [140, 96], gated: x is [2, 96], y is [2, 140]");
+  EXPECT_THAT(MessageOf([&] {
+                CudaLayer({layer, other}, true);
+              }),
+              ::testing::HasSubstr("do not fit together"));
 }
 
 TEST(CudaMatmul, ChecksSizes) {

@@ -41,8 +41,6 @@ struct HostNorm {
   const float *weight = nullptr, *bias = nullptr;
 };
 
-enum class CudaActivation { kSilu, kRelu, kGelu };
-
 struct CudaModelShape {
   int64_t hidden = 0;        // a multiple of 8, at most 16384
   int64_t intermediate = 0;  // a multiple of 8

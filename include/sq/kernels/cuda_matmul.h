@@ -64,7 +64,8 @@ class CudaLayer {
   // Copies to the current device. The layers must be valid (ValidatePackedLayer), and have all a
   // bias or none, and up to 65536 inputs. Throws sq::Error when they do not fit together or the
   // device's memory will not do. They are there when it returns, for any stream.
-  explicit CudaLayer(const std::vector<PackedView>& layers);
+  // interleaved: of layers of one size, row r of layer i becomes row r * layers + i.
+  explicit CudaLayer(const std::vector<PackedView>& layers, bool interleaved = false);
   ~CudaLayer();
   CudaLayer(const CudaLayer&) = delete;
   CudaLayer& operator=(const CudaLayer&) = delete;
@@ -81,16 +82,26 @@ class CudaLayer {
   std::unique_ptr<State> state_;
 };
 
+enum class CudaActivation { kSilu, kRelu, kGelu };
+
+// What a gated MLP does with its gate and up projections, of one interleaved layer of both, gate
+// first: y[t][o] = function(gate[t][o]) * up[t][o] * scale.
+struct CudaGating {
+  CudaActivation function = CudaActivation::kSilu;
+  float scale = 1;
+};
+
 // y[t][o] = sum over i of weight[o][i] * x[t][i] * x_scale + bias[o], outliers included; with
-// `add`,
-// + add[t][o], which may be y itself. x: [tokens][in], y and add: [tokens][out], device memory.
-// Returns when the work is queued on the context's stream. Throws sq::Error on sizes that do not
-// agree.
+// `add`, + add[t][o], which may be y itself; with `gating`, which excludes that, what CudaGating
+// says of the layer's two. x: [tokens][in], y and add: [tokens][out], of gating [tokens][out / 2],
+// device memory. Returns when the work is queued on the context's stream. Throws sq::Error on sizes
+// that do not agree.
 //
 // Up to 64 tokens the LUT-GEMV with the sparse part inside, in passes of 16; beyond, panels of the
 // weight are dequantized to fp16 and multiplied by cuBLASLt.
 void CudaPackedMatmul(const CudaContext& context, const CudaLayer& layer, const CudaMatrix& x,
-                      const CudaMatrix& y, const CudaMatrix* add = nullptr, float x_scale = 1);
+                      const CudaMatrix& y, const CudaMatrix* add = nullptr, float x_scale = 1,
+                      const CudaGating* gating = nullptr);
 
 // Makes room for CudaPackedMatmul of up to `tokens` tokens, so that it can be captured into a
 // graph.

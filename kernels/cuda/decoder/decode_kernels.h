@@ -24,8 +24,8 @@
 
 namespace sq::cuda {
 
-// Where kernels are queued. With `overlap` a kernel is launched when all blocks of the one before it
-// run, and waits for it before it touches memory that any other kernel of the step writes: every
+// Where kernels are queued. With `overlap` a kernel is launched when all blocks of the one before
+// it run, and waits for it before it touches memory that any other kernel of the step writes: every
 // kernel does, so when one has ended all before it on the stream have, whoever wrote those. So
 // several can be there at once, the last of them with its weights on their way, and none keeps
 // those before it from running, since these do already. What changes between steps alone, such as

@@ -1,4 +1,5 @@
 // The MLP's activation, and biases of dense layers.
+#include "kernels/cuda/activation.cuh"
 #include "kernels/cuda/decoder/decode_kernels.h"
 #include "kernels/cuda/vectors.cuh"
 
@@ -6,13 +7,6 @@ namespace sq::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-
-template <CudaActivation function>
-__device__ __forceinline__ float Apply(float x) {
-  if (function == CudaActivation::kRelu) return fmaxf(x, 0.0f);
-  if (function == CudaActivation::kGelu) return 0.5f * x * (1 + erff(x * 0.70710678f));
-  return x / (1 + expf(-x));
-}
 
 template <CudaActivation function>
 __global__ void ActivateKernel(CudaMatrix gate, CudaMatrix up, float scale, CudaMatrix out) {

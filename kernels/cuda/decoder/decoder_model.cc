@@ -118,13 +118,14 @@ bool Alike(const HostLinear& a, const HostLinear& b, CudaType type_a, CudaType t
   return a.packed ? a.packed->bits == b.packed->bits : type_a == type_b;
 }
 
-LinearPart UploadPart(const std::vector<const HostLinear*>& linears, CudaType type) {
+LinearPart UploadPart(const std::vector<const HostLinear*>& linears, CudaType type,
+                      bool interleaved) {
   LinearPart part;
   for (const HostLinear* linear : linears) part.rows += Rows(*linear);
   if (linears.front()->packed) {
     std::vector<PackedView> views;
     for (const HostLinear* linear : linears) views.push_back(*linear->packed);
-    part.packed = std::make_unique<CudaLayer>(views);
+    part.packed = std::make_unique<CudaLayer>(views, interleaved);
     return part;
   }
   const int64_t cols = Cols(*linears.front());
@@ -145,9 +146,10 @@ LinearPart UploadPart(const std::vector<const HostLinear*>& linears, CudaType ty
   return part;
 }
 
-// `rows`: of each layer.
+// `rows`: of each layer. `gate_up`: these they are.
 LinearGroup UploadGroup(const std::vector<const HostLinear*>& linears,
-                        const std::vector<int64_t>& rows, int64_t cols, const std::string& what) {
+                        const std::vector<int64_t>& rows, int64_t cols, const std::string& what,
+                        bool gate_up = false) {
   LinearGroup group;
   group.cols = cols;
   std::vector<CudaType> types(linears.size(), CudaType::kFloat16);
@@ -171,7 +173,8 @@ LinearGroup UploadGroup(const std::vector<const HostLinear*>& linears,
          ++end) {
       some.push_back(linears[end]);
     }
-    group.parts.push_back(UploadPart(some, types[begin]));
+    group.gated = gate_up && some.size() == 2 && some.front()->packed.has_value();
+    group.parts.push_back(UploadPart(some, types[begin], group.gated));
     group.parts.back().first = group.rows;
     group.rows += group.parts.back().rows;
   }
@@ -222,7 +225,7 @@ void CudaModel::AddLayer(const CudaModelLayer& layer) {
     out.gated = !layer.gate.Empty();
     out.gate_up =
         out.gated ? UploadGroup({&layer.gate, &layer.up}, {shape.intermediate, shape.intermediate},
-                                shape.hidden, name + "gate and up")
+                                shape.hidden, name + "gate and up", true)
                   : UploadGroup({&layer.up}, {shape.intermediate}, shape.hidden, name + "up");
     out.down = UploadGroup({&layer.down}, {shape.hidden}, shape.intermediate, name + "down");
     out.attention_norm = Upload(layer.attention_norm, shape.hidden);

@@ -30,6 +30,7 @@ struct LinearGroup {
   std::vector<LinearPart> parts;
   CudaType input = CudaType::kFloat16;  // what its input is rounded to
   int64_t rows = 0, cols = 0;
+  bool gated = false;  // gate and up, packed and interleaved: CudaGating
 };
 
 struct NormWeights {

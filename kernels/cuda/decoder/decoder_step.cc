@@ -216,15 +216,22 @@ void CudaDecoder::State::RunLayer(size_t index, int64_t tokens) {
                {partial.data(), attention_counters.data()}, attended);
   Multiply(layer.attention_out, attended, hidden, true);
 
-  const int64_t wide = layer.gate_up.rows;
-  const CudaMatrix gate_up(buffers.gate_up.data(), CudaType::kFloat32, rows, wide);
-  Multiply(layer.gate_up, normalize(layer.mlp_norm, layer.gate_up.input), gate_up, false);
-  const CudaMatrix up(buffers.gate_up.data() + (wide - s.intermediate), CudaType::kFloat32, rows,
-                      s.intermediate, wide);
-  const CudaMatrix gate = layer.gated ? gate_up : CudaMatrix();
+  // The one input whose size no norm bounds: hence the scale.
+  const CudaGating gating = {s.activation, cuda::kInputScale};
   const CudaMatrix activated(buffers.activated.data(), layer.down.input, rows, s.intermediate);
-  // The one input whose size no norm bounds.
-  cuda::Activate(queue, s.activation, gate, up, cuda::kInputScale, activated);
+  const CudaMatrix normed = normalize(layer.mlp_norm, layer.gate_up.input);
+  if (layer.gate_up.gated) {
+    CudaPackedMatmul(*context, *layer.gate_up.parts.front().packed, normed, activated, nullptr, 1,
+                     &gating);
+  } else {
+    const int64_t wide = layer.gate_up.rows;
+    const CudaMatrix gate_up(buffers.gate_up.data(), CudaType::kFloat32, rows, wide);
+    Multiply(layer.gate_up, normed, gate_up, false);
+    const CudaMatrix up(buffers.gate_up.data() + (wide - s.intermediate), CudaType::kFloat32, rows,
+                        s.intermediate, wide);
+    const CudaMatrix gate = layer.gated ? gate_up : CudaMatrix();
+    cuda::Activate(queue, gating.function, gate, up, gating.scale, activated);
+  }
   Multiply(layer.down, activated, hidden, true, 1 / cuda::kInputScale);
 }
 

@@ -4,6 +4,7 @@
 
 #include <type_traits>
 
+#include "kernels/cuda/activation.cuh"
 #include "kernels/cuda/elements.cuh"
 #include "kernels/cuda/matmul/lut_gemv.h"
 #include "kernels/cuda/reduce.cuh"
@@ -201,14 +202,21 @@ struct TileEnd {
       const int row = tile * kTileRows + i / kTokens;
       scale[v] = a.layer.row_scale[row];
       if (a.layer.bias != nullptr) bias[v] = a.layer.bias[row];
-      if (a.add.data != nullptr) added[v] = LoadElement(a.add, i % kTokens, row);
+      if (a.end.add.data != nullptr) added[v] = LoadElement(a.end.add, i % kTokens, row);
     });
   }
+  // All lanes of the warp must come.
   __device__ __forceinline__ void Store(const GemvArguments& a, int tile, int v, int i,
                                         float sum) const {
-    if (!IsWanted(a, tile, i)) return;
-    StoreElement(a.y, i % kTokens, tile * kTileRows + i / kTokens,
-                 sum * (scale[v] * a.x_scale) + (bias[v] + added[v]));
+    float value = sum * (scale[v] * a.x_scale) + (bias[v] + added[v]);
+    int row = tile * kTileRows + i / kTokens;
+    const bool wanted = IsWanted(a, tile, i);
+    if (a.end.gated) {
+      value = Gate(a.end.gating, value, __shfl_xor_sync(kWholeWarp, value, kTokens));
+      if (row % 2 != 0) return;
+      row /= 2;
+    }
+    if (wanted) StoreElement(a.y, i % kTokens, row, value);
   }
   // To y, or added to those of the tile's other parts first, by the last of these to arrive.
   // sum_of(i): value i of the block's part. All threads must come. `last`: shared memory for it

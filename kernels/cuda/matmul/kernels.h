@@ -17,10 +17,18 @@ void Dequantize(const LayerView& layer, int64_t first_row, const CudaMatrix& out
 // fp16(x * kInputScale), padded with zeros to `stride` columns: [x.rows][stride].
 void ConvertInput(const CudaMatrix& x, uint16_t* out, int64_t stride, cudaStream_t stream);
 
-// y[t][first + r] = panel[t][r] * row_scale * scale + bias + add for r < rows; panel: fp32
-// [tokens][rows].
+// What a product ends with, beside scale and bias: `add`, if it has data, or a gating of rows 2i
+// and 2i + 1, if `gated`.
+struct ProductEnd {
+  CudaMatrix add;
+  bool gated = false;
+  CudaGating gating;
+};
+
+// y[t][first + r] = panel[t][r] * row_scale * scale + bias for r < rows, and then what `end` says;
+// panel: fp32 [tokens][rows]; of a gating `first` and `rows` are even.
 void FinishPanel(const float* panel, const LayerView& layer, int64_t first, int64_t rows,
-                 float scale, const CudaMatrix& y, const CudaMatrix* add, cudaStream_t stream);
+                 float scale, const CudaMatrix& y, const ProductEnd& end, cudaStream_t stream);
 
 // Dense products by a library, fp32 sums. One object a stream.
 class Gemm {

@@ -20,7 +20,8 @@ struct GemvArguments {
   int64_t x_stride;
   int tokens;
   float x_scale;
-  CudaMatrix y, add;  // add.data may be null
+  CudaMatrix y;
+  ProductEnd end;
   float* partials;    // [tiles][parts][rows of a tile][tokens of the instance]
   unsigned* arrived;  // [tiles], zero between launches
   int part_units;     // units of a part; set by LutGemv

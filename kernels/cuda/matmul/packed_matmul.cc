@@ -32,12 +32,15 @@ void* CudaContext::stream() const { return state_->stream; }
 
 struct CudaLayer::State {
   int bits = 0;
+  bool gated = false;  // two layers interleaved
   cuda::DeviceLayer layer;
   const LayerView& view() const { return layer.view(); }
 };
 
-CudaLayer::CudaLayer(const std::vector<PackedView>& layers) : state_(std::make_unique<State>()) {
-  state_->layer = cuda::DeviceLayer(cuda::Repack(layers));
+CudaLayer::CudaLayer(const std::vector<PackedView>& layers, bool interleaved)
+    : state_(std::make_unique<State>()) {
+  state_->layer = cuda::DeviceLayer(cuda::Repack(layers, interleaved));
+  state_->gated = interleaved && layers.size() == 2;
   state_->bits = layers.front().bits;
 }
 CudaLayer::~CudaLayer() = default;
@@ -59,14 +62,14 @@ int64_t PanelRows(const LayerView& view) {
 }
 
 void CheckSizes(const LayerView& view, const CudaMatrix& x, const CudaMatrix& y,
-                const CudaMatrix* add) {
-  SQ_CHECK(x.cols == view.inputs && y.cols == view.rows && x.rows == y.rows, "packed layer of [",
-           view.rows, ", ", view.inputs, "]: x is [", x.rows, ", ", x.cols, "], y is [", y.rows,
-           ", ", y.cols, "]");
-  SQ_CHECK(add == nullptr || (add->rows == y.rows && add->cols == y.cols), "packed layer of [",
-           view.rows, ", ", view.inputs, "]: y is [", y.rows, ", ", y.cols,
-           "], what is added to it is [", add == nullptr ? 0 : add->rows, ", ",
-           add == nullptr ? 0 : add->cols, "]");
+                const cuda::ProductEnd& end) {
+  const int64_t columns = end.gated ? view.rows / 2 : view.rows;
+  SQ_CHECK(x.cols == view.inputs && y.cols == columns && x.rows == y.rows, "packed layer of [",
+           view.rows, ", ", view.inputs, end.gated ? "], gated" : "]", ": x is [", x.rows, ", ",
+           x.cols, "], y is [", y.rows, ", ", y.cols, "]");
+  SQ_CHECK(end.add.data == nullptr || (end.add.rows == y.rows && end.add.cols == y.cols),
+           "packed layer of [", view.rows, ", ", view.inputs, "]: y is [", y.rows, ", ", y.cols,
+           "], what is added to it is [", end.add.rows, ", ", end.add.cols, "]");
   constexpr int64_t kAlignment = 16;  // bytes
   SQ_CHECK(x.type != CudaType::kFloat16 || (reinterpret_cast<uintptr_t>(x.data) % kAlignment == 0 &&
                                             2 * x.stride % kAlignment == 0),
@@ -79,6 +82,12 @@ CudaMatrix RowsOf(const CudaMatrix& matrix, int64_t first, int64_t count) {
   const int64_t size = matrix.type == CudaType::kFloat32 ? 4 : 2;
   return CudaMatrix(static_cast<unsigned char*>(matrix.data) + first * matrix.stride * size,
                     matrix.type, count, matrix.cols, matrix.stride);
+}
+
+cuda::ProductEnd RowsOf(const cuda::ProductEnd& end, int64_t first, int64_t count) {
+  cuda::ProductEnd some = end;
+  if (end.add.data != nullptr) some.add = RowsOf(end.add, first, count);
+  return some;
 }
 
 int64_t InputStride(int64_t inputs) { return cuda::RoundUp(inputs, 8); }
@@ -100,7 +109,7 @@ Halves HalvesOf(CudaContext::State& state, const CudaMatrix& x, float x_scale) {
 
 // The codes are read once for every GemvTokens tokens.
 void ByGemv(CudaContext::State& state, const LayerView& view, const CudaMatrix& x, float x_scale,
-            const CudaMatrix& y, const CudaMatrix* add) {
+            const CudaMatrix& y, const cuda::ProductEnd& end) {
   const Halves halves = HalvesOf(state, x, x_scale);
   const cuda::DeviceInfo& device = cuda::CurrentDeviceInfo();
   const int64_t most = cuda::GemvTokens(view, device);
@@ -113,7 +122,7 @@ void ByGemv(CudaContext::State& state, const LayerView& view, const CudaMatrix& 
     arguments.tokens = static_cast<int>(count);
     arguments.x_scale = halves.scale;
     arguments.y = RowsOf(y, first, count);
-    if (add != nullptr) arguments.add = RowsOf(*add, first, count);
+    arguments.end = RowsOf(end, first, count);
     arguments.partials = state.partials.data();
     arguments.arrived = state.arrived.data();
     cuda::LutGemv(arguments, device, state.overlap, state.stream);
@@ -122,7 +131,7 @@ void ByGemv(CudaContext::State& state, const LayerView& view, const CudaMatrix& 
 
 // Each panel of the weight is dequantized once for every kPanelTokens.
 void ByPanels(CudaContext::State& state, const LayerView& view, const CudaMatrix& x, float x_scale,
-              const CudaMatrix& y, const CudaMatrix* add) {
+              const CudaMatrix& y, const cuda::ProductEnd& end) {
   const Halves halves = HalvesOf(state, x, x_scale);
   const int64_t stride = view.padded_inputs, step = PanelRows(view);
   for (int64_t first = 0; first < view.rows; first += step) {
@@ -140,7 +149,7 @@ void ByPanels(CudaContext::State& state, const LayerView& view, const CudaMatrix
     operands.y = state.product.data();
     operands.y_stride = rows;
     state.gemm.Multiply(operands, state.stream);
-    cuda::FinishPanel(state.product.data(), view, first, rows, halves.scale, y, add, state.stream);
+    cuda::FinishPanel(state.product.data(), view, first, rows, halves.scale, y, end, state.stream);
   }
 }
 
@@ -167,17 +176,23 @@ void ReserveCudaMatmul(const CudaContext& context, const CudaLayer& layer, int64
 }
 
 void CudaPackedMatmul(const CudaContext& context, const CudaLayer& layer, const CudaMatrix& x,
-                      const CudaMatrix& y, const CudaMatrix* add, float x_scale) {
+                      const CudaMatrix& y, const CudaMatrix* add, float x_scale,
+                      const CudaGating* gating) {
   const LayerView& view = layer.state().view();
-  CheckSizes(view, x, y, add);
+  SQ_CHECK(gating == nullptr || (add == nullptr && layer.state().gated), "packed layer of [",
+           view.rows, ", ", view.inputs, "]: a gating is of two interleaved layers, nothing added");
+  cuda::ProductEnd end;
+  if (add != nullptr) end.add = *add;
+  end.gated = gating != nullptr;
+  if (gating != nullptr) end.gating = *gating;
+  CheckSizes(view, x, y, end);
   if (x.rows == 0) return;
   ReserveCudaMatmul(context, layer, x.rows);
-  if (x.rows <= kFewTokens) return ByGemv(context.state(), view, x, x_scale, y, add);
+  if (x.rows <= kFewTokens) return ByGemv(context.state(), view, x, x_scale, y, end);
   for (int64_t first = 0; first < x.rows; first += kPanelTokens) {
     const int64_t count = std::min(kPanelTokens, x.rows - first);
-    const CudaMatrix some = add == nullptr ? CudaMatrix() : RowsOf(*add, first, count);
     ByPanels(context.state(), view, RowsOf(x, first, count), x_scale, RowsOf(y, first, count),
-             add == nullptr ? nullptr : &some);
+             RowsOf(end, first, count));
   }
 }
 

@@ -1,4 +1,5 @@
 // What stands before and after a dense product: rounding its input, scaling its result.
+#include "kernels/cuda/activation.cuh"
 #include "kernels/cuda/elements.cuh"
 #include "kernels/cuda/matmul/kernels.h"
 
@@ -16,14 +17,22 @@ __global__ void ConvertInputKernel(CudaMatrix x, uint16_t* out, int64_t stride) 
 }
 
 __global__ void FinishPanelKernel(const float* panel, LayerView layer, int64_t first, int64_t rows,
-                                  float scale, CudaMatrix y, CudaMatrix add) {
-  const int64_t token = blockIdx.y, r = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-  if (r >= rows) return;
-  const int64_t row = first + r;
-  float value = panel[token * rows + r] * (layer.row_scale[row] * scale);
-  if (layer.bias != nullptr) value += layer.bias[row];
-  if (add.data != nullptr) value += LoadElement(add, token, row);
-  StoreElement(y, token, row, value);
+                                  float scale, CudaMatrix y, ProductEnd end) {
+  const int64_t token = blockIdx.y, i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  const auto value_of = [&](int64_t r) {
+    const int64_t row = first + r;
+    const float value = panel[token * rows + r] * (layer.row_scale[row] * scale);
+    return layer.bias != nullptr ? value + layer.bias[row] : value;
+  };
+  if (end.gated) {
+    if (2 * i < rows)
+      StoreElement(y, token, first / 2 + i, Gate(end.gating, value_of(2 * i), value_of(2 * i + 1)));
+    return;
+  }
+  if (i >= rows) return;
+  float value = value_of(i);
+  if (end.add.data != nullptr) value += LoadElement(end.add, token, first + i);
+  StoreElement(y, token, first + i, value);
 }
 
 }  // namespace
@@ -37,13 +46,13 @@ void ConvertInput(const CudaMatrix& x, uint16_t* out, int64_t stride, cudaStream
 }
 
 void FinishPanel(const float* panel, const LayerView& layer, int64_t first, int64_t rows,
-                 float scale, const CudaMatrix& y, const CudaMatrix* add, cudaStream_t stream) {
+                 float scale, const CudaMatrix& y, const ProductEnd& end, cudaStream_t stream) {
   LaunchShape shape;
-  shape.grid =
-      dim3(static_cast<unsigned>(CeilDivide(rows, kThreads)), static_cast<unsigned>(y.rows));
+  shape.grid = dim3(static_cast<unsigned>(CeilDivide(end.gated ? rows / 2 : rows, kThreads)),
+                    static_cast<unsigned>(y.rows));
   shape.block = dim3(kThreads);
   Launch("finish a panel", shape, stream, FinishPanelKernel, panel, layer, first, rows, scale, y,
-         add == nullptr ? CudaMatrix() : *add);
+         end);
 }
 
 }  // namespace sq::cuda

@@ -132,15 +132,33 @@ void PlaceOutliers(int64_t tile, std::vector<Outlier>* outliers, RepackedLayer* 
   }
 }
 
+// The rows of all layers, in order.
+std::vector<Source> SourcesOf(const std::vector<PackedView>& layers, bool interleaved) {
+  std::vector<Source> sources;
+  const auto add = [&](const PackedView& layer, int64_t row) {
+    sources.push_back({&layer, row, static_cast<int64_t>(sources.size())});
+  };
+  if (interleaved) {
+    for (int64_t row = 0; row < layers.front().out_features; ++row) {
+      for (const PackedView& layer : layers) add(layer, row);
+    }
+  } else {
+    for (const PackedView& layer : layers) {
+      for (int64_t row = 0; row < layer.out_features; ++row) add(layer, row);
+    }
+  }
+  return sources;
+}
+
 // For messages.
 std::string Sketch(const PackedView& layer) {
-  return StrCat(layer.bits, " bits, ", layer.in_features, " inputs, ",
-                layer.bias == nullptr ? "no bias" : "a bias");
+  return StrCat(layer.bits, " bits, ", layer.out_features, " rows of ", layer.in_features,
+                " inputs, ", layer.bias == nullptr ? "no bias" : "a bias");
 }
 
 }  // namespace
 
-RepackedLayer Repack(const std::vector<PackedView>& layers) {
+RepackedLayer Repack(const std::vector<PackedView>& layers, bool interleaved) {
   SQ_CHECK(!layers.empty(), "no layers to repack");
   const PackedView& first = layers.front();
   RepackedLayer out;
@@ -148,17 +166,17 @@ RepackedLayer Repack(const std::vector<PackedView>& layers) {
   out.inputs = first.in_features;
   SQ_CHECK(out.inputs <= kMostInputs, "a layer of ", out.inputs,
            " inputs: the CUDA kernels take up to ", kMostInputs);
-  std::vector<Source> sources;
   bool sparse = false;
   for (const PackedView& layer : layers) {
     SQ_CHECK(layer.bits == first.bits && layer.in_features == first.in_features &&
-                 (layer.bias == nullptr) == (first.bias == nullptr),
+                 (layer.bias == nullptr) == (first.bias == nullptr) &&
+                 (!interleaved || layer.out_features == first.out_features),
              "layers that do not fit together: ", Sketch(layer), " beside ", Sketch(first));
-    for (int64_t row = 0; row < layer.out_features; ++row)
-      sources.push_back({&layer, row, static_cast<int64_t>(sources.size())});
     sparse = sparse || !layer.outliers.Empty();
-    if (layer.bias != nullptr)
-      out.bias.insert(out.bias.end(), layer.bias, layer.bias + layer.out_features);
+  }
+  const std::vector<Source> sources = SourcesOf(layers, interleaved);
+  if (first.bias != nullptr) {
+    for (const Source& source : sources) out.bias.push_back(source.layer->bias[source.row]);
   }
   out.rows = static_cast<int64_t>(sources.size());
   out.padded_rows = RoundUp(out.rows, kPaddedRows);

@@ -20,11 +20,11 @@ struct RepackedLayer {
   std::vector<float> bias;
 };
 
-// Several layers one below the other: of one bit width and number of inputs, all with a bias or
-// none. The row's scale is the least power of two above all its table entries, and its outliers'
-// 2^-14. An outlier's value is taken anew from the rounded table, so that both together give the
-// weight as closely as fp16 can. Throws sq::Error when they do not fit together or have more than
-// 65536 inputs. Rows are shared out by ParallelFor.
-RepackedLayer Repack(const std::vector<PackedView>& layers);
+// Several layers one below the other, or interleaved as CudaLayer says: of one bit width and number
+// of inputs, all with a bias or none. The row's scale is the least power of two above all its table
+// entries, and its outliers' 2^-14. An outlier's value is taken anew from the rounded table, so
+// that both together give the weight as closely as fp16 can. Throws sq::Error when they do not fit
+// together or have more than 65536 inputs. Rows are shared out by ParallelFor.
+RepackedLayer Repack(const std::vector<PackedView>& layers, bool interleaved = false);
 
 }  // namespace sq::cuda
