@@ -9,9 +9,9 @@
 // 32000, 32 heads of 128) costs beside its linear layers, whose weights are 2.5 GB at 3 bits:
 //   bytes     cache    32 * 2 * 4096 * 2 B = 0.5 MB a token seen, 1.07 GB at 2048: as much as 43 %
 //             of the weights; at 128 tokens 2.6 %
-//             the rest a layer: residual 16 KB read and written four times, products 48 + 16 + 88 +
-//             16 KB and activations 8 + 8 + 22 + 8 KB written and read once: < 0.6 MB, < 19 MB in
-//             all, and that in the second-level cache
+//             the rest a layer: residual 16 KB read and written four times, products 48 + 16 + 16 KB
+//             and activations 8 + 8 + 22 + 8 KB written and read once: < 0.4 MB, < 13 MB in all, and
+//             that in the second-level cache
 //   launches  a layer: 2 norms, positions, attention and 4 products = 8, one of these with the
 //             activation (dense layers: 9); embedding, final norm, head, argmax and advance: 261 in
 //             one graph. At about 1.5 us each where nothing overlaps that is 0.4 ms, half of the

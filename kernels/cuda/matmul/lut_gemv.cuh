@@ -69,6 +69,9 @@ __global__ void __launch_bounds__(kWarps* kLanes,
   using Codes = typename Shape::Codes;
   constexpr int kStages = kUnitInputs / Shape::kStage;  // of a unit
   constexpr int kStageGroups = kUnitGroups / kStages;
+  // When a unit asks for the next one's packs: late enough for where they are to be known, early
+  // enough for them to have come with the codes that are waited for before they are used.
+  constexpr int kFetchesPacks = kStages == 1 ? kUnitGroups / 2 : 0;
   unsigned char* const shared = DynamicShared();
   const int warp = static_cast<int>(threadIdx.x / kLanes);
   unsigned char* const own = shared + Shape::kWarpsAt + warp * Shape::kWarpBytes;
@@ -152,12 +155,12 @@ __global__ void __launch_bounds__(kWarps* kLanes,
         constexpr bool kTakes = kGroup == 0 || kChunk > (kBits * kGroup - 1) / 4;
         if constexpr (kTakes) codes.template Take<kChunk>(words);
         if constexpr (kInStage == 0) __syncwarp();  // the last inputs and packs have been read
-        if (kGroup == 0 && sparse) outliers.FetchNext(a.layer, number, last);
+        if (kGroup == kFetchesPacks && sparse) outliers.FetchNext(a.layer, number, last);
         if (kInStage == 0 && (kStage > 0 || number > 0)) stage_x(Constant<kStage>(), number);
         products.MultiplyGroup(words + kGroup * kBits, kInStage * kGroupInputs);
         if constexpr (kTakes) codes.template Replace<kChunk>(at.codes, ahead.codes, is_ahead);
         if (kInStage == kStageGroups - 1 && sparse) {
-          // This lane's packs have come: behind them are the copies of a whole unit's codes.
+          // This lane's packs have come: behind them are copies of as many codes as the ring holds.
           if constexpr (kStages == 1) __syncwarp();
           outliers.ForEach(a.layer, number, kStage + 1 < kStages, [&](const auto& pack) {
             products.template MultiplyPack<kStage>(pack, own_address);
