@@ -47,29 +47,45 @@ void ReferenceAttention(const float* query, const std::vector<float>& keys,
   }
 }
 
+const std::vector<AttentionCase> kOneToken = {
+    // Cache lengths before the new token, splits or none.
+    AttentionCase{1, 1, 2, 1, 128, 0, 0, 1},
+    AttentionCase{3, 1, 2, 1, 128, 30, 0, 64},
+    AttentionCase{1, 1, 2, 1, 128, 31, 0, 64},
+    AttentionCase{1, 1, 2, 1, 128, 256, 0, 1},
+    AttentionCase{3, 1, 1, 1, 128, 256, 0, 64},
+    AttentionCase{1, 1, 1, 1, 128, 1000, 0, 5},
+    // Groups of query heads, as wide as a block's queries or not.
+    AttentionCase{1, 1, 2, 2, 64, 200, 0, 64},
+    AttentionCase{2, 1, 2, 3, 64, 140, 0, 64},
+    AttentionCase{1, 1, 1, 8, 128, 256, 0, 64},
+    AttentionCase{1, 1, 1, 13, 64, 300, 0, 64},
+    // Head sizes.
+    AttentionCase{1, 1, 2, 1, 8, 257, 0, 64},
+    AttentionCase{1, 1, 1, 4, 16, 100, 0, 64},
+    AttentionCase{1, 1, 1, 2, 80, 300, 0, 64},
+    AttentionCase{1, 1, 1, 7, 96, 129, 0, 64},
+    AttentionCase{1, 1, 1, 8, 256, 260, 0, 64},
+    AttentionCase{2, 1, 1, 1, 248, 64, 0, 64},
+    // Windows.
+    AttentionCase{1, 1, 2, 2, 32, 3, 7, 64},
+    AttentionCase{1, 1, 2, 2, 32, 300, 7, 64},
+    AttentionCase{1, 1, 1, 1, 64, 500, 260, 64},
+    AttentionCase{1, 1, 1, 1, 64, 50, 1, 64},
+};
+const std::vector<AttentionCase> kSeveralTokens = {
+    AttentionCase{1, 5, 2, 1, 64, 0, 0, 1}, AttentionCase{2, 3, 2, 3, 32, 129, 0, 64},
+    AttentionCase{1, 9, 1, 2, 128, 200, 0, 64}, AttentionCase{1, 40, 1, 1, 16, 0, 9, 64},
+    AttentionCase{1, 6, 1, 1, 16, 400, 150, 64}};
+
 class DecodeAttention : public ::testing::TestWithParam<AttentionCase> {};
-INSTANTIATE_TEST_SUITE_P(
-    DecodeKernels, DecodeAttention,
-    ::testing::Values(
-        // Cache lengths before the new token, splits or none.
-        AttentionCase{1, 1, 2, 1, 128, 0, 0, 1}, AttentionCase{3, 1, 2, 1, 128, 30, 0, 64},
-        AttentionCase{1, 1, 2, 1, 128, 31, 0, 64}, AttentionCase{1, 1, 2, 1, 128, 256, 0, 1},
-        AttentionCase{3, 1, 1, 1, 128, 256, 0, 64}, AttentionCase{1, 1, 1, 1, 128, 1000, 0, 5},
-        // Groups of query heads, as wide as a block's queries or not.
-        AttentionCase{1, 1, 2, 2, 64, 200, 0, 64}, AttentionCase{2, 1, 2, 3, 64, 140, 0, 64},
-        AttentionCase{1, 1, 1, 8, 128, 256, 0, 64}, AttentionCase{1, 1, 1, 13, 64, 300, 0, 64},
-        // Head sizes.
-        AttentionCase{1, 1, 2, 1, 8, 257, 0, 64}, AttentionCase{1, 1, 1, 4, 16, 100, 0, 64},
-        AttentionCase{1, 1, 1, 2, 80, 300, 0, 64}, AttentionCase{1, 1, 1, 7, 96, 129, 0, 64},
-        AttentionCase{1, 1, 1, 8, 256, 260, 0, 64}, AttentionCase{2, 1, 1, 1, 248, 64, 0, 64},
-        // Windows.
-        AttentionCase{1, 1, 2, 2, 32, 3, 7, 64}, AttentionCase{1, 1, 2, 2, 32, 300, 7, 64},
-        AttentionCase{1, 1, 1, 1, 64, 500, 260, 64}, AttentionCase{1, 1, 1, 1, 64, 50, 1, 64},
-        // Several tokens of each sequence.
-        AttentionCase{1, 5, 2, 1, 64, 0, 0, 1}, AttentionCase{2, 3, 2, 3, 32, 129, 0, 64},
-        AttentionCase{1, 9, 1, 2, 128, 200, 0, 64}, AttentionCase{1, 40, 1, 1, 16, 0, 9, 64},
-        AttentionCase{1, 6, 1, 1, 16, 400, 150, 64}),
-    [](const auto& info) { return Name(info.param); });
+class DecodeAttentionOfOneToken : public DecodeAttention {};
+std::string NameOf(const ::testing::TestParamInfo<AttentionCase>& info) { return Name(info.param); }
+INSTANTIATE_TEST_SUITE_P(OneToken, DecodeAttention, ::testing::ValuesIn(kOneToken), NameOf);
+INSTANTIATE_TEST_SUITE_P(SeveralTokens, DecodeAttention, ::testing::ValuesIn(kSeveralTokens),
+                         NameOf);
+INSTANTIATE_TEST_SUITE_P(OneToken, DecodeAttentionOfOneToken, ::testing::ValuesIn(kOneToken),
+                         NameOf);
 
 // Bound: a score of N(0, 1) is off by some 1e-6, so weights by as much of themselves, and the sum
 // of values of N(0, 1) by < 1e-5.
@@ -127,6 +143,72 @@ TEST_P(DecodeAttention, AgreesWithDoublePrecision) {
     EXPECT_EQ(found, first) << "runs differ";
     EXPECT_EQ(counters.ToHost(), std::vector<unsigned>(plan.counters(), 0));
   });
+}
+
+// As after PlaceTokens, bit for bit; and the cache too.
+TEST_P(DecodeAttentionOfOneToken, IsPlacedByItself) {
+  const AttentionCase c = GetParam();
+  const int64_t heads = c.kv_heads * c.group, capacity = c.length + 70, half = c.head_dim / 2;
+  const int64_t cols = (heads + 2 * c.kv_heads) * c.head_dim;
+  const std::vector<float> x = RandomValues(c.batch * cols, 1);
+  const Buffer<float> cos = OnDevice(RandomValues(capacity * half, 2)),
+                      sin = OnDevice(RandomValues(capacity * half, 3)),
+                      query_norm = OnDevice(RandomValues(c.head_dim, 4)),
+                      key_norm = OnDevice(RandomValues(c.head_dim, 5));
+  const Buffer<int32_t> length = OnDevice<int32_t>({static_cast<int32_t>(c.length)});
+  for (const bool normed : {false, true}) {
+    for (const bool rotated : {false, true}) {
+      std::vector<float> out[2];
+      std::vector<uint16_t> keys[2], values[2];
+      for (const bool itself : {false, true}) {
+        const DeviceMatrix qkv(CudaType::kFloat32, {x.data(), c.batch, cols});
+        CacheOnDevice cache(c.batch, c.kv_heads, capacity, c.head_dim);
+        std::vector<uint16_t> seen = cache.keys.ToHost();
+        for (int64_t h = 0; h < c.batch * c.kv_heads; ++h) {
+          for (int64_t i = 0; i < c.length * c.head_dim; ++i) {
+            seen[h * capacity * c.head_dim + i] =
+                FloatToFp16(static_cast<float>((h + 7 * i) % 23) / 23);
+          }
+        }
+        cache.keys = OnDevice(seen);
+        cache.values = OnDevice(seen);
+        cuda::PositionArguments place;
+        place.qkv = qkv.View();
+        place.heads = heads;
+        place.tokens = 1;
+        place.epsilon = 1e-6f;
+        place.length = length.data();
+        if (normed) {
+          place.query_norm = query_norm.data();
+          place.key_norm = key_norm.data();
+        }
+        if (rotated) {
+          place.cos = cos.data();
+          place.sin = sin.data();
+        }
+        const cuda::AttentionPlan plan =
+            cuda::PlanAttention(c.batch, 1, heads, cache.View(), c.blocks_wanted);
+        const Buffer<float> partial(plan.partial, "test values");
+        const Buffer<unsigned> counters = OnDevice(std::vector<unsigned>(plan.counters(), 0));
+        const DeviceMatrix attended(CudaType::kFloat32, c.batch, heads * c.head_dim);
+        if (!itself) cuda::PlaceTokens(kQueue, place, cache.View());
+        InAnyOrder([&] {
+          cuda::Attend(kQueue, plan, qkv.View(), cache.View(), c.window, length.data(),
+                       {partial.data(), counters.data()}, attended.View(),
+                       itself ? &place : nullptr);
+          const std::vector<float> found = attended.Values();
+          if (out[itself].empty()) out[itself] = found;
+          EXPECT_EQ(found, out[itself]) << "runs differ";
+        });
+        EXPECT_TRUE(attended.Untouched());
+        keys[itself] = cache.keys.ToHost();
+        values[itself] = cache.values.ToHost();
+      }
+      EXPECT_EQ(out[1], out[0]) << (normed ? "normed" : "") << (rotated ? " rotated" : "");
+      EXPECT_EQ(keys[1], keys[0]);
+      EXPECT_EQ(values[1], values[0]);
+    }
+  }
 }
 
 TEST(DecodeKernels, AttentionIsPlannedByTheDevice) {

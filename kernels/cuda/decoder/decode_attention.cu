@@ -1,11 +1,12 @@
 // Attention of new tokens to the cache: decode_kernels.h tells how the work is divided,
 // attention_warp.cuh what a warp does. Where there are registers for it, its first positions are on
-// their way before the queries are there, and those of earlier steps before the kernel that places
-// this step's has ended.
+// their way before the queries are there, and those of earlier steps before the kernel before
+// this one has ended. It places a single token of each sequence itself.
 #include <algorithm>
 
 #include "kernels/cuda/decoder/attention_warp.cuh"
 #include "kernels/cuda/decoder/decode_kernels.h"
+#include "kernels/cuda/decoder/place_head.cuh"
 #include "kernels/cuda/elements.cuh"
 
 namespace sq::cuda {
@@ -25,6 +26,7 @@ struct Arguments {
   unsigned* counters;
   float scale;
   int32_t tokens, group, window;  // group: query heads of a kv head
+  PositionArguments place;        // with its qkv: tokens are still to be placed
 };
 
 // Queries [first, first + queries) of a kv head, query u being head u % group of token u / group,
@@ -66,6 +68,54 @@ __device__ __forceinline__ void StageQueries(const Arguments& a, const Tile& til
                                         query.w * a.scale};
   }
 }
+
+// The same where they are still to be placed, which a warp does for a query; and the new key and
+// value to the cache, if they are the block's to read.
+template <int kQueries, int kChunks>
+struct Placing {
+  HeadPlacer placer;  // of the warp's first head
+  int heads;          // that the block places
+
+  // The number of head `i` of these; below 0: a query too many.
+  __device__ __forceinline__ static int Head(const Arguments& a, const Tile& tile, int kv_head,
+                                             int i) {
+    const int query_heads = static_cast<int>(a.place.heads);
+    if (i == kQueries) return query_heads + kv_head;
+    if (i > kQueries) return query_heads + static_cast<int>(a.cache.kv_heads) + kv_head;
+    return tile.first + i < tile.count ? kv_head * a.group + tile.first + i : -1;
+  }
+  __device__ __forceinline__ void LoadAhead(const Arguments& a, const Tile& tile, int kv_head,
+                                            bool has_new, int warp) {
+    heads = has_new ? kQueries + 2 : kQueries;
+    const int head = warp < heads ? Head(a, tile, kv_head, warp) : -1;
+    if (head >= 0) placer.LoadAhead(a.place, a.cache, head, tile.length);
+  }
+  __device__ __forceinline__ void Place(const Arguments& a, const Tile& tile, int kv_head, int warp,
+                                        float* queries) {
+    const auto head_dim = static_cast<int>(a.cache.head_dim);
+    const int64_t sequence = blockIdx.z;
+    const float* const row = a.qkv + sequence * a.qkv_stride;
+    for (int i = warp; i < heads; i += kWarps) {
+      const int head = Head(a, tile, kv_head, i);
+      if (i != warp && head >= 0) placer.LoadAhead(a.place, a.cache, head, tile.length);
+      if (i < kQueries) {
+        float* const to = queries + i * kDims<kChunks>;
+        const int used = head >= 0 ? head_dim : 0;
+        for (int d = used + Lane(); d < kDims<kChunks>; d += kLanes) to[d] = 0;
+        if (head < 0) continue;
+        placer.Place(a.place, a.cache, row + head * head_dim, [&](int dim, float2 two) {
+          *reinterpret_cast<float2*>(to + dim) = {two.x * a.scale, two.y * a.scale};
+        });
+      } else {
+        uint16_t* const to =
+            PlaceInCache(a.cache, sequence, head - static_cast<int>(a.place.heads), tile.length);
+        placer.Place(a.place, a.cache, row + head * head_dim, [&](int dim, float2 two) {
+          *reinterpret_cast<uint32_t*>(to + dim) = PackHalves(two.x, two.y);
+        });
+      }
+    }
+  }
+};
 
 // Partial results lie as [parts][values [queries][head_dim], greatest [queries], sum [queries]].
 __device__ __forceinline__ int64_t PartFloats(int queries, int head_dim) {
@@ -156,12 +206,18 @@ __global__ void __launch_bounds__(kThreads) AttendKernel(Arguments a) {
     key_rows.LoadAhead(keys, first);
     value_rows.LoadAhead(values, first);
   };
-  const bool all_old = first + kWarpPositions <= length;
+  const bool all_old = first + kWarpPositions <= length, places = a.place.qkv.data != nullptr;
   load_first(first < end && all_old);
+  Placing<kQueries, kChunks> placing;
+  if (places) placing.LoadAhead(a, tile, kv_head, end == tile.end, warp);
   WaitForPrevious();
-  load_first(first < end && !all_old);
-  StageQueries<kQueries, kChunks>(a, tile, kv_head, queries);
+  if (places) {
+    placing.Place(a, tile, kv_head, warp, queries);
+  } else {
+    StageQueries<kQueries, kChunks>(a, tile, kv_head, queries);
+  }
   __syncthreads();
+  load_first(first < end && !all_old);
 
   Gathered<kQueries> gathered = {};
 #pragma unroll
@@ -269,7 +325,8 @@ AttentionPlan PlanAttention(int64_t batch, int64_t tokens, int64_t heads, const 
 
 void Attend(const Queue& queue, const AttentionPlan& plan, const CudaMatrix& qkv,
             const Cache& cache, int64_t window, const int32_t* length, const AttentionSpace& space,
-            const CudaMatrix& out) {
+            const CudaMatrix& out, const PositionArguments* place) {
+  SQ_DCHECK(place == nullptr || plan.tokens == 1);
   SQ_DCHECK(cache.head_dim % 8 == 0 && cache.head_dim <= kMostHeadDim);
   Arguments arguments = {};
   arguments.qkv = static_cast<const float*>(qkv.data);
@@ -284,6 +341,7 @@ void Attend(const Queue& queue, const AttentionPlan& plan, const CudaMatrix& qkv
   arguments.tokens = static_cast<int32_t>(plan.tokens);
   arguments.group = static_cast<int32_t>(plan.heads / cache.kv_heads);
   arguments.window = static_cast<int32_t>(window);
+  if (place != nullptr) arguments.place = *place;
   LaunchShape shape;
   shape.grid =
       dim3(static_cast<unsigned>(plan.splits), static_cast<unsigned>(cache.kv_heads * plan.tiles),

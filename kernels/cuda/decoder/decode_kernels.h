@@ -9,13 +9,13 @@
 // 32000, 32 heads of 128) costs beside its linear layers, whose weights are 2.5 GB at 3 bits:
 //   bytes     cache    32 * 2 * 4096 * 2 B = 0.5 MB a token seen, 1.07 GB at 2048: as much as 43 %
 //             of the weights; at 128 tokens 2.6 %
-//             the rest a layer: residual 16 KB read and written four times, products 48 + 16 + 16 KB
-//             and activations 8 + 8 + 22 + 8 KB written and read once: < 0.4 MB, < 13 MB in all, and
-//             that in the second-level cache
-//   launches  a layer: 2 norms, positions, attention and 4 products = 8, one of these with the
-//             activation (dense layers: 9); embedding, final norm, head, argmax and advance: 261 in
-//             one graph. At about 1.5 us each where nothing overlaps that is 0.4 ms, half of the
-//             time that 2.5 GB take at 3 TB/s: hence the overlap
+//             the rest a layer: residual 16 KB read and written four times, products 48 + 16 + 16
+//             KB and activations 8 + 8 + 22 + 8 KB written and read once: < 0.4 MB, < 13 MB in all,
+//             and that in the second-level cache
+//   launches  a layer: 2 norms, attention and 4 products = 7, one of these with the activation
+//             (dense layers: 8); embedding, final norm, head, argmax and advance: 229 in one graph.
+//             At about 1.5 us each where nothing overlaps that is 0.4 ms, half of the time that 2.5
+//             GB take at 3 TB/s: hence the overlap
 #pragma once
 
 #include "kernels/cuda/runtime.h"
@@ -80,7 +80,9 @@ void PlaceTokens(const Queue& queue, const PositionArguments& arguments, const C
 
 // out[r] = softmax(q k / sqrt(head_dim)) v, causal: over the cache's first length + t + 1
 // positions, or the last `window` of them. Query head h reads kv head h / (heads / kv_heads).
-// qkv: as PlaceTokens leaves it; out: [rows][heads * head_dim] of any type.
+// qkv: as PlaceTokens leaves it; out: [rows][heads * head_dim] of any type. With `place`, which is
+// for one token of each sequence, instead of PlaceTokens: queries are not written back, else all is
+// as after it, bit for bit.
 //
 // A block takes up to 8 queries (head, token) of one kv head, which share what it reads, and one
 // split of the positions; each of its warps goes over 32 positions at a time with a maximum and sum
@@ -103,7 +105,7 @@ struct AttentionSpace {
 };
 void Attend(const Queue& queue, const AttentionPlan& plan, const CudaMatrix& qkv,
             const Cache& cache, int64_t window, const int32_t* length, const AttentionSpace& space,
-            const CudaMatrix& out);
+            const CudaMatrix& out, const PositionArguments* place = nullptr);
 
 // out = f(gate) * up * scale, or f(up) * scale where gate has no data. gate, up: fp32 [rows][cols];
 // out: any type. cols: a multiple of 4.

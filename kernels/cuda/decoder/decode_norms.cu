@@ -1,7 +1,6 @@
 // Norms of whole rows, and what happens to queries and keys before attention: norms of heads,
 // rotation, the way into the cache.
-#include "kernels/cuda/decoder/decode_kernels.h"
-#include "kernels/cuda/reduce.cuh"
+#include "kernels/cuda/decoder/place_head.cuh"
 #include "kernels/cuda/vectors.cuh"
 
 namespace sq::cuda {
@@ -10,8 +9,7 @@ namespace {
 constexpr int kNormThreads = 1024;  // at most
 constexpr int kHeld = 4;            // vectors of 4 that a thread keeps in registers
 static_assert(4 * kHeld * kNormThreads >= kMostNormSize);
-constexpr int kHeadsAtOnce = 4;                        // warps of a block
-constexpr int kMostPairs = kMostHeadDim / 4 / kLanes;  // of dims, in either half of a head
+constexpr int kHeadsAtOnce = 4;  // warps of a block
 
 template <bool layer_norm>
 __global__ void __launch_bounds__(kNormThreads)
@@ -57,78 +55,28 @@ __global__ void __launch_bounds__(kNormThreads)
   }
 }
 
-// A warp a head; lane l holds dims 2l, 2l + 1, 2l + 64, .. of the first half and of the second.
+// A warp a head.
 __global__ void PlaceKernel(PositionArguments a, Cache cache) {
   LetNextStart();
   const int heads = static_cast<int>(a.heads), kv_heads = static_cast<int>(cache.kv_heads);
   const int head = static_cast<int>(blockIdx.x * kHeadsAtOnce + threadIdx.x / kLanes);
   if (head >= heads + 2 * kv_heads) return;
-  const bool is_query = head < heads, is_key = !is_query && head < heads + kv_heads;
-  const int half = static_cast<int>(cache.head_dim / 2);
-  const auto dim = [](int i) { return 2 * (i * kLanes + static_cast<int>(threadIdx.x) % kLanes); };
-  const auto two = [](const float* from) { return *reinterpret_cast<const float2*>(from); };
-
   // What the kernel before this one does not write: on its way while that one ends.
   const int64_t position = __ldcg(a.length) + static_cast<int>(blockIdx.y);
-  const float* norm = is_query ? a.query_norm : is_key ? a.key_norm : nullptr;
-  const bool rotated = a.cos != nullptr && (is_query || is_key);
-  float2 cos[kMostPairs], sin[kMostPairs], first_norm[kMostPairs], second_norm[kMostPairs];
-#pragma unroll
-  for (int i = 0; i < kMostPairs; ++i) {
-    cos[i] = first_norm[i] = second_norm[i] = {1, 1};
-    sin[i] = {0, 0};
-    if (dim(i) >= half) continue;
-    if (rotated) {
-      cos[i] = two(a.cos + position * half + dim(i));
-      sin[i] = two(a.sin + position * half + dim(i));
-    }
-    if (norm != nullptr) {
-      first_norm[i] = two(norm + dim(i));
-      second_norm[i] = two(norm + half + dim(i));
-    }
-  }
+  HeadPlacer placer;
+  placer.LoadAhead(a, cache, head, position);
   WaitForPrevious();
   const int64_t sequence = blockIdx.z, row = sequence * a.tokens + blockIdx.y;
-  float* x = static_cast<float*>(a.qkv.data) + row * a.qkv.stride +
-             static_cast<int64_t>(head) * cache.head_dim;
-  float2 first[kMostPairs], second[kMostPairs];
-#pragma unroll
-  for (int i = 0; i < kMostPairs; ++i) {
-    first[i] = second[i] = {0, 0};
-    if (dim(i) >= half) continue;
-    first[i] = two(x + dim(i));
-    second[i] = two(x + half + dim(i));
-  }
-  float scale = 1;
-  if (norm != nullptr) {
-    float squares = 0;
-#pragma unroll
-    for (int i = 0; i < kMostPairs; ++i) {
-      squares += first[i].x * first[i].x + first[i].y * first[i].y + second[i].x * second[i].x +
-                 second[i].y * second[i].y;
-    }
-    scale = rsqrtf(LanesSum(squares) / static_cast<float>(cache.head_dim) + a.epsilon);
-  }
-  const int kv_head = is_key ? head - heads : head - heads - kv_heads;  // no query's
-  uint16_t* const place =
-      is_query ? nullptr
-               : (is_key ? cache.keys : cache.values) +
-                     ((sequence * kv_heads + kv_head) * cache.capacity + position) * cache.head_dim;
-#pragma unroll
-  for (int i = 0; i < kMostPairs; ++i) {
-    if (dim(i) >= half) continue;
-    const float2 u = {first[i].x * scale * first_norm[i].x, first[i].y * scale * first_norm[i].y};
-    const float2 v = {second[i].x * scale * second_norm[i].x,
-                      second[i].y * scale * second_norm[i].y};
-    const float2 low = {u.x * cos[i].x - v.x * sin[i].x, u.y * cos[i].y - v.y * sin[i].y};
-    const float2 high = {v.x * cos[i].x + u.x * sin[i].x, v.y * cos[i].y + u.y * sin[i].y};
-    if (is_query) {
-      *reinterpret_cast<float2*>(x + dim(i)) = low;
-      *reinterpret_cast<float2*>(x + half + dim(i)) = high;
-    } else {
-      *reinterpret_cast<uint32_t*>(place + dim(i)) = PackHalves(low.x, low.y);
-      *reinterpret_cast<uint32_t*>(place + half + dim(i)) = PackHalves(high.x, high.y);
-    }
+  float* const x = static_cast<float*>(a.qkv.data) + row * a.qkv.stride +
+                   static_cast<int64_t>(head) * cache.head_dim;
+  if (head < heads) {
+    placer.Place(a, cache, x,
+                 [&](int dim, float2 two) { *reinterpret_cast<float2*>(x + dim) = two; });
+  } else {
+    uint16_t* const place = PlaceInCache(cache, sequence, head - heads, position);
+    placer.Place(a, cache, x, [&](int dim, float2 two) {
+      *reinterpret_cast<uint32_t*>(place + dim) = PackHalves(two.x, two.y);
+    });
   }
 }
 

@@ -208,12 +208,13 @@ void CudaDecoder::State::RunLayer(size_t index, int64_t tokens) {
   places.sin = sin.data();
   places.length = device_length.data();
   const cuda::Cache cache = CacheOf(index);
-  cuda::PlaceTokens(queue, places, cache);
+  const bool placed = tokens > 1;  // else by attention itself
+  if (placed) cuda::PlaceTokens(queue, places, cache);
   const CudaMatrix attended(buffers.attended.data(), layer.attention_out.input, rows,
                             attended_cols);
   cuda::Attend(queue, cuda::PlanAttention(batch, tokens, s.heads, cache, blocks_wanted), qkv, cache,
                layer.attention_window, device_length.data(),
-               {partial.data(), attention_counters.data()}, attended);
+               {partial.data(), attention_counters.data()}, attended, placed ? nullptr : &places);
   Multiply(layer.attention_out, attended, hidden, true);
 
   // The one input whose size no norm bounds: hence the scale.
