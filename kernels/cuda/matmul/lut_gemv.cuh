@@ -53,12 +53,14 @@ struct GemvShape {
   // A warp's part: x, in whose place sums come, and after them whether the block is the last.
   static constexpr int kXBytes = kTokens * kXStride, kSumsBytes = End::kValues * 4;
   static constexpr int kLastAt = kSumsBytes;
-  static constexpr int kOctetsAt = kXBytes > kSumsBytes + 16 ? kXBytes : kSumsBytes + 16;
-  static constexpr int kCodesAt = kOctetsAt + HeldOutliers::kBytes;
+  static constexpr int kPacksAt = kXBytes > kSumsBytes + 16 ? kXBytes : kSumsBytes + 16;
+  static constexpr int kCodesAt = kPacksAt + HeldOutliers::kBytes;
   static constexpr int kWarpBytes = kCodesAt + Codes::kBytes;
   static constexpr int kWarpsAt = Products::kTablesBytes;  // offsets in bytes
   static constexpr int kEntriesAt = kWarpsAt + kWarps * kWarpBytes;
   static constexpr int kBytes = kEntriesAt + static_cast<int>(TileEntries<kBits>::kBytes);
+  // Of which a multiprocessor of compute capability 9.0 and 10.0 has so many, 1 KB a block its own.
+  static_assert(kBlocks == 1 || kBlocks * (kBytes + 1024) <= 228 * 1024);
 };
 
 template <int kBits, int kTokens, int kWarps, bool kOfRows>
@@ -95,7 +97,7 @@ __global__ void __launch_bounds__(kWarps* kLanes,
                     own_address + Shape::kCodesAt);
   codes.FetchFirst(mine.count > 0, at.codes);
   mine.Advance(&ahead);
-  HeldOutliers outliers(own_address + Shape::kOctetsAt);
+  HeldOutliers outliers(own_address + Shape::kPacksAt);
   const auto find_outliers = [&](int tile) {
     outliers.FindNext(a.layer, tile, units, mine.first, kWarps, mine.count);
   };
