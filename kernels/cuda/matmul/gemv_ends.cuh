@@ -54,7 +54,7 @@ struct StagedX {
   static constexpr int kLoads = kTokens * kStage / kAtOnce / kLanes;
   uint4 words[kLoads];
 
-  // Inputs [begin, begin + kStage); 0 beyond the layer's inputs and tokens.
+  // Inputs [begin, begin + kStage); 0 beyond the layer's inputs and the tokens that there are.
   __device__ __forceinline__ void Load(const GemvArguments& a, int begin) {
 #pragma unroll
     for (int i = 0; i < kLoads; ++i) {

@@ -11,8 +11,8 @@
 //   registers would wait for one another (ptx.cuh).
 //   - What codes stand for: codec.cuh. Products by tensor cores, of fp16 exact, sums fp32
 //   (products_of_rows.cuh, products_of_quads.cuh).
-//   - x goes through the warp's own part of shared memory too, the next inputs on their way
-//   meanwhile.
+//   - x comes by registers, the next inputs on their way meanwhile, to the warp's own part of
+//   shared memory or to where it is multiplied.
 //   - The outliers of a unit (sparse.cuh) come on top of it.
 //   - Entries of tables, scales and where outliers are: two tiles ahead to the second-level cache,
 //   entries one tile ahead to shared memory, scales at the tile's beginning.
@@ -113,17 +113,13 @@ __global__ void __launch_bounds__(kWarps* kLanes,
   expect(first_tile);
   expect(first_tile + grid);
   typename Shape::Products products(own_address);
-  StagedX<kTokens, Shape::kStage, Shape::kXStride> x;
-  // A stage of x of a unit to its place, and the next on its way.
-  const auto stage_x = [&](auto stage, int number) {
-    constexpr int kNext = decltype(stage)::value + 1;
-    x.Store(own);
-    __syncwarp();
-    if (kNext < kStages) {
-      x.Load(a, (mine.first + kWarps * number) * kUnitInputs + kNext * Shape::kStage);
-    } else {
-      x.Load(a, (mine.first + kWarps * (mine.IsLast(number) ? 0 : number + 1)) * kUnitInputs);
-    }
+  // x of a group on to where it is multiplied, and the next on its way; of several groups at once.
+  constexpr int kXGroups = Shape::Products::kXInputs / kGroupInputs;
+  const auto take_x = [&](auto group, int number) {
+    constexpr int kGroup = decltype(group)::value, kNext = (kGroup + kXGroups) % kUnitGroups;
+    products.template TakeX<kGroup>(own, sparse);
+    const int unit = kNext > 0 ? number : mine.IsLast(number) ? 0 : number + 1;
+    products.LoadX(a, (mine.first + kWarps * unit) * kUnitInputs + kNext * kGroupInputs);
   };
   WaitForCopies<Shape::kRing + 1>();  // the entries
   __syncthreads();
@@ -135,11 +131,11 @@ __global__ void __launch_bounds__(kWarps* kLanes,
     __syncthreads();  // tables are there; entries and the last tile's sums have been read
     if (tile == first_tile) {
       WaitForPrevious();
-      x.Load(a, mine.count > 0 ? mine.first * kUnitInputs : a.layer.inputs);
+      products.LoadX(a, mine.count > 0 ? mine.first * kUnitInputs : a.layer.inputs);
       if (sparse && kStages > 1) WaitForAllCopies();  // the first packs
     }
-    if (mine.count > 0) stage_x(Constant<0>(), 0);
-    if (next) {  // after x is stored, which would have to wait for it
+    if (mine.count > 0) take_x(Constant<0>(), 0);
+    if (next) {  // after x is taken, which would have to wait for it
       fetch_entries(tile + grid);
       expect(tile + 2 * grid);
     }
@@ -158,12 +154,13 @@ __global__ void __launch_bounds__(kWarps* kLanes,
         if constexpr (kTakes) codes.template Take<kChunk>(words);
         if constexpr (kInStage == 0) __syncwarp();  // the last inputs and packs have been read
         if (kGroup == kFetchesPacks && sparse) outliers.FetchNext(a.layer, number, last);
-        if (kInStage == 0 && (kStage > 0 || number > 0)) stage_x(Constant<kStage>(), number);
-        products.MultiplyGroup(words + kGroup * kBits, kInStage * kGroupInputs);
+        if (kGroup % kXGroups == 0 && (kGroup > 0 || number > 0))
+          take_x(Constant<kGroup>(), number);
+        products.template MultiplyGroup<kGroup>(words + kGroup * kBits);
         if constexpr (kTakes) codes.template Replace<kChunk>(at.codes, ahead.codes, is_ahead);
         if (kInStage == kStageGroups - 1 && sparse) {
           // This lane's packs have come: behind them are copies of as many codes as the ring holds.
-          if constexpr (kStages == 1) __syncwarp();
+          __syncwarp();  // x too
           outliers.ForEach(a.layer, number, kStage + 1 < kStages, [&](const auto& pack) {
             products.template MultiplyPack<kStage>(pack, own_address);
           });

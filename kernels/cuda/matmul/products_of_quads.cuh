@@ -5,6 +5,7 @@
 #pragma once
 
 #include "kernels/cuda/matmul/codec.cuh"
+#include "kernels/cuda/matmul/gemv_ends.cuh"
 #include "kernels/cuda/matmul/sparse.cuh"
 
 namespace sq::cuda {
@@ -14,22 +15,45 @@ struct ProductsOfQuads {
   using Pairs = Codec<kBits>;
   static constexpr int kTwos = 2;  // of rows of a quad
   static constexpr int kTablesBytes = kTwos * Pairs::kTableBytes;
-  static constexpr int kColumns = (kTokens + 7) / 8;  // products a fragment
+  static constexpr int kColumns = (kTokens + 7) / 8;    // products a fragment
+  static constexpr int kXGroups = kTokens > 8 ? 2 : 4;  // whose x is loaded at once
+  static constexpr int kXInputs = kXGroups * kGroupInputs;
   float sums[kTwos][kColumns][4];
-  uint32_t b[kColumns][4];  // x of two products; zero for ever in lanes that have no token
-  bool mine[kColumns];
-  uint32_t bank;  // 4 * lane
-  uint32_t own_x;
+  uint4 x[kXGroups][kColumns], ahead[kXGroups][kColumns];  // 8 inputs each
+  uint32_t bank;                                           // 4 * lane
 
-  // x: the shared address of the warp's x.
-  __device__ __forceinline__ explicit ProductsOfQuads(uint32_t x) {
+  __device__ __forceinline__ explicit ProductsOfQuads(uint32_t /*x*/) {
     bank = 4 * static_cast<uint32_t>(Lane());
-    own_x = OfToken(x) + static_cast<uint32_t>(Lane()) % 4 * 16;
+  }
+  // Inputs [begin, begin + kXInputs) on their way to registers: of the lane's tokens, or 0.
+  __device__ __forceinline__ void LoadX(const GemvArguments& a, int begin) {
 #pragma unroll
     for (int c = 0; c < kColumns; ++c) {
-      mine[c] = 8 * c + Lane() / 4 < kTokens;
+      const int token = 8 * c + Lane() / 4, column = begin + Lane() % 4 * 8;
+      const unsigned at = static_cast<unsigned>(token) * static_cast<unsigned>(a.x_stride) +
+                          static_cast<unsigned>(column);
 #pragma unroll
-      for (int i = 0; i < 4; ++i) b[c][i] = 0;
+      for (int g = 0; g < kXGroups; ++g) {
+        ahead[g][c] = LoadIf(token < a.tokens && column + g * kGroupInputs < a.layer.inputs,
+                             reinterpret_cast<const uint4*>(a.x + at) + g * kGroupInputs / 8);
+      }
+    }
+  }
+  // They are those from group `group` of a unit on; `to`: the warp's x in shared memory, for
+  // outliers.
+  template <int group>
+  __device__ __forceinline__ void TakeX(unsigned char* to, bool sparse) {
+    constexpr int kAt = group * kGroupInputs % kStage * 2;
+    static_assert(kStage % kXInputs == 0);
+#pragma unroll
+    for (int c = 0; c < kColumns; ++c) {
+      const int token = 8 * c + Lane() / 4;
+#pragma unroll
+      for (int g = 0; g < kXGroups; ++g) {
+        x[g][c] = ahead[g][c];
+        if (!sparse || token >= kTokens) continue;
+        *reinterpret_cast<uint4*>(to + token * kXStride + kAt + g * 64 + Lane() % 4 * 16) = x[g][c];
+      }
     }
   }
   // x of the lane's token.
@@ -68,9 +92,10 @@ struct ProductsOfQuads {
       rows[i] = __shfl_sync(kWholeWarp, given, lane / 4 * 4 + (i + kSteps - lane % 4) % kSteps);
     }
   }
-  // Half of the 8 inputs; b has their x.
+  // Half of the 8 inputs.
   template <int half, int two>
-  __device__ __forceinline__ void MultiplyHalf(const uint32_t (&rows)[kSteps]) {
+  __device__ __forceinline__ void MultiplyHalf(const uint32_t (&rows)[kSteps],
+                                               const uint4 (&b)[kColumns]) {
     constexpr int kAt = two * static_cast<int>(Pairs::kTableBytes), kNext = Pairs::kBankBytes;
     const uint32_t a[4] = {
         Pairs::template Pair<2 * half, kAt>(rows[2 * two], bank),
@@ -80,10 +105,11 @@ struct ProductsOfQuads {
     };
 #pragma unroll
     for (int c = 0; c < kColumns; ++c)
-      MultiplyAdd(sums[two][c], a, {b[c][2 * half], b[c][2 * half + 1]});
+      MultiplyAdd(sums[two][c], a, {half == 0 ? b[c].x : b[c].z, half == 0 ? b[c].y : b[c].w});
   }
-  // The group of 32 inputs whose words these are, `input` inputs into the stage.
-  __device__ __forceinline__ void MultiplyGroup(const uint32_t* words, int input) {
+  // Group `group` of a unit, whose words these are, and whose x has been taken.
+  template <int group>
+  __device__ __forceinline__ void MultiplyGroup(const uint32_t* words) {
     uint32_t rows[kSteps];
     if constexpr (kBits == 4) {
 #pragma unroll
@@ -97,14 +123,11 @@ struct ProductsOfQuads {
       };
       Exchange(steps, rows);
     }
-#pragma unroll
-    for (int c = 0; c < kColumns; ++c) {
-      LoadSharedIf(mine[c], own_x + static_cast<uint32_t>(8 * c * kXStride + input * 2), b[c]);
-    }
-    MultiplyHalf<0, 0>(rows);
-    MultiplyHalf<0, 1>(rows);
-    MultiplyHalf<1, 0>(rows);
-    MultiplyHalf<1, 1>(rows);
+    const auto& b = x[group % kXGroups];
+    MultiplyHalf<0, 0>(rows, b);
+    MultiplyHalf<0, 1>(rows, b);
+    MultiplyHalf<1, 0>(rows, b);
+    MultiplyHalf<1, 1>(rows, b);
   }
 
   // A pack: its two octets are the inner index of one product. x: as constructed.

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "kernels/cuda/matmul/codec.cuh"
+#include "kernels/cuda/matmul/gemv_ends.cuh"
 #include "kernels/cuda/matmul/sparse.cuh"
 
 namespace sq::cuda {
@@ -18,11 +19,13 @@ template <int kBits, int kTokens, int kWarps, int kStage, int kXStride>
 struct ProductsOfRows {
   using Pairs = Codec<kBits>;
   static constexpr int kTablesBytes = Pairs::kTableBytes;
+  static constexpr int kXInputs = kStage;  // that are loaded at once
   float sums[kTokens][4];
   uint32_t banks[kSteps];  // 4 * the row of the tile
   uint32_t mine[kSteps];   // 1 at the step where the lane has inputs, else 0
   uint32_t own_x;
-  RowInRegisters row;  // of the last step, at 3 bits
+  StagedX<kTokens, kStage, kXStride> x;  // the next stage
+  RowInRegisters row;                    // of the last step, at 3 bits
 
   // x: the shared address of the warp's x.
   __device__ __forceinline__ explicit ProductsOfRows(uint32_t x) {
@@ -49,6 +52,15 @@ struct ProductsOfRows {
     }
   }
 
+  // Inputs [begin, begin + kXInputs) on their way to registers.
+  __device__ __forceinline__ void LoadX(const GemvArguments& a, int begin) { x.Load(a, begin); }
+  // From there to where products take them; `to`: the warp's x in shared memory.
+  template <int group>
+  __device__ __forceinline__ void TakeX(unsigned char* to, bool /*sparse*/) {
+    x.Store(to);
+    __syncwarp();
+  }
+
   // The lane's weights at a step, as A.
   template <int step>
   __device__ __forceinline__ void Decode(const uint32_t* words, uint32_t (&a)[4]) const {
@@ -63,8 +75,10 @@ struct ProductsOfRows {
     a[2] = Pairs::template Pair<1, 0>(pairs, banks[step]);
     a[3] = Pairs::template Pair<3, 0>(pairs, banks[step]);
   }
-  // The group of 32 inputs whose words these are, `input` inputs into the stage.
-  __device__ __forceinline__ void MultiplyGroup(const uint32_t* words, int input) {
+  // Group `group` of a unit, whose words these are, and whose x has been taken.
+  template <int group>
+  __device__ __forceinline__ void MultiplyGroup(const uint32_t* words) {
+    constexpr int kAt = group * kGroupInputs % kStage * 2;
     uint32_t a[kSteps][4];
     Decode<0>(words, a[0]);
     Decode<1>(words, a[1]);
@@ -72,10 +86,10 @@ struct ProductsOfRows {
     Decode<3>(words, a[3]);
 #pragma unroll
     for (int t = 0; t < kTokens; ++t) {
-      const uint2 x = LoadSharedTwo(own_x + static_cast<uint32_t>(t * kXStride + input * 2));
+      const uint2 two = LoadSharedTwo(own_x + static_cast<uint32_t>(t * kXStride + kAt));
 #pragma unroll
       for (int step = 0; step < kSteps; ++step) {
-        MultiplyAdd(sums[t], a[step], {Times(x.x, mine[step]), Times(x.y, mine[step])});
+        MultiplyAdd(sums[t], a[step], {Times(two.x, mine[step]), Times(two.y, mine[step])});
       }
     }
   }
