@@ -61,7 +61,7 @@ fi
 
 say "matrix times vector"
 "${matmul[@]}" --json "$work/matmul.json"
-say "choices that kernels/cuda/matmul/tuning.cc makes"
+say "choices that kernels/cuda/tuning.cc makes"
 "${tune[@]}" --json "$work/tune.json"
 if [ ${#kmeans[@]} -gt 0 ]; then
   say "k-means"

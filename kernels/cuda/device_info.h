@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "kernels/cuda/matmul/tuning.h"
+#include "kernels/cuda/tuning.h"
 
 namespace sq::cuda {
 

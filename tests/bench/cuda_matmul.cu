@@ -5,7 +5,7 @@
 //   cuda_matmul [--smoke | --quick] [--tune] [--shape OUT IN]... [--tokens N]... [--json FILE]
 //
 // --smoke: tiny shapes, a few calls: whether it runs at all. --quick: as few calls, for a profiler.
-// --tune: times each choice that kernels/cuda/matmul/tuning.cc has a row of, instead. --shape,
+// --tune: times each choice that kernels/cuda/tuning.cc has a row of, instead. --shape,
 // --tokens: only these.
 //
 // A line for each shape, bits, sparsity and number of tokens: microseconds of a call (median of 20

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "kernels/cuda/matmul/tuning.h"
+#include "kernels/cuda/tuning.h"
 
 namespace sq::cuda {
 namespace {

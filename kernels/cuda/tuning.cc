@@ -1,4 +1,4 @@
-#include "kernels/cuda/matmul/tuning.h"
+#include "kernels/cuda/tuning.h"
 
 namespace sq::cuda {
 namespace {
