@@ -144,13 +144,23 @@ TEST(LutGemv, GetsByWithLittleSharedMemory) {
     ExpectExactProducts(WholeLayer(bits, 100, 2336, 20), {1, 2, 3, 8, 16}, {2}, 99 << 10);
 }
 
-// Rows of few tiles in more parts than a choice before, fewer warps, two tokens as four.
+// Few tiles in more parts, fewer warps, two tokens as four.
 TEST(LutGemv, AnyTuningGivesTheSame) {
   for (const int bits : {3, 4}) {
     const PackedLayer layer = WholeLayer(bits, 70, 4352, 9);
     for (const cuda::GemvTuning& tuning :
          {cuda::GemvTuning{0, 16, 2, 1}, {0, 16, 1, 2}, {0, 8, 1, 1}, {0, 8, 2, 3}}) {
       ExpectExactProducts(layer, {1, 2}, {3, 5}, int64_t{1} << 40, tuning);
+    }
+    // Three tiles: a block each for as many multiprocessors, or two.
+    const cuda::DeviceLayer on_device = OnDevice(layer);
+    cuda::DeviceInfo device = cuda::CurrentDeviceInfo();
+    device.multiprocessors = 3;
+    device.shared_bytes = 227 << 10;
+    for (const int filled : {1, 2}) {
+      device.gemv = {0, 16, 2, filled};
+      EXPECT_EQ(cuda::RoomForGemv(on_device.view(), 1, device).partials,
+                filled == 1 ? 0 : 3 * 2 * 32);
     }
   }
 }

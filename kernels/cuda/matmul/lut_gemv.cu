@@ -24,15 +24,16 @@ template <typename Shape, int kWarps>
 Plan PlanFor(const LayerView& layer, const DeviceInfo& device) {
   const int64_t tiles = CeilDivide(layer.rows, kTileRows);
   const int64_t units = layer.padded_inputs / kUnitInputs;
-  // Parts where multiprocessors would be idle, as far as there are units for all warps. Not where
-  // the second block of each would: the next launch has room there.
+  // Parts where multiprocessors would be idle, as far as there are units for all warps.
+  const int64_t resident = Resident<Shape>(device);
+  const int64_t filled = std::min<int64_t>(device.gemv.filled_blocks, resident);
   const int64_t most =
-      std::clamp<int64_t>(device.multiprocessors / tiles, 1, CeilDivide(units, kWarps));
+      std::clamp<int64_t>(device.multiprocessors * filled / tiles, 1, CeilDivide(units, kWarps));
   Plan plan;
   plan.part_units = CeilDivide(units, most);
   const int64_t parts = CeilDivide(units, plan.part_units);
   plan.partials = parts == 1 ? 0 : tiles * parts * Shape::End::kValues;
-  const int64_t blocks = device.multiprocessors * Resident<Shape>(device);
+  const int64_t blocks = device.multiprocessors * resident;
   plan.grid = dim3(static_cast<unsigned>(std::min(tiles, blocks)), static_cast<unsigned>(parts));
   return plan;
 }

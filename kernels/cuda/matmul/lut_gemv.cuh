@@ -7,15 +7,15 @@
 //   while the other builds tables or adds up, or is the next launch's, its first codes and tables
 //   there already when what it multiplies is.
 //   - Codes come by copies of 128 bits into shared memory that is the warp's own (CodeRing), half a
-//   unit or one ahead, also those of the next tile; each lane reads what it has copied. Loads into
-//   registers would wait for one another (ptx.cuh).
+//   unit or one ahead, also those of the next tile; most lanes read what they have copied. Loads
+//   into registers would wait for one another (ptx.cuh).
 //   - What codes stand for: codec.cuh. Products by tensor cores, of fp16 exact, sums fp32
 //   (products_of_rows.cuh, products_of_quads.cuh).
 //   - x comes by registers, the next inputs on their way meanwhile, to the warp's own part of
 //   shared memory or to where it is multiplied.
 //   - The outliers of a unit (sparse.cuh) come on top of it.
 //   - Entries of tables, scales and where outliers are: two tiles ahead to the second-level cache,
-//   entries one tile ahead to shared memory, scales at the tile's beginning.
+//   entries one tile ahead to shared memory, scales at the tile's end.
 //   - Sums of warps, then of parts, are added in a fixed order: no float atomics, the same bits
 //   every time.
 //   - With programmatic dependent launch a block has its codes on their way, and its tables, before
@@ -33,8 +33,8 @@ template <int kBits, int kTokens, int kWarps, bool kOfRows>
 struct GemvShape {
   static constexpr int kThreads = kWarps * kLanes;
   static constexpr int kBlocks = kTokens > 1 ? 1 : kWarps == 16 ? 2 : 3;  // to have registers for
-  // Inputs of x that a warp has in shared memory. For quads a token's stand so far apart that two
-  // tokens' reads of 64 bytes meet in no bank.
+  // Inputs of x that a warp has in shared memory. For quads a token's stand 64 bytes further
+  // apart (XOffset).
   static constexpr int kHeldInputs = kOfRows && kWarps == 16 ? 256 : 1024;  // of all tokens
   static constexpr int kStage =
       kHeldInputs / kTokens < kUnitInputs ? kHeldInputs / kTokens : kUnitInputs;
@@ -51,7 +51,8 @@ struct GemvShape {
   using Codes =
       CodeRing<kBits, kRing, (kRoomInGaps < kRing ? kRoomInGaps : kRing), !kOfRows && kBits == 4>;
   // A warp's part: x, in whose place sums come, and after them whether the block is the last.
-  static constexpr int kXBytes = kTokens * kXStride, kSumsBytes = End::kValues * 4;
+  static constexpr int kXBytes = kTokens * kXStride,
+                       kSumsBytes = kTileRows * Products::kSumsStride * 4;
   static constexpr int kLastAt = kSumsBytes;
   static constexpr int kPacksAt = kXBytes > kSumsBytes + 16 ? kXBytes : kSumsBytes + 16;
   static constexpr int kCodesAt = kPacksAt + HeldOutliers::kBytes;
@@ -71,8 +72,9 @@ __global__ void __launch_bounds__(kWarps* kLanes,
   using Codes = typename Shape::Codes;
   constexpr int kStages = kUnitInputs / Shape::kStage;  // of a unit
   constexpr int kStageGroups = kUnitGroups / kStages;
-  // When a unit asks for the next one's packs: late enough for where they are to be known, early
-  // enough for them to have come with the codes that are waited for before they are used.
+  // When a unit asks for the next one's packs: early enough for them to have come with the codes
+  // that are waited for before they are used, and else late, for where they are to be known by
+  // then.
   constexpr int kFetchesPacks = kStages == 1 ? kUnitGroups / 2 : 0;
   unsigned char* const shared = DynamicShared();
   const int warp = static_cast<int>(threadIdx.x / kLanes);
@@ -84,7 +86,7 @@ __global__ void __launch_bounds__(kWarps* kLanes,
   const int first_tile = static_cast<int>(blockIdx.x), grid = static_cast<int>(gridDim.x);
   const auto is_tile = [&](int tile) { return tile * kTileRows < a.layer.rows; };
   LetNextStart();
-  if (SharedAddress(shared) != kSharedWindow) Trap();  // known when this is compiled
+  if (SharedAddress(shared) != kSharedWindow) Trap();
 
   const auto fetch_entries = [&](int tile) {
     TileEntries<kBits>::Fetch(a.layer, tile, SharedAddress(shared) + Shape::kEntriesAt);
@@ -139,8 +141,6 @@ __global__ void __launch_bounds__(kWarps* kLanes,
       fetch_entries(tile + grid);
       expect(tile + 2 * grid);
     }
-    typename Shape::End end;
-    end.Load(a, tile);
     products.Clear();
     for (int number = 0; number < mine.count; ++number) {
       const bool last = mine.IsLast(number), is_ahead = is_tile(ahead.tile);
@@ -178,6 +178,8 @@ __global__ void __launch_bounds__(kWarps* kLanes,
       mine.Advance(&ahead);
       outliers.NextUnit();
     }
+    typename Shape::End end;
+    end.Load(a, tile);  // no earlier: for one token there are no registers to keep it in
     __syncwarp();
     products.StoreSums(reinterpret_cast<float*>(own));
     if (mine.count == 0) WaitForAllCopies();  // of entries, which others find behind those of codes
@@ -186,9 +188,10 @@ __global__ void __launch_bounds__(kWarps* kLanes,
         a, tile,
         [&](int i) {
           const float* const sums = reinterpret_cast<const float*>(shared + Shape::kWarpsAt);
+          const int at = i / kTokens * Shape::Products::kSumsStride + i % kTokens;
           float sum = 0;
 #pragma unroll
-          for (int w = 0; w < kWarps; ++w) sum += sums[w * (Shape::kWarpBytes / 4) + i];
+          for (int w = 0; w < kWarps; ++w) sum += sums[w * (Shape::kWarpBytes / 4) + at];
           return sum;
         },
         reinterpret_cast<int*>(shared + Shape::kWarpsAt + Shape::kLastAt));

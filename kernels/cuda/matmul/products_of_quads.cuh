@@ -18,6 +18,8 @@ struct ProductsOfQuads {
   static constexpr int kColumns = (kTokens + 7) / 8;    // products a fragment
   static constexpr int kXGroups = kTokens > 8 ? 2 : 4;  // whose x is loaded at once
   static constexpr int kXInputs = kXGroups * kGroupInputs;
+  // Words from a row's sums to the next one's: at 3 bits rows of neighbouring lanes are 4 apart.
+  static constexpr int kSumsStride = kBits == 4 ? kTokens : kTokens + 2;
   float sums[kTwos][kColumns][4];
   uint4 x[kXGroups][kColumns], ahead[kXGroups][kColumns];  // 8 inputs each
   uint32_t bank;                                           // 4 * lane
@@ -52,13 +54,14 @@ struct ProductsOfQuads {
       for (int g = 0; g < kXGroups; ++g) {
         x[g][c] = ahead[g][c];
         if (!sparse || token >= kTokens) continue;
-        *reinterpret_cast<uint4*>(to + token * kXStride + kAt + g * 64 + Lane() % 4 * 16) = x[g][c];
+        *reinterpret_cast<uint4*>(to + XOffset(token) + kAt + g * 64 + Lane() % 4 * 16) = x[g][c];
       }
     }
   }
-  // x of the lane's token.
-  __device__ __forceinline__ static uint32_t OfToken(uint32_t x) {
-    return x + static_cast<uint32_t>(Lane() / 4 % kTokens * kXStride);
+  // Of a token's x, in bytes: so that tokens 8 apart are 8 kXStride apart, stores of 128 bits by 8
+  // lanes meet in no bank, and of one input of all tokens few.
+  __device__ __forceinline__ static constexpr int XOffset(int token) {
+    return token * kXStride + token / 2 % 4 * 16;
   }
   __device__ __forceinline__ static void BuildTables(unsigned char* tables,
                                                      const unsigned char* entries) {
@@ -139,13 +142,14 @@ struct ProductsOfQuads {
                                 ValuesOf<kStage>(words[2], words[3], Rows::kMaskOfG, g, stage)};
     if (kStage < kUnitInputs && __any_sync(kWholeWarp, (values[0] | values[1]) != 0) == 0)
       return;  // all of another stage
+    const uint32_t own_x = x + static_cast<uint32_t>(XOffset(Lane() / 4 % kTokens));
     uint32_t inputs[kColumns][2];
 #pragma unroll
     for (int c = 0; c < kColumns; ++c) {
 #pragma unroll
       for (int octet = 0; octet < 2; ++octet) {
-        inputs[c][octet] = InputsAt<kStage>(words[2 * octet + 1],
-                                            OfToken(x) + static_cast<uint32_t>(8 * c * kXStride));
+        inputs[c][octet] =
+            InputsAt<kStage>(words[2 * octet + 1], own_x + static_cast<uint32_t>(8 * c * kXStride));
       }
     }
 #pragma unroll
@@ -161,7 +165,7 @@ struct ProductsOfQuads {
     }
   }
 
-  // To out [rows][kTokens].
+  // To out [rows][kSumsStride], of which the first kTokens.
   __device__ __forceinline__ void StoreSums(float* out) const {
 #pragma unroll
     for (int two = 0; two < kTwos; ++two) {
@@ -172,7 +176,7 @@ struct ProductsOfQuads {
           const unsigned row = QuadRows<kBits>::Row(static_cast<unsigned>(Lane()) / 4,
                                                     static_cast<unsigned>(two * 2 + i / 2));
           const int token = 8 * c + Lane() % 4 * 2 + i % 2;
-          if (token < kTokens) out[static_cast<int>(row) * kTokens + token] = sums[two][c][i];
+          if (token < kTokens) out[static_cast<int>(row) * kSumsStride + token] = sums[two][c][i];
         }
       }
     }

@@ -81,11 +81,13 @@ struct HeldOutliers {
     while (true) {
       const int32_t count = min(left.end - left.begin, kPacks);
       uint32_t at = held + static_cast<uint32_t>(Lane()) % 4 * 16, ahead[4];
+      const uint32_t end = at + static_cast<uint32_t>(max(count - 1, 0)) * kPackBytes;
       LoadSharedFour(at, ahead);
 #pragma unroll 1  // few at a time
       for (int32_t pack = 0; pack < count; ++pack) {
         const uint32_t words[4] = {ahead[0], ahead[1], ahead[2], ahead[3]};
-        LoadSharedFour(at += kPackBytes, ahead);  // of the last, for nothing
+        at = min(at + kPackBytes, end);  // the last again, for nothing
+        LoadSharedFour(at, ahead);
         body(words);
       }
       left.begin += count;
