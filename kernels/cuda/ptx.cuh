@@ -36,14 +36,6 @@ __device__ __forceinline__ void LoadSharedFour(uint32_t address, uint32_t* value
       : "r"(address)
       : "memory");
 }
-// In lanes where `wanted`; `value` stays as it is in the others.
-__device__ __forceinline__ void LoadSharedIf(bool wanted, uint32_t address, uint32_t (&value)[4]) {
-  asm("{\n.reg .pred p;\nsetp.ne.u32 p, %5, 0;\n@p ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];\n}"
-      : "+r"(value[0]), "+r"(value[1]), "+r"(value[2]), "+r"(value[3])
-      : "r"(address), "r"(static_cast<uint32_t>(wanted))
-      : "memory");
-}
-
 __device__ __forceinline__ uint2 LoadSharedTwo(uint32_t address) {
   uint2 value;
   asm("ld.shared.v2.u32 {%0, %1}, [%2];" : "=r"(value.x), "=r"(value.y) : "r"(address) : "memory");

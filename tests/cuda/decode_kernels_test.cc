@@ -7,6 +7,7 @@
 #include <cmath>
 #include <random>
 
+#include "tests/support/activation_reference.h"
 #include "tests/support/decode_kernels.h"
 
 namespace sq {
@@ -180,14 +181,6 @@ TEST(DecodeKernels, TokensAreNormalizedRotatedAndPlaced) {
 
 TEST(DecodeKernels, ActivationsAgreeWithDoublePrecision) {
   constexpr float kScale = 0.25f;
-  const auto reference = [](CudaActivation function, double x) {
-    switch (function) {
-      case CudaActivation::kSilu: return x / (1 + std::exp(-x));
-      case CudaActivation::kRelu: return std::max(x, 0.0);
-      case CudaActivation::kGelu: return x * 0.5 * std::erfc(-x / std::sqrt(2.0));
-    }
-    return 0.0;
-  };
   for (const int64_t rows : {1, 3}) {
     for (const int64_t cols : {4, 96, 1028}) {
       std::vector<float> gates = RandomValues(rows * cols, 1), ups = RandomValues(rows * cols, 2);
@@ -205,7 +198,8 @@ TEST(DecodeKernels, ActivationsAgreeWithDoublePrecision) {
                            gated ? up.View() : gate.View(), kScale, out.View());
             const std::vector<float> found = out.Values();
             for (size_t i = 0; i < found.size(); ++i) {
-              const double expected = reference(function, gates[i]) * (gated ? ups[i] : 1) * kScale;
+              const double expected =
+                  test::ReferenceActivation(function, gates[i]) * (gated ? ups[i] : 1) * kScale;
               ASSERT_NEAR(found[i], expected,
                           1e-6 * (1 + std::fabs(expected)) + Precision(type) * std::fabs(expected))
                   << "element " << i;

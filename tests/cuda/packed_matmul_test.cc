@@ -8,6 +8,7 @@
 #include "sq/base/half.h"
 #include "sq/kernels/cuda_device.h"
 #include "sq/kernels/cuda_matmul.h"
+#include "tests/support/activation_reference.h"
 #include "tests/support/cuda_memory.h"
 #include "tests/support/error_message.h"
 #include "tests/support/matmul_reference.h"
@@ -226,14 +227,6 @@ TEST(CudaMatmul, LayersOneBelowTheOtherAreOneMatrix) {
 // With one part of the inputs and several, by the LUT-GEMV and by panels.
 TEST(CudaMatmul, GatesTwoInterleavedLayers) {
   constexpr float kScale = 0.125f;
-  const auto function = [](CudaActivation which, double x) {
-    switch (which) {
-      case CudaActivation::kSilu: return x / (1 + std::exp(-x));
-      case CudaActivation::kRelu: return std::max(x, 0.0);
-      case CudaActivation::kGelu: return x * 0.5 * std::erfc(-x / std::sqrt(2.0));
-    }
-    return 0.0;
-  };
   const CudaContext context(nullptr);
   for (const int bits : {3, 4}) {
     for (const auto& [out, in, tokens] : std::vector<std::tuple<int64_t, int64_t, int64_t>>{
@@ -254,7 +247,8 @@ TEST(CudaMatmul, GatesTwoInterleavedLayers) {
         EXPECT_TRUE(y.Untouched());
         const std::vector<float> found = y.Values();
         for (size_t i = 0; i < found.size(); ++i) {
-          const double expected = function(which, of_gate.y[i]) * of_up.y[i] * kScale;
+          const double expected =
+              test::ReferenceActivation(which, of_gate.y[i]) * of_up.y[i] * kScale;
           ASSERT_NEAR(found[i], expected, 2e-5 * (1 + std::fabs(expected)))
               << bits << " bits, " << tokens << " tokens, element " << i;
         }

@@ -31,9 +31,6 @@ inline void LoadSharedFour(uint32_t address, uint32_t* value) {
   if (address % 16 != 0) throw std::runtime_error("CUDA shim: an unaligned 128-bit read");
   for (uint32_t i = 0; i < 4; ++i) value[i] = LoadShared<0>(address + 4 * i);
 }
-inline void LoadSharedIf(bool wanted, uint32_t address, uint32_t (&value)[4]) {
-  if (wanted) LoadSharedFour(address, value);
-}
 
 inline uint2 LoadSharedTwo(uint32_t address) {
   if (address % 8 != 0) throw std::runtime_error("CUDA shim: an unaligned 64-bit read");

@@ -97,9 +97,9 @@ struct CudaGating {
 // device memory. Returns when the work is queued on the context's stream. Throws sq::Error on sizes
 // that do not agree.
 //
-// Up to 64 tokens the LUT-GEMV with the sparse part inside, in passes of 16 (of 8
-// where the device has little shared memory); beyond, panels of the
-// weight are dequantized to fp16 and multiplied by cuBLASLt.
+// Up to 64 tokens the LUT-GEMV with the sparse part inside, in passes of 16, or of 8 where the
+// device has little shared memory; beyond, panels of the weight are dequantized to fp16 and
+// multiplied by cuBLASLt.
 void CudaPackedMatmul(const CudaContext& context, const CudaLayer& layer, const CudaMatrix& x,
                       const CudaMatrix& y, const CudaMatrix* add = nullptr, float x_scale = 1,
                       const CudaGating* gating = nullptr);

@@ -4,7 +4,8 @@
 #include <memory>
 #include <vector>
 
-#include "kernels/cuda/runtime.h"
+#include "kernels/cuda/decoder/decode_kernels.h"
+#include "kernels/cuda/matmul/kernels.h"
 #include "sq/kernels/cuda_decoder.h"
 
 namespace sq::cuda {
@@ -32,6 +33,15 @@ struct LinearGroup {
   int64_t rows = 0, cols = 0;
   bool gated = false;  // gate and up, packed and interleaved: CudaGating
 };
+
+// y = group(x * x_scale), or y += it, queued.
+struct Products {
+  const Queue& queue;
+  const CudaContext& context;
+  Gemm& gemm;
+};
+void Multiply(const Products& by, const LinearGroup& group, const CudaMatrix& x,
+              const CudaMatrix& y, bool add, float x_scale);
 
 struct NormWeights {
   Buffer<float> weight, bias;

@@ -82,7 +82,9 @@ struct CudaDecoder::State {
   void AllocateEnds(const RotaryRows& rotary);
   void Reserve(int64_t tokens);
   void Multiply(const LinearGroup& group, const CudaMatrix& x, const CudaMatrix& y, bool add,
-                float x_scale = 1);
+                float x_scale = 1) {
+    cuda::Multiply({queue, *context, gemm}, group, x, y, add, x_scale);
+  }
   void RunLayer(size_t index, int64_t tokens);
   void RunHead(int64_t tokens);
   void Run(int32_t* fed, int64_t tokens, bool head);
@@ -154,34 +156,6 @@ void CudaDecoder::State::Reserve(int64_t tokens) {
   partial = Buffer<float>(floats, "attention's workspace");
   attention_counters = Zeros<unsigned>(counters, "attention's workspace");
   buffers.rows = rows;
-}
-
-// y = group(x * x_scale), or y += it.
-void CudaDecoder::State::Multiply(const LinearGroup& group, const CudaMatrix& x,
-                                  const CudaMatrix& y, bool add, float x_scale) {
-  for (const LinearPart& part : group.parts) {
-    const CudaMatrix out(static_cast<float*>(y.data) + part.first, CudaType::kFloat32, y.rows,
-                         part.rows, y.stride);
-    if (part.packed != nullptr) {
-      CudaPackedMatmul(*context, *part.packed, x, out, add ? &out : nullptr, x_scale);
-      continue;
-    }
-    cuda::Gemm::Operands operands;
-    operands.type = part.dense.type;
-    operands.x = x.data;
-    operands.tokens = x.rows;
-    operands.x_stride = x.stride;
-    operands.w = part.dense.values.data();
-    operands.rows = part.rows;
-    operands.inputs = part.dense.cols;
-    operands.w_stride = part.dense.cols;
-    operands.y = static_cast<float*>(out.data);
-    operands.y_stride = out.stride;
-    operands.scale = x_scale;
-    operands.accumulate = add;
-    gemm.Multiply(operands, stream.handle);
-    if (part.bias.data() != nullptr) cuda::AddBias(queue, part.bias.data(), out);
-  }
 }
 
 void CudaDecoder::State::RunLayer(size_t index, int64_t tokens) {

@@ -180,7 +180,7 @@ template <int kTokens, int kThreads>
 struct TileEnd {
   static constexpr int kValues = kTileRows * kTokens;
   static constexpr int kOfThread = (kValues + kThreads - 1) / kThreads;
-  // What turns a sum into an element of y, loaded ahead; nothing is done with it before the end.
+  // What turns a sum into an element of y, on its way while the block's sums come together.
   float scale[kOfThread] = {}, bias[kOfThread] = {}, added[kOfThread] = {};
 
   template <typename Body>

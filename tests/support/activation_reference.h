@@ -1,0 +1,20 @@
+// The MLP's activation functions in double precision.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+
+#include "sq/kernels/cuda_matmul.h"
+
+namespace sq::test {
+
+inline double ReferenceActivation(CudaActivation function, double x) {
+  switch (function) {
+    case CudaActivation::kSilu: return x / (1 + std::exp(-x));
+    case CudaActivation::kRelu: return std::max(x, 0.0);
+    case CudaActivation::kGelu: return x * 0.5 * std::erfc(-x / std::sqrt(2.0));
+  }
+  return 0;
+}
+
+}  // namespace sq::test
