@@ -5,7 +5,7 @@ import unittest
 
 import check_machine_code
 
-NAME = "_ZN2sq4cuda13LutGemvKernelILi4ELi1ELi16ELb1EEEvNS0_13GemvArgumentsE"
+NAME = "_ZN2sq4cuda13LutGemvKernelILi4ELi1ELi16ELb1ELb0EEEvNS0_13GemvArgumentsE"
 
 
 def listing(loop, before=("MOV R1, R2",), name=NAME):
@@ -36,7 +36,7 @@ class CheckMachineCode(unittest.TestCase):
     def test_counts_a_loop(self):
         architecture, counts = found(listing(LOOP, before=["MOV R1, R2", "PRMT R1, R2, R3, R4"]))
         self.assertEqual(architecture, "sm_90")
-        self.assertEqual([counts[name] for name in ("bits", "tokens", "warps", "of_rows")], [4, 1, 16, True])
+        self.assertEqual([counts[name] for name in ("bits", "tokens", "warps", "lanes")], [4, 1, 16, "rows"])
         self.assertEqual(INSTRUCTIONS, 395)
         self.assertAlmostEqual(counts["instructions"], 395 / 256)
         self.assertAlmostEqual(counts["alu"], 8 * 4 * 6 / 256)
@@ -92,7 +92,7 @@ class CheckMachineCode(unittest.TestCase):
     def test_counts_products_of_many_tokens(self):
         of_quads = [each for each in LOOP for _ in range(2 if each.startswith("HMMA") else 1)]
         counts = found(listing(of_quads, name=NAME.replace("ELi1ELi16ELb1", "ELi16ELi16ELb0")))[1]
-        self.assertEqual((counts["tokens"], counts["of_rows"]), (16, False))
+        self.assertEqual((counts["tokens"], counts["lanes"]), (16, "quads"))
         self.assertAlmostEqual(counts["instructions"], (INSTRUCTIONS + 32) / 256)
 
     def test_attention_asks_for_all_before_it_waits(self):

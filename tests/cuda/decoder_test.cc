@@ -172,6 +172,32 @@ TEST(CudaDecoderTest, APromptGivesWhatItsTokensGiveOneByOne) {
   }
 }
 
+// A sequence alone, whose products pass norms on, and one of two, whose norms are kernels. Bound:
+// as above.
+TEST(CudaDecoderTest, NormsThatProductsPassOnAreNorms) {
+  HostModel host;
+  for (CudaModelLayer& layer : host.layers) {
+    layer.query = host.Packed(3, kHeads * kHeadDim, kHidden);
+    layer.value = host.Packed(3, kKvHeads * kHeadDim, kHidden);
+    layer.attention_out = host.Packed(4, kHidden, kHeads * kHeadDim);
+    layer.down = host.Packed(3, kHidden, kIntermediate);
+  }
+  const auto model = host.Upload();
+  CudaDecoder alone(model, 1, kCapacity, host.Rotary()), two(model, 2, kCapacity, host.Rotary());
+  std::vector<float> a(kVocab), b(2 * kVocab);
+  for (int32_t t = 0; t < 6; ++t) {
+    alone.Step({{t * 7}}, a.data());
+    two.Step({{t * 7}, {t}}, b.data());
+    float most = 0;
+    for (size_t i = 0; i < kVocab; ++i) {
+      EXPECT_NEAR(a[i], b[i], 0.02) << "token " << t;
+      most = std::max(most, std::fabs(a[i]));
+    }
+    EXPECT_GT(most, 1);
+    EXPECT_EQ(alone.Best()[0], two.Best()[0]);
+  }
+}
+
 TEST(CudaDecoderTest, RepeatsBitForBitInAnyOrderOfThreads) {
   const HostModel host;
   const auto model = host.Upload();

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <random>
 
 #include "kernels/cuda/matmul/device_layer.h"
@@ -39,9 +40,10 @@ std::vector<float> WholeValues(int64_t count) {
   return values;
 }
 
-// Runs as a device with so many multiprocessors would.
+// Runs as a device with so many multiprocessors would. `change`: what else arguments get.
 std::vector<float> Multiply(const cuda::DeviceLayer& layer, const DeviceMatrix& x,
-                            const cuda::DeviceInfo& device, Buffer<unsigned>* arrived) {
+                            const cuda::DeviceInfo& device, Buffer<unsigned>* arrived,
+                            const std::function<void(cuda::GemvArguments*)>& change = nullptr) {
   const CudaMatrix given = x.View();
   const DeviceMatrix y(CudaType::kFloat32, given.rows, layer.view().rows);
   const cuda::GemvRoom room = cuda::RoomForGemv(layer.view(), given.rows, device);
@@ -60,6 +62,7 @@ std::vector<float> Multiply(const cuda::DeviceLayer& layer, const DeviceMatrix& 
     arguments.y.data = static_cast<float*>(arguments.y.data) + first * arguments.y.stride;
     arguments.partials = partials.data();
     arguments.arrived = arrived->data();
+    if (change) change(&arguments);
     cuda::LutGemv(arguments, device, false, nullptr);
   }
   EXPECT_TRUE(y.Untouched());
@@ -161,6 +164,87 @@ TEST(LutGemv, AnyTuningGivesTheSame) {
       device.gemv = {0, 16, 2, filled};
       EXPECT_EQ(cuda::RoomForGemv(on_device.view(), 1, device).partials,
                 filled == 1 ? 0 : 3 * 2 * 32);
+    }
+  }
+}
+
+// Calls body(device, what it is) for devices of few and many multiprocessors, of both numbers of
+// warps.
+template <typename Body>
+void ForDevices(const Body& body) {
+  for (const int warps : {8, 16}) {
+    for (const int count : {1, 3, 24}) {
+      cuda::DeviceInfo device = cuda::CurrentDeviceInfo();
+      device.multiprocessors = count;
+      device.gemv = {0, warps, 2, 2};
+      body(device, StrCat(warps, " warps, ", count, " multiprocessors"));
+    }
+  }
+}
+
+TEST(LutGemv, LeavesWhatANormNeeds) {
+  constexpr int64_t kOut = 70, kIn = 4352;
+  const std::vector<float> x = WholeValues(kIn);
+  const DeviceMatrix given(CudaType::kFloat16, {x.data(), 1, kIn});
+  const std::vector<float> weight = test::RandomValues(kOut, 3), added = WholeValues(kOut);
+  const Buffer<float> weight_on_device(weight, "weight");
+  const DeviceMatrix add(CudaType::kFloat32, {added.data(), 1, kOut});
+  for (const int bits : {3, 4}) {
+    const PackedLayer layer = WholeLayer(bits, kOut, kIn, 9);
+    std::vector<double> expected = test::ReferenceMatmul(layer, {x.data(), 1, kIn}).y;
+    for (size_t row = 0; row < expected.size(); ++row) expected[row] += added[row];
+    const cuda::DeviceLayer on_device = OnDevice(layer);
+    Buffer<unsigned> arrived;
+    ForDevices([&](const cuda::DeviceInfo& device, const std::string& what) {
+      const Buffer<float> weighted(std::vector<float>(kOut + 1, -1), "weighted");
+      const Buffer<float> squares(std::vector<float>(cuda::NormSums(kOut), -1), "squares");
+      const std::vector<float> y =
+          Multiply(on_device, given, device, &arrived, [&](cuda::GemvArguments* arguments) {
+            arguments->end.add = add.View();
+            arguments->end.norm = {weight_on_device.data(), 0, weighted.data(), squares.data()};
+          });
+      ExpectExact(y, expected, what);
+      const std::vector<float> found = weighted.ToHost(), sums = squares.ToHost();
+      for (size_t row = 0; row < kOut; ++row)
+        ASSERT_EQ(found[row], y[row] * weight[row]) << what << ": row " << row;
+      EXPECT_EQ(found[kOut], -1);
+      ASSERT_EQ(sums.size(), 4u);
+      for (size_t tile = 0; tile < 3; ++tile) {
+        double sum = 0;
+        for (size_t row = 32 * tile; row < std::min<size_t>(kOut, 32 * tile + 32); ++row)
+          sum += expected[row] * expected[row];
+        EXPECT_NEAR(sums[tile], sum, 1e-6 * sum) << what << ": tile " << tile;
+      }
+      EXPECT_EQ(sums[3], -1);  // of no rows
+    });
+  }
+}
+
+// Inputs are whole numbers once they are divided by the root of the mean square, which is 2.
+TEST(LutGemv, TakesWhatANormLeft) {
+  for (const int64_t in : {int64_t{224}, int64_t{4352}, int64_t{9 * 1024 + 32}}) {
+    const std::vector<float> x = WholeValues(in);
+    std::vector<float> twice = x;
+    for (float& value : twice) value *= 2;
+    std::vector<float> squares(static_cast<size_t>(cuda::NormSums(in)), 0);
+    squares[0] = 3 * static_cast<float>(in);  // 4 in the mean, with 0.5 as epsilon
+    squares.back() += static_cast<float>(in) / 2;
+    const Buffer<float> weighted(twice, "weighted"), sums(squares, "squares"),
+        weight(std::vector<float>{1}, "weight");
+    for (const int bits : {3, 4}) {
+      const PackedLayer layer = WholeLayer(bits, 70, in, 9);
+      const std::vector<double> expected = test::ReferenceMatmul(layer, {x.data(), 1, in}).y;
+      const cuda::DeviceLayer on_device = OnDevice(layer);
+      const DeviceMatrix nothing(CudaType::kFloat16, 1, in);
+      Buffer<unsigned> arrived;
+      ForDevices([&](const cuda::DeviceInfo& device, const std::string& what) {
+        const std::vector<float> y =
+            Multiply(on_device, nothing, device, &arrived, [&](cuda::GemvArguments* arguments) {
+              arguments->x = nullptr;
+              arguments->norm = {weight.data(), 0.5f, weighted.data(), sums.data()};
+            });
+        ExpectExact(y, expected, StrCat(bits, " bits, ", in, " inputs, ", what));
+      });
     }
   }
 }

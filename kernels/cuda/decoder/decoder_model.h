@@ -34,18 +34,32 @@ struct LinearGroup {
   bool gated = false;  // gate and up, packed and interleaved: CudaGating
 };
 
-// y = group(x * x_scale), or y += it, queued.
+// Where products are queued, and what with.
 struct Products {
   const Queue& queue;
   const CudaContext& context;
   Gemm& gemm;
 };
-void Multiply(const Products& by, const LinearGroup& group, const CudaMatrix& x,
-              const CudaMatrix& y, bool add, float x_scale);
+// y = x weight^T * scale, or y += it; y: fp32.
+void MultiplyDense(const Products& by, const DenseMatrix& weight, const CudaMatrix& x,
+                   const CudaMatrix& y, float scale = 1, bool accumulate = false);
+// y = group(input); end.add: none, or y.
+void Multiply(const Products& by, const LinearGroup& group, const ProductInput& input,
+              const CudaMatrix& y, const ProductEnd& end = {});
 
 struct NormWeights {
   Buffer<float> weight, bias;
 };
+
+// What one product of one token passes on to another through a norm.
+struct NormPlace {
+  Buffer<float> weighted, squares;
+  explicit NormPlace(int64_t size);
+};
+// The norm between products by `from` and `to` as they pass it on, or none where they cannot: where
+// either is dense or of several parts, or the norm has a bias.
+PassedNorm PassNorm(const LinearGroup& from, const NormWeights& norm, float epsilon,
+                    const LinearGroup& to, const NormPlace& place);
 
 struct ModelLayer {
   LinearGroup qkv, attention_out, gate_up, down;

@@ -15,6 +15,9 @@ using cuda::Buffer;
 using cuda::LinearGroup;
 using cuda::LinearPart;
 using cuda::ModelLayer;
+using cuda::PassedNorm;
+using cuda::ProductEnd;
+using cuda::ProductInput;
 
 namespace {
 
@@ -46,6 +49,8 @@ struct CudaDecoder::State {
   int64_t blocks_wanted = 0;
   std::unique_ptr<CudaContext> context;
   cuda::Gemm gemm;
+
+  std::unique_ptr<cuda::NormPlace> attention_norm, mlp_norm;
 
   Buffer<float> cos, sin;
   std::vector<Buffer<uint16_t>> keys, values;  // by layer
@@ -81,9 +86,9 @@ struct CudaDecoder::State {
   void AllocateCache();
   void AllocateEnds(const RotaryRows& rotary);
   void Reserve(int64_t tokens);
-  void Multiply(const LinearGroup& group, const CudaMatrix& x, const CudaMatrix& y, bool add,
-                float x_scale = 1) {
-    cuda::Multiply({queue, *context, gemm}, group, x, y, add, x_scale);
+  void Multiply(const LinearGroup& group, const ProductInput& input, const CudaMatrix& y,
+                const ProductEnd& end = {}) {
+    cuda::Multiply({queue, *context, gemm}, group, input, y, end);
   }
   void RunLayer(size_t index, int64_t tokens);
   void RunHead(int64_t tokens);
@@ -111,6 +116,8 @@ void CudaDecoder::State::AllocateEnds(const RotaryRows& rotary) {
     sin = Buffer<float>(std::vector<float>(rotary.sin, rotary.sin + angles), "rotary angles");
   }
   const int64_t vocab = shape().vocab, parts = cuda::ArgmaxParts(vocab);
+  attention_norm = std::make_unique<cuda::NormPlace>(shape().hidden);
+  mlp_norm = std::make_unique<cuda::NormPlace>(shape().hidden);
   device_length = Zeros<int32_t>(1, "a step's state");
   best = Zeros<int32_t>(batch, "a step's state");
   logits = Buffer<float>(CheckedMultiply(batch, vocab, "logits"), "logits");
@@ -159,18 +166,34 @@ void CudaDecoder::State::Reserve(int64_t tokens) {
 }
 
 void CudaDecoder::State::RunLayer(size_t index, int64_t tokens) {
-  const ModelLayer& layer = model->state().layers[index];
+  const std::vector<ModelLayer>& layers = model->state().layers;
+  const ModelLayer& layer = layers[index];
   const CudaModelShape& s = shape();
   const int64_t rows = batch * tokens, attended_cols = s.heads * s.head_dim;
   const CudaMatrix hidden(buffers.hidden.data(), CudaType::kFloat32, rows, s.hidden);
-  const auto normalize = [&](const cuda::NormWeights& norm, CudaType type) {
-    const CudaMatrix normed(buffers.normed.data(), type, rows, s.hidden);
-    cuda::Normalize(queue, hidden, norm.weight.data(), norm.bias.data(), s.norm_epsilon, normed);
-    return normed;
+  // A norm as the product before it passes it on, if it does.
+  const auto passed = [&](const LinearGroup& from, const cuda::NormWeights& norm,
+                          const LinearGroup& to, const cuda::NormPlace& place) {
+    return rows == 1 ? cuda::PassNorm(from, norm, s.norm_epsilon, to, place) : PassedNorm();
+  };
+  // What comes out of it, else by a kernel of its own.
+  const auto normed = [&](const PassedNorm& passed_on, const cuda::NormWeights& norm,
+                          CudaType type) {
+    ProductInput input;
+    input.norm = passed_on;
+    if (passed_on.weight != nullptr) return input;
+    input.x = CudaMatrix(buffers.normed.data(), type, rows, s.hidden);
+    cuda::Normalize(queue, hidden, norm.weight.data(), norm.bias.data(), s.norm_epsilon, input.x);
+    return input;
+  };
+  const auto attention_norm_of = [&](size_t i) {
+    return i == 0 || i == layers.size() ? PassedNorm()
+                                        : passed(layers[i - 1].down, layers[i].attention_norm,
+                                                 layers[i].qkv, *attention_norm);
   };
 
   const CudaMatrix qkv(buffers.qkv.data(), CudaType::kFloat32, rows, QkvRows());
-  Multiply(layer.qkv, normalize(layer.attention_norm, layer.qkv.input), qkv, false);
+  Multiply(layer.qkv, normed(attention_norm_of(index), layer.attention_norm, layer.qkv.input), qkv);
   cuda::PositionArguments places;
   places.qkv = qkv;
   places.heads = s.heads;
@@ -184,30 +207,36 @@ void CudaDecoder::State::RunLayer(size_t index, int64_t tokens) {
   const cuda::Cache cache = CacheOf(index);
   const bool placed = tokens > 1;  // else by attention itself
   if (placed) cuda::PlaceTokens(queue, places, cache);
-  const CudaMatrix attended(buffers.attended.data(), layer.attention_out.input, rows,
-                            attended_cols);
+  ProductInput attended;
+  attended.x = CudaMatrix(buffers.attended.data(), layer.attention_out.input, rows, attended_cols);
   cuda::Attend(queue, cuda::PlanAttention(batch, tokens, s.heads, cache, blocks_wanted), qkv, cache,
                layer.attention_window, device_length.data(),
-               {partial.data(), attention_counters.data()}, attended, placed ? nullptr : &places);
-  Multiply(layer.attention_out, attended, hidden, true);
+               {partial.data(), attention_counters.data()}, attended.x, placed ? nullptr : &places);
+  ProductEnd to_hidden;
+  to_hidden.add = hidden;
+  to_hidden.norm = passed(layer.attention_out, layer.mlp_norm, layer.gate_up, *mlp_norm);
+  Multiply(layer.attention_out, attended, hidden, to_hidden);
 
-  // The one input whose size no norm bounds: hence the scale.
-  const CudaGating gating = {s.activation, cuda::kInputScale};
-  const CudaMatrix activated(buffers.activated.data(), layer.down.input, rows, s.intermediate);
-  const CudaMatrix normed = normalize(layer.mlp_norm, layer.gate_up.input);
-  if (layer.gate_up.gated) {
-    CudaPackedMatmul(*context, *layer.gate_up.parts.front().packed, normed, activated, nullptr, 1,
-                     &gating);
+  const ProductInput of_mlp = normed(to_hidden.norm, layer.mlp_norm, layer.gate_up.input);
+  ProductInput activated;
+  activated.x = CudaMatrix(buffers.activated.data(), layer.down.input, rows, s.intermediate);
+  activated.scale = 1 / cuda::kInputScale;  // the one input whose size no norm bounds
+  ProductEnd gated;
+  gated.gating = {s.activation, cuda::kInputScale};
+  gated.gated = layer.gate_up.gated;
+  if (gated.gated) {
+    Multiply(layer.gate_up, of_mlp, activated.x, gated);
   } else {
     const int64_t wide = layer.gate_up.rows;
     const CudaMatrix gate_up(buffers.gate_up.data(), CudaType::kFloat32, rows, wide);
-    Multiply(layer.gate_up, normed, gate_up, false);
+    Multiply(layer.gate_up, of_mlp, gate_up);
     const CudaMatrix up(buffers.gate_up.data() + (wide - s.intermediate), CudaType::kFloat32, rows,
                         s.intermediate, wide);
     const CudaMatrix gate = layer.gated ? gate_up : CudaMatrix();
-    cuda::Activate(queue, gating.function, gate, up, gating.scale, activated);
+    cuda::Activate(queue, gated.gating.function, gate, up, gated.gating.scale, activated.x);
   }
-  Multiply(layer.down, activated, hidden, true, 1 / cuda::kInputScale);
+  to_hidden.norm = attention_norm_of(index + 1);
+  Multiply(layer.down, activated, hidden, to_hidden);
 }
 
 // Logits and best ids after the last tokens.
@@ -222,17 +251,7 @@ void CudaDecoder::State::RunHead(int64_t tokens) {
   const CudaMatrix normed(buffers.normed.data(), head.type, batch, hidden);
   cuda::Normalize(queue, last, weights.norm.weight.data(), weights.norm.bias.data(),
                   shape().norm_epsilon, normed);
-  cuda::Gemm::Operands operands;
-  operands.type = head.type;
-  operands.x = normed.data;
-  operands.tokens = batch;
-  operands.x_stride = hidden;
-  operands.w = head.values.data();
-  operands.rows = vocab;
-  operands.inputs = operands.w_stride = hidden;
-  operands.y = logits.data();
-  operands.y_stride = vocab;
-  gemm.Multiply(operands, stream.handle);
+  cuda::MultiplyDense({queue, *context, gemm}, head, normed, y);
   cuda::Argmax(queue, y, {best_values.data(), best_ids.data(), best_counters.data()}, best.data());
 }
 

@@ -1,33 +1,55 @@
-// decoder_model.h's Multiply: linear layers of one input, packed or dense.
+// decoder_model.h's products: linear layers of one input, packed or dense, and norms between them.
 #include "kernels/cuda/decoder/decoder_model.h"
 
 namespace sq::cuda {
 
-void Multiply(const Products& by, const LinearGroup& group, const CudaMatrix& x,
-              const CudaMatrix& y, bool add, float x_scale) {
+void MultiplyDense(const Products& by, const DenseMatrix& weight, const CudaMatrix& x,
+                   const CudaMatrix& y, float scale, bool accumulate) {
+  Gemm::Operands operands;
+  operands.type = weight.type;
+  operands.x = x.data;
+  operands.tokens = x.rows;
+  operands.x_stride = x.stride;
+  operands.w = weight.values.data();
+  operands.rows = weight.rows;
+  operands.inputs = weight.cols;
+  operands.w_stride = weight.cols;
+  operands.y = static_cast<float*>(y.data);
+  operands.y_stride = y.stride;
+  operands.scale = scale;
+  operands.accumulate = accumulate;
+  by.gemm.Multiply(operands, by.queue.stream);
+}
+
+void Multiply(const Products& by, const LinearGroup& group, const ProductInput& input,
+              const CudaMatrix& y, const ProductEnd& end) {
+  if (group.gated) return PackedMatmul(by.context, *group.parts.front().packed, input, y, end);
+  const bool add = end.add.data != nullptr;
   for (const LinearPart& part : group.parts) {
     const CudaMatrix out(static_cast<float*>(y.data) + part.first, CudaType::kFloat32, y.rows,
                          part.rows, y.stride);
     if (part.packed != nullptr) {
-      CudaPackedMatmul(by.context, *part.packed, x, out, add ? &out : nullptr, x_scale);
+      ProductEnd of_part = end;
+      if (add) of_part.add = out;
+      PackedMatmul(by.context, *part.packed, input, out, of_part);
       continue;
     }
-    Gemm::Operands operands;
-    operands.type = part.dense.type;
-    operands.x = x.data;
-    operands.tokens = x.rows;
-    operands.x_stride = x.stride;
-    operands.w = part.dense.values.data();
-    operands.rows = part.rows;
-    operands.inputs = part.dense.cols;
-    operands.w_stride = part.dense.cols;
-    operands.y = static_cast<float*>(out.data);
-    operands.y_stride = out.stride;
-    operands.scale = x_scale;
-    operands.accumulate = add;
-    by.gemm.Multiply(operands, by.queue.stream);
+    MultiplyDense(by, part.dense, input.x, out, input.scale, add);
     if (part.bias.data() != nullptr) AddBias(by.queue, part.bias.data(), out);
   }
+}
+
+NormPlace::NormPlace(int64_t size)
+    : weighted(size, "activations"),
+      squares(std::vector<float>(static_cast<size_t>(NormSums(size)), 0), "activations") {}
+
+PassedNorm PassNorm(const LinearGroup& from, const NormWeights& norm, float epsilon,
+                    const LinearGroup& to, const NormPlace& place) {
+  const auto is_packed = [](const LinearGroup& group) {
+    return group.parts.size() == 1 && group.parts.front().packed != nullptr;
+  };
+  if (!is_packed(from) || !is_packed(to) || norm.bias.data() != nullptr) return {};
+  return {norm.weight.data(), epsilon, place.weighted.data(), place.squares.data()};
 }
 
 }  // namespace sq::cuda

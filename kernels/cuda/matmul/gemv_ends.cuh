@@ -47,31 +47,56 @@ struct WarpUnits {
   }
 };
 
-// Inputs of x on their way to shared memory, for one warp.
-template <int kTokens, int kStage, int kXStride>
+// Inputs of x on their way to shared memory, for one warp, kInputs at once. kNormed: from what a
+// norm left.
+template <int kTokens, int kInputs, int kXStride, bool kNormed>
 struct StagedX {
-  static constexpr int kAtOnce = 8;  // halves of a load
-  static constexpr int kLoads = kTokens * kStage / kAtOnce / kLanes;
+  static constexpr int kAtOnce = kNormed ? 4 : 8;  // of a load: fp32 or fp16
+  static constexpr int kLoads = kTokens * kInputs / kAtOnce / kLanes;
+  static_assert(!kNormed || kTokens == 1);
   uint4 words[kLoads];
+  float root;  // of a norm's mean square: one over it
 
-  // Inputs [begin, begin + kStage); 0 beyond the layer's inputs and the tokens that there are.
+  // After WaitForPrevious and before Store: of a norm.
+  __device__ __forceinline__ void FindRoot(const GemvArguments& a) {
+    const int sums = static_cast<int>(NormSums(a.layer.inputs));
+    float sum = 0;
+    for (int i = 4 * Lane(); i < sums; i += 4 * kLanes) {
+      const float4 four = *reinterpret_cast<const float4*>(a.norm.squares + i);
+      sum += (four.x + four.y) + (four.z + four.w);
+    }
+    root = rsqrtf(LanesSum(sum) / static_cast<float>(a.layer.inputs) + a.norm.epsilon);
+  }
+  // Inputs [begin, begin + kInputs); 0 beyond the layer's inputs and the tokens that there are.
   __device__ __forceinline__ void Load(const GemvArguments& a, int begin) {
 #pragma unroll
     for (int i = 0; i < kLoads; ++i) {
       const unsigned at = (threadIdx.x % kLanes + i * kLanes) * kAtOnce;
-      const unsigned token = at / kStage, column = static_cast<unsigned>(begin) + at % kStage;
+      const unsigned token = at / kInputs, column = static_cast<unsigned>(begin) + at % kInputs;
+      const unsigned from = token * static_cast<unsigned>(a.x_stride) + column;
       words[i] = LoadIf(
           token < static_cast<unsigned>(a.tokens) && column < static_cast<unsigned>(a.layer.inputs),
-          reinterpret_cast<const uint4*>(a.x +
-                                         (token * static_cast<unsigned>(a.x_stride) + column)));
+          kNormed ? reinterpret_cast<const uint4*>(a.norm.weighted + column)
+                  : reinterpret_cast<const uint4*>(a.x + from));
     }
   }
   __device__ __forceinline__ void Store(unsigned char* to) const {
 #pragma unroll
     for (int i = 0; i < kLoads; ++i) {
       const unsigned at = (threadIdx.x % kLanes + i * kLanes) * kAtOnce;
-      *reinterpret_cast<uint4*>(to + at / kStage * kXStride + at % kStage * 2) = words[i];
+      unsigned char* const place = to + at / kInputs * kXStride + at % kInputs * 2;
+      if constexpr (kNormed) {
+        *reinterpret_cast<uint2*>(place) = {Normed(words[i].x, words[i].y),
+                                            Normed(words[i].z, words[i].w)};
+      } else {
+        *reinterpret_cast<uint4*>(place) = words[i];
+      }
     }
+  }
+
+ private:
+  __device__ __forceinline__ uint32_t Normed(uint32_t first, uint32_t second) const {
+    return PackHalves(__uint_as_float(first) * root, __uint_as_float(second) * root);
   }
 };
 
@@ -151,7 +176,7 @@ struct CodeRing {
 
 // What a tile needs beside its codes, from memory to the second-level cache: a thread takes 32
 // bytes.
-template <int kBits>
+template <int kBits, int kTokens>
 __device__ __forceinline__ void ExpectTile(const GemvArguments& a, int tile, int units) {
   constexpr int kBytes = 32, kTables = kTileRows * (2 << kBits) / kBytes;
   constexpr int kScales = kTileRows * 4 / kBytes;
@@ -166,6 +191,9 @@ __device__ __forceinline__ void ExpectTile(const GemvArguments& a, int tile, int
   } else if ((part -= kScales) < kScales) {
     if (layer.bias != nullptr && first_row + part * (kBytes / 4) < layer.rows)
       at = reinterpret_cast<const char*>(layer.bias + first_row);
+  } else if (kTokens == 1 && (part -= kScales) < kScales) {
+    if (a.end.norm.weight != nullptr && first_row + part * (kBytes / 4) < layer.rows)
+      at = reinterpret_cast<const char*>(a.end.norm.weight + first_row);
   } else if (layer.pack_begin != nullptr) {
     part -= kScales;  // `units` of them, and one more, which tells where the last ends
     if ((part - 1) * (kBytes / 4) < units) {
@@ -182,6 +210,7 @@ struct TileEnd {
   static constexpr int kOfThread = (kValues + kThreads - 1) / kThreads;
   // What turns a sum into an element of y, on its way while the block's sums come together.
   float scale[kOfThread] = {}, bias[kOfThread] = {}, added[kOfThread] = {};
+  float weight = 0;  // of a norm that comes after it
 
   template <typename Body>
   __device__ __forceinline__ static void ForEach(const Body& body) {
@@ -203,6 +232,7 @@ struct TileEnd {
       scale[v] = a.layer.row_scale[row];
       if (a.layer.bias != nullptr) bias[v] = a.layer.bias[row];
       if (a.end.add.data != nullptr) added[v] = LoadElement(a.end.add, i % kTokens, row);
+      if (kTokens == 1 && a.end.norm.weight != nullptr) weight = a.end.norm.weight[row];
     });
   }
   // All lanes of the warp must come.
@@ -217,6 +247,11 @@ struct TileEnd {
       row /= 2;
     }
     if (wanted) StoreElement(a.y, i % kTokens, row, value);
+    if (kTokens == 1 && a.end.norm.weight != nullptr) {  // the tile's rows are the warp's lanes
+      if (wanted) a.end.norm.weighted[row] = value * weight;
+      const float squares = LanesSum(wanted ? value * value : 0);
+      if (i == 0) a.end.norm.squares[tile] = squares;
+    }
   }
   // To y, or added to those of the tile's other parts first, by the last of these to arrive.
   // sum_of(i): value i of the block's part. All threads must come. `last`: shared memory for it

@@ -41,19 +41,24 @@ Plan PlanFor(const LayerView& layer, const DeviceInfo& device) {
 // Whether there is shared memory for an instance of 16 warps.
 template <int kBits, int kTokens, bool kOfRows>
 bool Fits(const DeviceInfo& device) {
-  return GemvShape<kBits, kTokens, 16, kOfRows>::kBytes <= device.shared_bytes;
+  return GemvShape<kBits, kTokens, 16, kOfRows, false>::kBytes <= device.shared_bytes;
 }
 constexpr int kManyTokens = 16, kFewTokens = 8;  // of a launch, where that fits and where not
 
-// Calls `body` with the plan and the launching function of the instance for so many tokens.
+// Calls `body` with the plan and the launching function of the instance for so many tokens, or for
+// one that a norm has left.
 template <int kBits, typename Body>
-void WithInstance(const LayerView& layer, int64_t tokens, const DeviceInfo& device,
+void WithInstance(const LayerView& layer, int64_t tokens, bool normed, const DeviceInfo& device,
                   const Body& body) {
   const auto with = [&](auto count, auto warps, auto of_rows) {
     constexpr int kTokens = decltype(count)::value, kWarps = decltype(warps)::value;
     constexpr bool kOfRows = decltype(of_rows)::value != 0;
-    body(PlanFor<GemvShape<kBits, kTokens, kWarps, kOfRows>, kWarps>(layer, device),
-         LutGemvInstance<kBits, kTokens, kWarps, kOfRows>);
+    const Plan plan =
+        PlanFor<GemvShape<kBits, kTokens, kWarps, kOfRows, false>, kWarps>(layer, device);
+    if constexpr (kTokens == 1) {
+      if (normed) return body(plan, LutGemvInstance<kBits, kTokens, kWarps, kOfRows, true>);
+    }
+    body(plan, LutGemvInstance<kBits, kTokens, kWarps, kOfRows, false>);
   };
   // The first that there is shared memory for.
   const auto fits = [&](auto count, auto of_rows) {
@@ -76,12 +81,12 @@ void WithInstance(const LayerView& layer, int64_t tokens, const DeviceInfo& devi
 }
 
 template <typename Body>
-void WithInstance(const LayerView& layer, int64_t tokens, const DeviceInfo& device,
+void WithInstance(const LayerView& layer, int64_t tokens, bool normed, const DeviceInfo& device,
                   const Body& body) {
   if (layer.code_bits == 4) {
-    WithInstance<4>(layer, tokens, device, body);
+    WithInstance<4>(layer, tokens, normed, device, body);
   } else {
-    WithInstance<3>(layer, tokens, device, body);
+    WithInstance<3>(layer, tokens, normed, device, body);
   }
 }
 
@@ -96,7 +101,7 @@ int64_t GemvTokens(const LayerView& layer, const DeviceInfo& device) {
 GemvRoom RoomForGemv(const LayerView& layer, int64_t tokens, const DeviceInfo& device) {
   GemvRoom room;
   for (int64_t count = 1; count <= GemvTokens(layer, device); count *= 2) {
-    WithInstance(layer, count, device, [&](const Plan& plan, auto) {
+    WithInstance(layer, count, false, device, [&](const Plan& plan, auto) {
       room.partials = std::max(room.partials, plan.partials);
       room.arrived = std::max(room.arrived, CeilDivide(layer.rows, kTileRows));
     });
@@ -108,11 +113,16 @@ GemvRoom RoomForGemv(const LayerView& layer, int64_t tokens, const DeviceInfo& d
 void LutGemv(const GemvArguments& arguments, const DeviceInfo& device, bool overlap,
              cudaStream_t stream) {
   SQ_DCHECK(arguments.tokens >= 1 && arguments.tokens <= GemvTokens(arguments.layer, device));
-  WithInstance(arguments.layer, arguments.tokens, device, [&](const Plan& plan, auto launch) {
-    GemvArguments planned = arguments;
-    planned.part_units = static_cast<int>(plan.part_units);
-    launch(planned, plan.grid, overlap, stream);
-  });
+  const bool normed = arguments.norm.weight != nullptr;
+  const bool passes_on = arguments.end.norm.weight != nullptr;
+  SQ_DCHECK(arguments.tokens == 1 || (!normed && !passes_on));
+  SQ_DCHECK(!passes_on || !arguments.end.gated);
+  WithInstance(arguments.layer, arguments.tokens, normed, device,
+               [&](const Plan& plan, auto launch) {
+                 GemvArguments planned = arguments;
+                 planned.part_units = static_cast<int>(plan.part_units);
+                 launch(planned, plan.grid, overlap, stream);
+               });
 }
 
 }  // namespace sq::cuda

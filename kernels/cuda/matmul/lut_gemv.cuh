@@ -16,6 +16,7 @@
 //   - The outliers of a unit (sparse.cuh) come on top of it.
 //   - Entries of tables, scales and where outliers are: two tiles ahead to the second-level cache,
 //   entries one tile ahead to shared memory, scales at the tile's end.
+//   - Of one token the norms before and after have no kernels of their own: PassedNorm tells how.
 //   - Sums of warps, then of parts, are added in a fixed order: no float atomics, the same bits
 //   every time.
 //   - With programmatic dependent launch a block has its codes on their way, and its tables, before
@@ -28,8 +29,8 @@
 
 namespace sq::cuda {
 
-// kOfRows: ProductsOfRows, else ProductsOfQuads.
-template <int kBits, int kTokens, int kWarps, bool kOfRows>
+// kOfRows: ProductsOfRows, else ProductsOfQuads. kNormed: x is what a norm left.
+template <int kBits, int kTokens, int kWarps, bool kOfRows, bool kNormed>
 struct GemvShape {
   static constexpr int kThreads = kWarps * kLanes;
   static constexpr int kBlocks = kTokens > 1 ? 1 : kWarps == 16 ? 2 : 3;  // to have registers for
@@ -39,7 +40,7 @@ struct GemvShape {
   static constexpr int kStage =
       kHeldInputs / kTokens < kUnitInputs ? kHeldInputs / kTokens : kUnitInputs;
   static constexpr int kXStride = kStage * 2 + (kOfRows ? 0 : 64);
-  using OfRows = ProductsOfRows<kBits, kTokens, kWarps, kStage, kXStride>;
+  using OfRows = ProductsOfRows<kBits, kTokens, kWarps, kStage, kXStride, kNormed>;
   using OfQuads = ProductsOfQuads<kBits, kTokens, kWarps, kStage, kXStride>;
   using Products = std::conditional_t<kOfRows, OfRows, OfQuads>;
   using End = TileEnd<kTokens, kThreads>;
@@ -64,11 +65,11 @@ struct GemvShape {
   static_assert(kBlocks == 1 || kBlocks * (kBytes + 1024) <= 228 * 1024);
 };
 
-template <int kBits, int kTokens, int kWarps, bool kOfRows>
+template <int kBits, int kTokens, int kWarps, bool kOfRows, bool kNormed>
 __global__ void __launch_bounds__(kWarps* kLanes,
-                                  (GemvShape<kBits, kTokens, kWarps, kOfRows>::kBlocks))
+                                  (GemvShape<kBits, kTokens, kWarps, kOfRows, kNormed>::kBlocks))
     LutGemvKernel(GemvArguments a) {
-  using Shape = GemvShape<kBits, kTokens, kWarps, kOfRows>;
+  using Shape = GemvShape<kBits, kTokens, kWarps, kOfRows, kNormed>;
   using Codes = typename Shape::Codes;
   constexpr int kStages = kUnitInputs / Shape::kStage;  // of a unit
   constexpr int kStageGroups = kUnitGroups / kStages;
@@ -110,7 +111,7 @@ __global__ void __launch_bounds__(kWarps* kLanes,
   }
   CommitCopies();
   const auto expect = [&](int tile) {
-    if (is_tile(tile)) ExpectTile<kBits>(a, tile, units);
+    if (is_tile(tile)) ExpectTile<kBits, kTokens>(a, tile, units);
   };
   expect(first_tile);
   expect(first_tile + grid);
@@ -134,6 +135,7 @@ __global__ void __launch_bounds__(kWarps* kLanes,
     if (tile == first_tile) {
       WaitForPrevious();
       products.LoadX(a, mine.count > 0 ? mine.first * kUnitInputs : a.layer.inputs);
+      if constexpr (kNormed) products.x.FindRoot(a);
       if (sparse && kStages > 1) WaitForAllCopies();  // the first packs
     }
     if (mine.count > 0) take_x(Constant<0>(), 0);
@@ -200,7 +202,7 @@ __global__ void __launch_bounds__(kWarps* kLanes,
 }
 
 // Launches it; lut_gemv_3bit.cu and lut_gemv_4bit.cu have the instances.
-template <int kBits, int kTokens, int kWarps, bool kOfRows>
+template <int kBits, int kTokens, int kWarps, bool kOfRows, bool kNormed>
 void LutGemvInstance(const GemvArguments& arguments, dim3 grid, bool overlap, cudaStream_t stream);
 
 }  // namespace sq::cuda

@@ -18,6 +18,7 @@ struct GemvArguments {
   // x: fp16 [tokens][x_stride], rows at multiples of 16 bytes; what counts is x * x_scale.
   const uint16_t* x;
   int64_t x_stride;
+  PassedNorm norm;  // if there is one, what it left instead of x; x_stride 0
   int tokens;
   float x_scale;
   CudaMatrix y;

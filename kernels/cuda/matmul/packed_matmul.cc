@@ -61,21 +61,25 @@ int64_t PanelRows(const LayerView& view) {
   return std::min<int64_t>(std::max<int64_t>(rows, 64), view.rows);
 }
 
-void CheckSizes(const LayerView& view, const CudaMatrix& x, const CudaMatrix& y,
+void CheckSizes(const LayerView& view, const cuda::ProductInput& input, const CudaMatrix& y,
                 const cuda::ProductEnd& end) {
+  const CudaMatrix& x = input.x;
+  const bool normed = input.norm.weight != nullptr;
   const int64_t columns = end.gated ? view.rows / 2 : view.rows;
-  SQ_CHECK(x.cols == view.inputs && y.cols == columns && x.rows == y.rows, "packed layer of [",
-           view.rows, ", ", view.inputs, end.gated ? "], gated" : "]", ": x is [", x.rows, ", ",
-           x.cols, "], y is [", y.rows, ", ", y.cols, "]");
+  const int64_t x_rows = normed ? 1 : x.rows, x_cols = normed ? view.inputs : x.cols;
+  SQ_CHECK(x_cols == view.inputs && y.cols == columns && x_rows == y.rows, "packed layer of [",
+           view.rows, ", ", view.inputs, end.gated ? "], gated" : "]", ": x is [", x_rows, ", ",
+           x_cols, "], y is [", y.rows, ", ", y.cols, "]");
   SQ_CHECK(end.add.data == nullptr || (end.add.rows == y.rows && end.add.cols == y.cols),
            "packed layer of [", view.rows, ", ", view.inputs, "]: y is [", y.rows, ", ", y.cols,
            "], what is added to it is [", end.add.rows, ", ", end.add.cols, "]");
   constexpr int64_t kAlignment = 16;  // bytes
-  SQ_CHECK(x.type != CudaType::kFloat16 || (reinterpret_cast<uintptr_t>(x.data) % kAlignment == 0 &&
-                                            2 * x.stride % kAlignment == 0),
-           "packed layer of [", view.rows, ", ", view.inputs,
-           "]: expected rows of x at multiples of ", kAlignment, " bytes, found an address of ",
-           x.data, " and a stride of ", 2 * x.stride, " bytes");
+  SQ_CHECK(
+      normed || x.type != CudaType::kFloat16 ||
+          (reinterpret_cast<uintptr_t>(x.data) % kAlignment == 0 && 2 * x.stride % kAlignment == 0),
+      "packed layer of [", view.rows, ", ", view.inputs, "]: expected rows of x at multiples of ",
+      kAlignment, " bytes, found an address of ", x.data, " and a stride of ", 2 * x.stride,
+      " bytes");
 }
 
 CudaMatrix RowsOf(const CudaMatrix& matrix, int64_t first, int64_t count) {
@@ -108,17 +112,19 @@ Halves HalvesOf(CudaContext::State& state, const CudaMatrix& x, float x_scale) {
 }
 
 // The codes are read once for every GemvTokens tokens.
-void ByGemv(CudaContext::State& state, const LayerView& view, const CudaMatrix& x, float x_scale,
+void ByGemv(CudaContext::State& state, const LayerView& view, const cuda::ProductInput& input,
             const CudaMatrix& y, const cuda::ProductEnd& end) {
-  const Halves halves = HalvesOf(state, x, x_scale);
+  const Halves halves = input.norm.weight != nullptr ? Halves{nullptr, 0, input.scale}
+                                                     : HalvesOf(state, input.x, input.scale);
   const cuda::DeviceInfo& device = cuda::CurrentDeviceInfo();
   const int64_t most = cuda::GemvTokens(view, device);
-  for (int64_t first = 0; first < x.rows; first += most) {
-    const int64_t count = std::min(most, x.rows - first);
+  for (int64_t first = 0; first < y.rows; first += most) {
+    const int64_t count = std::min(most, y.rows - first);
     cuda::GemvArguments arguments;
     arguments.layer = view;
     arguments.x = halves.data + first * halves.stride;
     arguments.x_stride = halves.stride;
+    arguments.norm = input.norm;
     arguments.tokens = static_cast<int>(count);
     arguments.x_scale = halves.scale;
     arguments.y = RowsOf(y, first, count);
@@ -155,6 +161,20 @@ void ByPanels(CudaContext::State& state, const LayerView& view, const CudaMatrix
 
 }  // namespace
 
+void cuda::PackedMatmul(const CudaContext& context, const CudaLayer& layer,
+                        const ProductInput& input, const CudaMatrix& y, const ProductEnd& end) {
+  const LayerView& view = layer.state().view();
+  CheckSizes(view, input, y, end);
+  if (y.rows == 0) return;
+  ReserveCudaMatmul(context, layer, y.rows);
+  if (y.rows <= kFewTokens) return ByGemv(context.state(), view, input, y, end);
+  for (int64_t first = 0; first < y.rows; first += kPanelTokens) {
+    const int64_t count = std::min(kPanelTokens, y.rows - first);
+    ByPanels(context.state(), view, RowsOf(input.x, first, count), input.scale,
+             RowsOf(y, first, count), RowsOf(end, first, count));
+  }
+}
+
 void ReserveCudaMatmul(const CudaContext& context, const CudaLayer& layer, int64_t tokens) {
   CudaContext::State& state = context.state();
   const LayerView& view = layer.state().view();
@@ -181,19 +201,14 @@ void CudaPackedMatmul(const CudaContext& context, const CudaLayer& layer, const 
   const LayerView& view = layer.state().view();
   SQ_CHECK(gating == nullptr || (add == nullptr && layer.state().gated), "packed layer of [",
            view.rows, ", ", view.inputs, "]: a gating is of two interleaved layers, nothing added");
+  cuda::ProductInput input;
+  input.x = x;
+  input.scale = x_scale;
   cuda::ProductEnd end;
   if (add != nullptr) end.add = *add;
   end.gated = gating != nullptr;
   if (gating != nullptr) end.gating = *gating;
-  CheckSizes(view, x, y, end);
-  if (x.rows == 0) return;
-  ReserveCudaMatmul(context, layer, x.rows);
-  if (x.rows <= kFewTokens) return ByGemv(context.state(), view, x, x_scale, y, end);
-  for (int64_t first = 0; first < x.rows; first += kPanelTokens) {
-    const int64_t count = std::min(kPanelTokens, x.rows - first);
-    ByPanels(context.state(), view, RowsOf(x, first, count), x_scale, RowsOf(y, first, count),
-             RowsOf(end, first, count));
-  }
+  cuda::PackedMatmul(context, layer, input, y, end);
 }
 
 void CudaDequantize(const CudaContext& context, const CudaLayer& layer, int64_t first_row,

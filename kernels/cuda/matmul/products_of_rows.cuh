@@ -15,18 +15,18 @@
 
 namespace sq::cuda {
 
-template <int kBits, int kTokens, int kWarps, int kStage, int kXStride>
+template <int kBits, int kTokens, int kWarps, int kStage, int kXStride, bool kNormed>
 struct ProductsOfRows {
   using Pairs = Codec<kBits>;
   static constexpr int kTablesBytes = Pairs::kTableBytes;
-  static constexpr int kXInputs = kStage;      // that are loaded at once
+  static constexpr int kXInputs = kNormed ? kStage / 2 : kStage;  // that are loaded at once
   static constexpr int kSumsStride = kTokens;  // words from a row's sums to the next one's
   float sums[kTokens][4];
   uint32_t banks[kSteps];  // 4 * the row of the tile
   uint32_t mine[kSteps];   // 1 at the step where the lane has inputs, else 0
   uint32_t own_x;
-  StagedX<kTokens, kStage, kXStride> x;  // the next stage
-  RowInRegisters row;                    // of the last step, at 3 bits
+  StagedX<kTokens, kXInputs, kXStride, kNormed> x;  // the next ones
+  RowInRegisters row;                               // of the last step, at 3 bits
 
   // x: the shared address of the warp's x.
   __device__ __forceinline__ explicit ProductsOfRows(uint32_t x) {
@@ -58,7 +58,7 @@ struct ProductsOfRows {
   // From there to where products take them; `to`: the warp's x in shared memory.
   template <int group>
   __device__ __forceinline__ void TakeX(unsigned char* to, bool /*sparse*/) {
-    x.Store(to);
+    x.Store(to + group * kGroupInputs % kStage * 2);
     __syncwarp();
   }
 
