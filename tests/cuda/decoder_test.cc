@@ -101,6 +101,16 @@ struct HostModel {
     }
   }
 
+  // Layers of one input are one matrix then.
+  void PackAll() {
+    for (CudaModelLayer& layer : layers) {
+      layer.query = Packed(3, kHeads * kHeadDim, kHidden);
+      layer.value = Packed(3, kKvHeads * kHeadDim, kHidden);
+      layer.attention_out = Packed(4, kHidden, kHeads * kHeadDim);
+      layer.down = Packed(3, kHidden, kIntermediate);
+    }
+  }
+
   std::shared_ptr<const CudaModel> Upload() const {
     auto model = std::make_shared<CudaModel>(shape);
     for (const CudaModelLayer& layer : layers) model->AddLayer(layer);
@@ -172,16 +182,31 @@ TEST(CudaDecoderTest, APromptGivesWhatItsTokensGiveOneByOne) {
   }
 }
 
+// Steps that nobody waits for between: kernels of one begin while those of the one before it run.
+TEST(CudaDecoderTest, StepsInARowGiveWhatStepsOneByOneGive) {
+  HostModel host;
+  host.PackAll();
+  const auto model = host.Upload();
+  CudaDecoder row(model, 1, kCapacity, host.Rotary()), each(model, 1, kCapacity, host.Rotary());
+  for (const int steps : {1, 5, 9}) {
+    row.Step({{steps}}, nullptr);
+    each.Step({{steps}}, nullptr);
+    for (int i = 0; i < steps; ++i) row.StepBest();
+    for (int i = 0; i < steps; ++i) each.Step({each.Best()}, nullptr);
+    EXPECT_EQ(row.Best(), each.Best());
+    EXPECT_EQ(row.length(), each.length());
+  }
+  std::vector<float> a(kVocab), b(kVocab);
+  row.Step({{3}}, a.data());
+  each.Step({{3}}, b.data());
+  EXPECT_EQ(a, b);
+}
+
 // A sequence alone, whose products pass norms on, and one of two, whose norms are kernels. Bound:
 // as above.
 TEST(CudaDecoderTest, NormsThatProductsPassOnAreNorms) {
   HostModel host;
-  for (CudaModelLayer& layer : host.layers) {
-    layer.query = host.Packed(3, kHeads * kHeadDim, kHidden);
-    layer.value = host.Packed(3, kKvHeads * kHeadDim, kHidden);
-    layer.attention_out = host.Packed(4, kHidden, kHeads * kHeadDim);
-    layer.down = host.Packed(3, kHidden, kIntermediate);
-  }
+  host.PackAll();
   const auto model = host.Upload();
   CudaDecoder alone(model, 1, kCapacity, host.Rotary()), two(model, 2, kCapacity, host.Rotary());
   std::vector<float> a(kVocab), b(2 * kVocab);

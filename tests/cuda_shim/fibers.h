@@ -1,7 +1,7 @@
 // Runs a grid of CUDA threads on the calling thread: blocks one after another, the threads of a
 // block as fibers that take turns at barriers and warp operations. What a test wants to know of a
-// kernel without a GPU is here: indices, tails, barriers. Not here: timing, caches, true
-// concurrency.
+// kernel without a GPU is here: indices, tails, barriers, what it reads before it waits for the
+// grid before it. Not here: timing, caches, true concurrency.
 //
 // Fibers of a block run in an order that changes from turn to turn (SetScheduleSeed), so a result
 // that lacks a barrier differs between seeds. A barrier that not all threads reach, and a warp
@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 
 namespace sq::shim {
 
@@ -42,14 +43,31 @@ const unsigned char* WarpExchange(uint32_t mask, const void* given, size_t bytes
 
 // cp.async of 16 bytes to an offset in dynamic shared memory, its groups, and waiting until no more
 // than so many of the last groups are on their way. What is there is garbage from the call until
-// the thread waits.
+// the thread waits, and then what was in memory at the call.
 void CopyLater(size_t to, const void* from);
 void CommitCopies();
 void WaitForCopies(size_t groups_on_their_way);
 
-// Runs `kernel` once for every thread. Throws std::runtime_error on a barrier that is not reached
-// by all. Shared memory holds garbage at the start of a block.
-void RunGrid(Dim3 grid, Dim3 block, size_t shared_bytes, const std::function<void()>& kernel);
+// Programmatic dependent launch, see StartGrid.
+void WaitForPrevious();
+void LetNextStart();
+
+// A kernel to be run once for every thread. Shared memory holds garbage at the start of a block.
+struct Launch {
+  Dim3 grid, block;
+  size_t shared_bytes;
+  std::function<void()> kernel;
+};
+// A grid of which one block, chosen by the seed, has run until it waits for the grid before it: so
+// what it has read before is what was there then, whatever grids that have not ended write.
+struct StartedGrid;
+std::shared_ptr<StartedGrid> StartGrid(const Launch& launch);
+// Whether the block has let the next grid start; else that may start when this one no longer waits.
+bool LetsNextStart(const StartedGrid& grid);
+// Runs all that is left of it. Throws std::runtime_error on a barrier that is not reached by all.
+void FinishGrid(StartedGrid* grid);
+// The whole of a grid.
+void RunGrid(const Launch& launch);
 
 // Of the order in which fibers take turns. 0: by thread index.
 void SetScheduleSeed(uint64_t seed);

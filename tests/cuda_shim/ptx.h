@@ -126,7 +126,7 @@ inline void MultiplyAdd(float (&d)[4], const uint32_t (&a)[2], uint32_t b) {
   MultiplyAddWords(d, a, {b});
 }
 
-inline void WaitForPrevious() {}
-inline void LetNextStart() {}
+inline void WaitForPrevious() { shim::WaitForPrevious(); }
+inline void LetNextStart() { shim::LetNextStart(); }
 
 }  // namespace sq::cuda

@@ -6,24 +6,27 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <deque>
 #include <map>
 #include <mutex>
+#include <set>
 #include <vector>
 
 #include "cuda_shim/cuda_runtime.h"
 
 struct CUstream_st {
   bool capturing = false;
-  std::vector<std::function<void()>> captured;
+  std::vector<std::function<void(CUstream_st*)>> captured;
+  std::deque<std::shared_ptr<sq::shim::StartedGrid>> started;
 };
 struct CUevent_st {
   std::chrono::steady_clock::time_point time;
 };
 struct CUgraph_st {
-  std::vector<std::function<void()>> work;
+  std::vector<std::function<void(CUstream_st*)>> work;
 };
 struct CUgraphExec_st {
-  std::vector<std::function<void()>> work;
+  std::vector<std::function<void(CUstream_st*)>> work;
 };
 
 namespace sq::shim {
@@ -49,6 +52,35 @@ const int capability = static_cast<int>(FromEnvironment("SQ_SHIM_CAPABILITY", 90
 std::atomic<int> calls_left{static_cast<int>(FromEnvironment("SQ_SHIM_LOST_AFTER", -1))};
 std::atomic<bool> lost{false};
 
+CUstream_st default_stream;
+std::set<CUstream_st*> streams = {&default_stream};
+
+// The grids of a stream that have begun, to their end, but for the last `left`.
+void Finish(CUstream_st* stream, size_t left = 0) {
+  const std::lock_guard<std::recursive_mutex> lock(turn);
+  while (stream->started.size() > left) {
+    const std::shared_ptr<StartedGrid> grid = std::move(stream->started.front());
+    stream->started.pop_front();
+    FinishGrid(grid.get());
+  }
+}
+void FinishAll() {
+  const std::lock_guard<std::recursive_mutex> lock(turn);
+  for (CUstream_st* stream : streams) Finish(stream);
+}
+
+cudaError_t SubmitTo(CUstream_st* stream, std::function<void(CUstream_st*)> work) {
+  if (lost) return cudaErrorLaunchFailure;
+  if (stream == nullptr) stream = &default_stream;
+  if (stream->capturing) {
+    stream->captured.push_back(std::move(work));
+    return cudaSuccess;
+  }
+  const std::lock_guard<std::recursive_mutex> lock(turn);
+  work(stream);
+  return cudaSuccess;
+}
+
 size_t RoundUp(size_t size, size_t unit) { return (size + unit - 1) / unit * unit; }
 
 }  // namespace
@@ -61,14 +93,23 @@ void LoseDeviceAfter(int calls) {
 size_t DeviceMemoryUsed() { return used; }
 
 cudaError_t Submit(cudaStream_t stream, std::function<void()> work) {
-  if (lost) return cudaErrorLaunchFailure;
-  if (stream != nullptr && stream->capturing) {
-    stream->captured.push_back(std::move(work));
-    return cudaSuccess;
+  return SubmitTo(stream, [work = std::move(work)](CUstream_st* to) {
+    Finish(to);
+    work();
+  });
+}
+
+cudaError_t Submit(cudaStream_t stream, Launch launch, bool overlap) {
+  if (!overlap) {
+    return Submit(stream, [launch = std::move(launch)] { RunGrid(launch); });
   }
-  const std::lock_guard<std::recursive_mutex> lock(turn);
-  work();
-  return cudaSuccess;
+  return SubmitTo(stream, [launch = std::move(launch)](CUstream_st* to) {
+    auto& started = to->started;
+    // One that waits before it lets this one start: then all before it has ended.
+    if (!started.empty() && !LetsNextStart(*started.back())) Finish(to, 1);
+    started.push_back(StartGrid(launch));
+    Finish(to, kMostStarted);
+  });
 }
 
 }  // namespace sq::shim
@@ -122,6 +163,7 @@ cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
 }
 cudaError_t cudaDeviceSynchronize() {
   using namespace sq::shim;
+  FinishAll();
   if (calls_left >= 0 && calls_left-- == 0) lost = true;
   return lost ? cudaErrorLaunchFailure : cudaSuccess;
 }
@@ -148,6 +190,7 @@ cudaError_t cudaMalloc(void** pointer, size_t bytes) {
 cudaError_t cudaFree(void* pointer) {
   using namespace sq::shim;
   if (pointer == nullptr) return cudaSuccess;
+  FinishAll();
   const std::lock_guard<std::mutex> lock(allocations_mutex);
   const auto found = allocations.find(pointer);
   if (found == allocations.end()) return cudaErrorInvalidValue;
@@ -166,6 +209,7 @@ cudaError_t cudaFreeHost(void* pointer) {
 }
 
 cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind) {
+  sq::shim::Finish(&sq::shim::default_stream);
   if (bytes > 0) std::memcpy(to, from, bytes);
   return cudaSuccess;
 }
@@ -185,14 +229,22 @@ cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stre
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  const std::lock_guard<std::recursive_mutex> lock(sq::shim::turn);
   *stream = new CUstream_st;
+  sq::shim::streams.insert(*stream);
   return cudaSuccess;
 }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  const std::lock_guard<std::recursive_mutex> lock(sq::shim::turn);
+  sq::shim::Finish(stream);
+  sq::shim::streams.erase(stream);
   delete stream;
   return cudaSuccess;
 }
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  sq::shim::Finish(stream != nullptr ? stream : &sq::shim::default_stream);
+  return cudaSuccess;
+}
 cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
 cudaError_t cudaEventCreate(cudaEvent_t* event) { return cudaEventCreateWithFlags(event, 0); }
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
@@ -203,7 +255,8 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
   delete event;
   return cudaSuccess;
 }
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  sq::shim::Finish(stream != nullptr ? stream : &sq::shim::default_stream);
   event->time = std::chrono::steady_clock::now();
   return cudaSuccess;
 }
@@ -231,7 +284,7 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
   return cudaSuccess;
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
-  for (const auto& work : executable->work) Submit(stream, work);
+  for (const auto& work : executable->work) sq::shim::SubmitTo(stream, work);
   return cudaSuccess;
 }
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
