@@ -272,6 +272,13 @@ cudaError_t Submit(cudaStream_t stream, std::function<void()> work);
 constexpr size_t kMostStarted = 6;
 cudaError_t Submit(cudaStream_t stream, Launch launch, bool overlap);
 constexpr size_t kMaxDynamicShared = 227 * 1024;
+
+// What runs in the place of a kernel, given where each of its parameters is.
+using Replacement = void (*)(const void* const* parameters);
+// For all launches of `kernel` to come; from then on one without a replacement is an error. True.
+bool Replace(void (*kernel)(), Replacement replacement);
+// Null while no kernel has any.
+Replacement ReplacementOf(void (*kernel)());
 }  // namespace sq::shim
 
 template <typename... Parameters, typename... Arguments>
@@ -289,6 +296,15 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   std::tuple<Parameters...> copies(std::forward<Arguments>(arguments)...);
   const bool overlap =
       config->numAttrs > 0 && config->attrs[0].val.programmaticStreamSerializationAllowed != 0;
-  return sq::shim::Submit(config->stream,
-                          {grid, block, shared, [=] { std::apply(kernel, copies); }}, overlap);
+  const auto replacement = sq::shim::ReplacementOf(reinterpret_cast<void (*)()>(kernel));
+  const auto run = [=] {
+    if (replacement == nullptr) return std::apply(kernel, copies);
+    std::apply(
+        [&](const Parameters&... each) {
+          const void* const places[] = {&each...};
+          replacement(places);
+        },
+        copies);
+  };
+  return sq::shim::Submit(config->stream, {grid, block, shared, run}, overlap);
 }

@@ -10,6 +10,7 @@
 #include <map>
 #include <mutex>
 #include <set>
+#include <stdexcept>
 #include <vector>
 
 #include "cuda_shim/cuda_runtime.h"
@@ -83,7 +84,26 @@ cudaError_t SubmitTo(CUstream_st* stream, std::function<void(CUstream_st*)> work
 
 size_t RoundUp(size_t size, size_t unit) { return (size + unit - 1) / unit * unit; }
 
+// Filled before main.
+std::map<void (*)(), Replacement>& Replacements() {
+  static std::map<void (*)(), Replacement> replacements;
+  return replacements;
+}
+
 }  // namespace
+
+bool Replace(void (*kernel)(), Replacement replacement) {
+  Replacements()[kernel] = replacement;
+  return true;
+}
+Replacement ReplacementOf(void (*kernel)()) {
+  if (Replacements().empty()) return nullptr;
+  const auto found = Replacements().find(kernel);
+  if (found == Replacements().end())
+    throw std::runtime_error(
+        "CUDA shim: a kernel that nothing replaces, where others are replaced");
+  return found->second;
+}
 
 void SetDeviceMemory(size_t bytes) { device_bytes = bytes; }
 void LoseDeviceAfter(int calls) {
