@@ -30,10 +30,11 @@ struct Codec {
     }
   }
 
-  // The pair of byte `byte` of a step from the table at `at`. bank: 4 * its number.
-  template <int byte, int at>
-  __device__ __forceinline__ static uint32_t Pair(uint32_t step, uint32_t bank) {
-    return LoadShared<kSharedWindow + at>(Permute(step, bank, 0x5504 | byte << 4));
+  // The pair of byte `byte` of a step from the table at `at`. Byte `which` of `banks`: 4 * the
+  // number of the bank; as that is below 128, its sign is the rest of the address.
+  template <int byte, int at, int which>
+  __device__ __forceinline__ static uint32_t Pair(uint32_t step, uint32_t banks) {
+    return LoadShared<kSharedWindow + at>(Permute(step, banks, 0xcc04 | which | byte << 4));
   }
 };
 
@@ -80,20 +81,39 @@ __device__ __forceinline__ uint32_t MakePair(uint32_t first, bool first_upper, u
   return Permute(first, second, (first_upper ? 0x32u : 0x10u) | (second_upper ? 0x7600u : 0x5400u));
 }
 
-// A row's 8 entries of 3 bits in registers, lower and upper bytes apart: for a part of the codes,
-// so that the integer pipe and shared memory have about as much to do.
+// A row's entries in registers, lower and upper bytes apart: for a part of the codes, so that the
+// integer pipe has more to do and shared memory less.
+template <int kBits>
 struct RowInRegisters {
-  uint32_t lower[2], upper[2];
+  static constexpr int kEights = (1 << kBits) / 8;  // of entries
+  uint32_t lower[kEights][2], upper[kEights][2];
 
-  __device__ __forceinline__ void Load(const unsigned char* entries) {
-    const uint4 four = *reinterpret_cast<const uint4*>(entries);
-    lower[0] = Permute(four.x, four.y, 0x6420), lower[1] = Permute(four.z, four.w, 0x6420);
-    upper[0] = Permute(four.x, four.y, 0x7531), upper[1] = Permute(four.z, four.w, 0x7531);
+  // `entries`: TileEntries.
+  __device__ __forceinline__ void Load(const unsigned char* entries, unsigned row) {
+#pragma unroll
+    for (int i = 0; i < kEights; ++i) {
+      const uint4 four =
+          *reinterpret_cast<const uint4*>(TileEntries<kBits>::At(entries, row, 8 * i));
+      lower[i][0] = Permute(four.x, four.y, 0x6420), lower[i][1] = Permute(four.z, four.w, 0x6420);
+      upper[i][0] = Permute(four.x, four.y, 0x7531), upper[i][1] = Permute(four.z, four.w, 0x7531);
+    }
   }
   // The first four nibbles' weights, two a word.
   __device__ __forceinline__ void Decode(uint32_t codes, uint32_t* first, uint32_t* second) const {
-    const uint32_t low = Permute(lower[0], lower[1], codes);
-    const uint32_t high = Permute(upper[0], upper[1], codes);
+    uint32_t low, high;
+    if constexpr (kBits == 3) {
+      low = Permute(lower[0][0], lower[0][1], codes);
+      high = Permute(upper[0][0], upper[0][1], codes);
+    } else {
+      // A byte of ones where the nibble's upper bit is set: signs of bytes.
+      const uint32_t second_half = Permute(codes << 4, codes, 0xd9c8), of_eight = codes & 0x7777;
+      const auto choose = [&](const uint32_t(&bytes)[kEights][2]) {
+        return (Permute(bytes[0][0], bytes[0][1], of_eight) & ~second_half) |
+               (Permute(bytes[1][0], bytes[1][1], of_eight) & second_half);
+      };
+      low = choose(lower);
+      high = choose(upper);
+    }
     *first = Permute(low, high, 0x5140);
     *second = Permute(low, high, 0x7362);
   }

@@ -15,16 +15,12 @@ namespace sq::cuda {
 template <int value>
 using Constant = std::integral_constant<int, value>;
 
-// A warp's units of a tile, kWarps apart, and its way from one to the next, also to those of the
-// block's next tile.
+// A warp's units of a tile, kWarps apart, and its way from one to the next, also to the first of
+// the block's next tile.
 template <int kBits, int kWarps>
 struct WarpUnits {
-  struct At {
-    int tile, number;    // of the warp's units of the tile
-    const uint4* codes;  // the lane's
-  };
   int first, count;
-  int to_next_tile;  // of codes
+  int to_next_tile;  // from the last one's codes
   static constexpr int kUnit = 2 * kBits * kLanes, kStride = kWarps * kUnit;
 
   // units: of a row. The block's part of them is blockIdx.y.
@@ -34,16 +30,15 @@ struct WarpUnits {
     count = max(0, end - first + kWarps - 1) / kWarps;
     to_next_tile = static_cast<int>(gridDim.x) * units * kUnit - (count - 1) * kStride;
   }
-  __device__ __forceinline__ At Begin(const LayerView& layer, int tile) const {
+  // The lane's codes of the first unit of a tile.
+  __device__ __forceinline__ const uint4* Begin(const LayerView& layer, int tile) const {
     const int64_t words = CodeWords(kBits, layer.padded_inputs, tile, first, Lane());
-    return {tile, 0, reinterpret_cast<const uint4*>(layer.codes + words)};
+    return reinterpret_cast<const uint4*>(layer.codes + words);
   }
   __device__ __forceinline__ bool IsLast(int number) const { return number + 1 >= count; }
-  __device__ __forceinline__ void Advance(At* at) const {
-    const bool last = IsLast(at->number);
-    at->codes += last ? to_next_tile : kStride;
-    at->number = last ? 0 : at->number + 1;
-    at->tile += last ? static_cast<int>(gridDim.x) : 0;
+  // Of the unit after one, which is the tile's last or not.
+  __device__ __forceinline__ const uint4* Next(const uint4* codes, bool last) const {
+    return codes + (last ? to_next_tile : kStride);
   }
 };
 

@@ -94,20 +94,19 @@ __global__ void __launch_bounds__(kWarps* kLanes,
     CommitCopies();
   };
   fetch_entries(first_tile);
-  // The unit at work, and the next to ask for.
-  auto at = mine.Begin(a.layer, first_tile), ahead = at;
+  const uint4* at = mine.Begin(a.layer, first_tile);  // of the unit at work
   const Codes codes(SharedAddress(shared) + Codes::kGap + warp * Codes::kGapBytes,
                     own_address + Shape::kCodesAt);
-  codes.FetchFirst(mine.count > 0, at.codes);
-  mine.Advance(&ahead);
-  HeldOutliers outliers(own_address + Shape::kPacksAt);
+  codes.FetchFirst(mine.count > 0, at);
+  const uint32_t packs = own_address + Shape::kPacksAt;
+  HeldOutliers outliers(packs);
   const auto find_outliers = [&](int tile) {
     outliers.FindNext(a.layer, tile, units, mine.first, kWarps, mine.count);
   };
   if (sparse) {
     find_outliers(first_tile);
-    outliers.FetchNext(a.layer, 0, true);
-    outliers.NextUnit();
+    outliers.FetchNext(a.layer, 0, true, packs);
+    outliers.NextUnit(packs);
   }
   CommitCopies();
   const auto expect = [&](int tile) {
@@ -145,7 +144,8 @@ __global__ void __launch_bounds__(kWarps* kLanes,
     }
     products.Clear();
     for (int number = 0; number < mine.count; ++number) {
-      const bool last = mine.IsLast(number), is_ahead = is_tile(ahead.tile);
+      const bool last = mine.IsLast(number), is_ahead = !last || next;
+      const uint4* const ahead = mine.Next(at, last);
       uint32_t words[8 * kBits];
       const auto multiply_group = [&](auto group_in_unit) {
         constexpr int kGroup = decltype(group_in_unit)::value;
@@ -155,11 +155,11 @@ __global__ void __launch_bounds__(kWarps* kLanes,
         constexpr bool kTakes = kGroup == 0 || kChunk > (kBits * kGroup - 1) / 4;
         if constexpr (kTakes) codes.template Take<kChunk>(words);
         if constexpr (kInStage == 0) __syncwarp();  // the last inputs and packs have been read
-        if (kGroup == kFetchesPacks && sparse) outliers.FetchNext(a.layer, number, last);
+        if (kGroup == kFetchesPacks && sparse) outliers.FetchNext(a.layer, number, last, packs);
         if (kGroup % kXGroups == 0 && (kGroup > 0 || number > 0))
           take_x(Constant<kGroup>(), number);
         products.template MultiplyGroup<kGroup>(words + kGroup * kBits);
-        if constexpr (kTakes) codes.template Replace<kChunk>(at.codes, ahead.codes, is_ahead);
+        if constexpr (kTakes) codes.template Replace<kChunk>(at, ahead, is_ahead);
         if (kInStage == kStageGroups - 1 && sparse) {
           // This lane's packs have come: behind them are copies of as many codes as the ring holds.
           __syncwarp();  // x too
@@ -176,9 +176,8 @@ __global__ void __launch_bounds__(kWarps* kLanes,
       multiply_group(Constant<5>());
       multiply_group(Constant<6>());
       multiply_group(Constant<7>());
-      mine.Advance(&at);
-      mine.Advance(&ahead);
-      outliers.NextUnit();
+      at = ahead;
+      outliers.NextUnit(packs);
     }
     typename Shape::End end;
     end.Load(a, tile);  // no earlier: for one token there are no registers to keep it in

@@ -101,10 +101,10 @@ struct ProductsOfQuads {
                                                const uint4 (&b)[kColumns]) {
     constexpr int kAt = two * static_cast<int>(Pairs::kTableBytes), kNext = Pairs::kBankBytes;
     const uint32_t a[4] = {
-        Pairs::template Pair<2 * half, kAt>(rows[2 * two], bank),
-        Pairs::template Pair<2 * half, kAt + kNext>(rows[2 * two + 1], bank),
-        Pairs::template Pair<2 * half + 1, kAt>(rows[2 * two], bank),
-        Pairs::template Pair<2 * half + 1, kAt + kNext>(rows[2 * two + 1], bank),
+        Pairs::template Pair<2 * half, kAt, 0>(rows[2 * two], bank),
+        Pairs::template Pair<2 * half, kAt + kNext, 0>(rows[2 * two + 1], bank),
+        Pairs::template Pair<2 * half + 1, kAt, 0>(rows[2 * two], bank),
+        Pairs::template Pair<2 * half + 1, kAt + kNext, 0>(rows[2 * two + 1], bank),
     };
 #pragma unroll
     for (int c = 0; c < kColumns; ++c)

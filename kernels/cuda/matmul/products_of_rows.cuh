@@ -22,28 +22,26 @@ struct ProductsOfRows {
   static constexpr int kXInputs = kNormed ? kStage / 2 : kStage;  // that are loaded at once
   static constexpr int kSumsStride = kTokens;  // words from a row's sums to the next one's
   float sums[kTokens][4];
-  uint32_t banks[kSteps];  // 4 * the row of the tile
-  uint32_t mine[kSteps];   // 1 at the step where the lane has inputs, else 0
+  uint32_t banks;         // a byte a step: 4 * the row of the tile
+  uint32_t mine[kSteps];  // 1 at the step where the lane has inputs, else 0
   uint32_t own_x;
   StagedX<kTokens, kXInputs, kXStride, kNormed> x;  // the next ones
-  RowInRegisters row;                               // of the last step, at 3 bits
+  RowInRegisters<kBits> row;                        // of the last step
 
   // x: the shared address of the warp's x.
   __device__ __forceinline__ explicit ProductsOfRows(uint32_t x) {
     const int lane = Lane(), step = (lane / 4 + kSteps - lane % 4) % kSteps;
     own_x = x + static_cast<uint32_t>(step * 16 + lane / 16 * 8);
+    banks = 0;
 #pragma unroll
     for (int s = 0; s < kSteps; ++s) {
-      banks[s] = 4 * static_cast<uint32_t>(RowOfStep(lane, s));
+      banks |= 4 * static_cast<uint32_t>(RowOfStep(lane, s)) << 8 * s;
       mine[s] = s == step ? 1 : 0;
     }
   }
   __device__ __forceinline__ void BuildTables(unsigned char* tables, const unsigned char* entries) {
     BuildTablesOfRows<kBits, kWarps>(tables, entries);
-    if constexpr (kBits == 3) {
-      row.Load(
-          TileEntries<kBits>::At(entries, static_cast<unsigned>(RowOfStep(Lane(), kSteps - 1)), 0));
-    }
+    row.Load(entries, static_cast<unsigned>(RowOfStep(Lane(), kSteps - 1)));
   }
   __device__ __forceinline__ void Clear() {
 #pragma unroll
@@ -66,15 +64,15 @@ struct ProductsOfRows {
   template <int step>
   __device__ __forceinline__ void Decode(const uint32_t* words, uint32_t (&a)[4]) const {
     const uint32_t pairs = Pairs::template Step<step>(words);
-    if constexpr (kBits == 3 && step == kSteps - 1) {
+    if constexpr (step == kSteps - 1) {
       row.Decode(pairs, &a[0], &a[2]);
       row.Decode(pairs >> 16, &a[1], &a[3]);
       return;
     }
-    a[0] = Pairs::template Pair<0, 0>(pairs, banks[step]);
-    a[1] = Pairs::template Pair<2, 0>(pairs, banks[step]);
-    a[2] = Pairs::template Pair<1, 0>(pairs, banks[step]);
-    a[3] = Pairs::template Pair<3, 0>(pairs, banks[step]);
+    a[0] = Pairs::template Pair<0, 0, step>(pairs, banks);
+    a[1] = Pairs::template Pair<2, 0, step>(pairs, banks);
+    a[2] = Pairs::template Pair<1, 0, step>(pairs, banks);
+    a[3] = Pairs::template Pair<3, 0, step>(pairs, banks);
   }
   // Group `group` of a unit, whose words these are, and whose x has been taken.
   template <int group>

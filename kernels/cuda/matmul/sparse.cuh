@@ -39,10 +39,13 @@ struct HeldOutliers {
   static constexpr int kPacks = 4;  // at 0.45 % a tile and unit has 2 or 3
   static constexpr int kUnitBytes = kPacks * kPackBytes, kBytes = 2 * kUnitBytes;
   PackRanges now, next;
-  uint32_t held, next_held;  // shared addresses
+  uint32_t held;  // the shared address of those of the unit at work
 
-  __device__ __forceinline__ explicit HeldOutliers(uint32_t shared)
-      : held(shared), next_held(shared + kUnitBytes) {}
+  // shared: where they are, here and below.
+  __device__ __forceinline__ explicit HeldOutliers(uint32_t shared) : held(shared) {}
+  __device__ __forceinline__ uint32_t NextHeld(uint32_t shared) const {
+    return 2 * shared + kUnitBytes - held;
+  }
   // Those of the next tile; the units as PackRanges has them.
   __device__ __forceinline__ void FindNext(const LayerView& layer, int tile, int units, int first,
                                            int step, int count) {
@@ -61,14 +64,11 @@ struct HeldOutliers {
   }
   // Those of the unit after unit `number` of this tile, the first of the next tile if it is the
   // last; where there is none, any, for nothing.
-  __device__ __forceinline__ void FetchNext(const LayerView& layer, int number, bool last) const {
-    Fetch(layer, last ? next.Of(0) : now.Of(number + 1), next_held);
+  __device__ __forceinline__ void FetchNext(const LayerView& layer, int number, bool last,
+                                            uint32_t shared) const {
+    Fetch(layer, last ? next.Of(0) : now.Of(number + 1), NextHeld(shared));
   }
-  __device__ __forceinline__ void NextUnit() {
-    const uint32_t free = held;
-    held = next_held;
-    next_held = free;
-  }
+  __device__ __forceinline__ void NextUnit(uint32_t shared) { held = NextHeld(shared); }
 
   // Calls body(words) for each pack of unit `number`, with what a pack has for the lane's quad:
   // values and places of an octet, then of the other. more_stages: it will be called again for this
