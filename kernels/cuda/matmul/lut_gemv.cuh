@@ -200,8 +200,4 @@ __global__ void __launch_bounds__(kWarps* kLanes,
   WaitForAllCopies();
 }
 
-// Launches it; lut_gemv_3bit.cu and lut_gemv_4bit.cu have the instances.
-template <int kBits, int kTokens, int kWarps, bool kOfRows, bool kNormed>
-void LutGemvInstance(const GemvArguments& arguments, dim3 grid, bool overlap, cudaStream_t stream);
-
 }  // namespace sq::cuda

@@ -3,20 +3,7 @@
 
 namespace sq::cuda {
 
-template void LutGemvInstance<3, 1, 16, true, false>(const GemvArguments&, dim3, bool,
-                                                     cudaStream_t);
-template void LutGemvInstance<3, 1, 16, true, true>(const GemvArguments&, dim3, bool, cudaStream_t);
-template void LutGemvInstance<3, 2, 16, true, false>(const GemvArguments&, dim3, bool,
-                                                     cudaStream_t);
-template void LutGemvInstance<3, 4, 16, false, false>(const GemvArguments&, dim3, bool,
-                                                      cudaStream_t);
-template void LutGemvInstance<3, 8, 16, false, false>(const GemvArguments&, dim3, bool,
-                                                      cudaStream_t);
-template void LutGemvInstance<3, 16, 16, false, false>(const GemvArguments&, dim3, bool,
-                                                       cudaStream_t);
-template void LutGemvInstance<3, 1, 8, true, false>(const GemvArguments&, dim3, bool, cudaStream_t);
-template void LutGemvInstance<3, 1, 8, true, true>(const GemvArguments&, dim3, bool, cudaStream_t);
-template void LutGemvInstance<3, 4, 8, true, false>(const GemvArguments&, dim3, bool, cudaStream_t);
-template void LutGemvInstance<3, 8, 8, true, false>(const GemvArguments&, dim3, bool, cudaStream_t);
+template int64_t MostGemvTokens<3>(const DeviceInfo&);
+template GemvPlan PlanGemv<3>(const LayerView&, int64_t, bool, const DeviceInfo&);
 
 }  // namespace sq::cuda
