@@ -126,9 +126,9 @@ at::ScalarType TypeOf(const FileTensor& tensor) {
   }
 }
 
-// In the device's memory. The file is read into pinned memory, from which the copy runs beside
-// whatever the device is computing, and converted there: bytes that never were wider than in the
-// file.
+// In the device's memory, on the current stream. The file is read into pinned memory, from which
+// the copy runs beside what other streams compute, and converted there: bytes that never were wider
+// than in the file.
 at::Tensor LoadTo(const Device& device, const FileTensor& tensor, const Shape& expected,
                   DenseWeights dense) {
   constexpr int64_t kBytesAtOnce = 1 << 22;
