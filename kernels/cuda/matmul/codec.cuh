@@ -17,17 +17,25 @@ struct Codec {
   static constexpr unsigned kBankBytes = kLanes * 4;
   static constexpr unsigned kTableBytes = kPairs * kPairBytes;
 
-  // A step of a group from its words.
-  template <int step>
-  __device__ __forceinline__ static uint32_t Step(const uint32_t* words) {
-    if constexpr (kBits == 4) {
-      return words[step];
-    } else if constexpr (step < 3) {
-      return words[step] & 0x77777777u;
-    } else {
-      const uint32_t lower = (words[0] >> 3 & 0x55555555u) | (words[1] >> 2 & 0xaaaaaaaau);
-      return ((lower & 0x33333333u) | (words[2] >> 1 & 0xccccccccu)) & 0x77777777u;
+  // A unit's chunks, group by group: the group's own has just been read. What is there of a group
+  // without one is collected in the place of the first that has some of it. `group` is to be known
+  // to the compiler, here and below.
+  __device__ __forceinline__ static void Collect(uint32_t* chunks, int group) {
+    if (kBits == 4) return;
+    uint32_t* const words = chunks + 4 * ChunkOf(kBits, group / 4 * 4);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      if (group % 4 == 1) {
+        words[i] = (words[i] >> 3 & 0x55555555u) | (words[4 + i] >> 2 & 0xaaaaaaaau);
+      } else if (group % 4 == 2) {
+        words[i] = ((words[i] & 0x33333333u) | (words[8 + i] >> 1 & 0xccccccccu)) & 0x77777777u;
+      }
     }
+  }
+  // The group's codes in word `word` of a chunk, after Collect.
+  __device__ __forceinline__ static uint32_t Step(const uint32_t* chunks, int group, int word) {
+    const uint32_t codes = chunks[4 * ChunkOf(kBits, group) + word];
+    return kBits == 3 && HasChunk(kBits, group) ? codes & 0x77777777u : codes;
   }
 
   // The pair of byte `byte` of a step from the table at `at`. Byte `which` of `banks`: 4 * the
@@ -149,21 +157,18 @@ __device__ __forceinline__ void BuildTablesOfRows(unsigned char* tables,
   }
 }
 
-// Where the lanes of a quad decode the same four rows, i < 4: which these are. At 4 bits it is as
-// they find them (CodeRing), at 3 as they exchange them (products_of_quads.cuh).
-template <int kBits>
+// Where the lanes of a quad decode the same four rows, i < 4: which these are, as CodeRing brings
+// them.
 struct QuadRows {
   __device__ __forceinline__ static constexpr unsigned Row(unsigned g, unsigned i) {
-    return kBits == 4 ? 8 * i + g : 4 * g + i;
+    return 8 * i + g;
   }
   // What tells g and i of an outlier's place, and what is there then.
-  static constexpr uint32_t kMaskOfG = kBits == 4 ? 0xc1 : 7, kMaskOfI = kBits == 4 ? 6 : 0xc0;
+  static constexpr uint32_t kMaskOfG = 0xc1, kMaskOfI = 6;
   __device__ __forceinline__ static constexpr uint32_t PlaceOfG(uint32_t g) {
-    return kBits == 4 ? g / 4 | g % 4 << 6 : g;
+    return g / 4 | g % 4 << 6;
   }
-  __device__ __forceinline__ static constexpr uint32_t PlaceOfI(uint32_t i) {
-    return kBits == 4 ? i << 1 : i << 6;
-  }
+  __device__ __forceinline__ static constexpr uint32_t PlaceOfI(uint32_t i) { return i << 1; }
 };
 
 // Tables for these: words [i / 2][pair][i % 2][lane 32], each four times as four lanes have the
@@ -183,7 +188,7 @@ __device__ __forceinline__ void BuildTablesOfQuads(unsigned char* tables,
     const unsigned first = task / 16 % kParts * kFirsts;
     const unsigned second = task / (16 * kParts) % Pairs::kEntries;
     const unsigned two = task / (16 * kParts * Pairs::kEntries),
-                   row = QuadRows<kBits>::Row(g, 2 * two + half);
+                   row = QuadRows::Row(g, 2 * two + half);
     uint32_t firsts[kFirsts / 2];
     ReadEntries<kBits, kFirsts>(entries, row, first, firsts);
     const uint32_t of_second =

@@ -8,16 +8,13 @@
 namespace sq::cuda {
 
 __device__ inline uint32_t CodeAt(const LayerView& layer, int64_t row, int64_t k) {
-  const CodePlace place = PlaceOf(row, k);
-  const int bits = layer.code_bits, shift = 8 * place.byte + (place.upper ? 4 : 0);
-  const auto word = [&](int in_group) {
-    return layer.codes[CodeWord(bits, layer.padded_inputs, place.tile, place.unit, place.lane,
-                                place.group * bits + in_group)] >>
-           shift;
+  const CodePlace place = PlaceOf(layer.code_bits, layer.padded_inputs, row, k);
+  const auto nibble = [&](int chunk) {
+    return layer.codes[place.word + chunk * kChunkWords] >> place.shift;
   };
-  if (bits == 4 || place.step < 3) return word(place.step) & ((1u << bits) - 1);
+  if (place.has_chunk) return nibble(0) & ((1u << layer.code_bits) - 1);
   uint32_t code = 0;
-  for (int i = 0; i < 3; ++i) code |= (word(i) >> 3 & 1) << i;
+  for (int i = 0; i < 3; ++i) code |= (nibble(i) >> 3 & 1) << i;
   return code;
 }
 

@@ -77,20 +77,15 @@ __device__ __forceinline__ void DequantizeUnit(const LayerView& layer, const Tar
   }
 #pragma unroll
   for (int group = 0; group < kGroups; ++group) {
-    const uint32_t* const own = words + group * kBits;
-    const uint32_t steps[kSteps] = {
-        Codec<kBits>::template Step<0>(own),
-        Codec<kBits>::template Step<1>(own),
-        Codec<kBits>::template Step<2>(own),
-        Codec<kBits>::template Step<3>(own),
-    };
+    Codec<kBits>::Collect(words, group);
 #pragma unroll
     for (int step = 0; step < kSteps; ++step) {
+      const uint32_t codes = Codec<kBits>::Step(words, group, step);
       const int in_block = tile * kTileRows + RowOfStep(lane, step);
       uint32_t pairs[4];
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        const uint32_t pair = steps[step] >> (8 * i);
+        const uint32_t pair = codes >> (8 * i);
         pairs[i] = table[pair & (kEntries - 1)][in_block] |
                    static_cast<uint32_t>(table[pair >> 4 & (kEntries - 1)][in_block]) << 16;
       }

@@ -97,8 +97,8 @@ struct StagedX {
 
 // The codes of a warp's units, on their way through shared memory that is its own: a ring of kRing
 // chunks, where a chunk is what one load of a lane brings. The first kGapChunks lie in gaps of 128
-// bytes that are 256 apart. A lane reads what it has copied itself: no barrier. But with kOfQuads,
-// at 4 bits, lane 4g+q reads step q of rows 8i+g, i < 4: the warp 128 bytes that lie together.
+// bytes that are 256 apart. A lane reads what it has copied itself: no barrier. But with kOfQuads
+// lane 4g+q reads step q of rows 8i+g, i < 4: the warp 128 bytes that lie together.
 template <int kBits, int kRing, int kGapChunks, bool kOfQuads>
 struct CodeRing {
   static constexpr int kChunks = 2 * kBits;  // of a unit
@@ -106,7 +106,7 @@ struct CodeRing {
   static constexpr int kGapBytes = kGapChunks * kChunkBytes / kGap * kGapStride;
   static constexpr int kBytes = (kRing - kGapChunks) * kChunkBytes;
   static_assert(kChunks % kRing == 0 && kGapChunks <= kRing);
-  static_assert(!kOfQuads || (kBits == 4 && kGapChunks == 0));
+  static_assert(!kOfQuads || kGapChunks == 0);
   uint32_t in_gaps, own;  // shared addresses of this lane's part
   uint32_t of_quad;       // and of what it reads
 

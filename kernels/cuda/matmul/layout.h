@@ -4,15 +4,14 @@
 //
 // Tiles of 32 rows, units of 256 inputs:
 //   codes [out/32][in/256][2 * bits][lane 32][4 words]
-// The 8 * bits words of a lane are those of 8 groups of 32 inputs, one after the other. A group has
-// 4 steps of 8 inputs, and lane 4g+q has step s of row
+// A unit has 8 groups of 32 inputs, a group 4 steps of 8 inputs, and lane 4g+q has step s of row
 //   4g + (q + s) % 4
 // so that a step's inputs meet each row of a quad of lanes in another lane (products_of_rows.cuh
 // tells what for). Byte b of a step is the pair of codes for inputs 32 group + 8 s + 2b + {0, 1}, a
 // nibble each, the first in the lower.
-//   4 bits: word s of the group is step s.
-//   3 bits (and 2, in 3): the lower 3 bits of the nibbles of words 0, 1, 2 are steps 0, 1, 2; their
-//   upper bits are bits 0, 1 and 2 of step 3.
+//   4 bits: a chunk, the lane's 4 words, is a group, word s its step s.
+//   3 bits (and 2, in 3): of four groups, 0 to 2 have a chunk each, the lower 3 bits of the nibbles
+//   of word s their step s; the upper bits there are bits 0, 1 and 2 of group 3's step s.
 //
 // Outliers of a tile and unit, in the order of their columns, lie in packs of two octets, the last
 // filled up with values of 0, for products whose inner index counts an octet's outliers:
@@ -74,31 +73,33 @@ struct LayerView {
 constexpr int64_t CodeWords(int bits, int64_t padded_inputs, int64_t tile, int64_t unit, int lane) {
   return ((tile * (padded_inputs / kUnitInputs) + unit) * 2 * bits * kLanes + lane) * 4;
 }
-// The same for word `word` of the lane's 8 * bits.
-constexpr int64_t CodeWord(int bits, int64_t padded_inputs, int64_t tile, int64_t unit, int lane,
-                           int word) {
-  return CodeWords(bits, padded_inputs, tile, unit, lane) + word / 4 * 4 * kLanes + word % 4;
+
+// The chunk of a unit that a group has; at 3 bits the fourth of four has none, and of them this is
+// the first chunk.
+constexpr bool HasChunk(int bits, int group) { return bits == 4 || group % 4 < 3; }
+constexpr int ChunkOf(int bits, int group) {
+  return bits == 4 ? group : group / 4 * 3 + (HasChunk(bits, group) ? group % 4 : 0);
 }
 
 // The row of the tile that a lane has at a step.
 constexpr int RowOfStep(int lane, int step) { return lane / 4 * 4 + (lane + step) % 4; }
 
-// Where the code of a row and input is: a pair of a step of a group of a lane.
+// Where the code of a row and input is: in the nibble at `shift` of word `word` of `codes`; or, of
+// a group without a chunk, bit i in its upper bit there in the i-th chunk from that on.
 struct CodePlace {
-  int64_t tile, unit;
-  int lane, group, step, byte;
-  bool upper;  // of the pair
+  int64_t word;
+  int shift;
+  bool has_chunk;
 };
-constexpr CodePlace PlaceOf(int64_t row, int64_t k) {
+constexpr int kChunkWords = 4 * kLanes;  // from a lane's chunk to its next
+constexpr CodePlace PlaceOf(int bits, int64_t padded_inputs, int64_t row, int64_t k) {
   const int in_tile = static_cast<int>(row % kTileRows),
-            in_unit = static_cast<int>(k % kUnitInputs), step = in_unit % kGroupInputs / 8;
-  return {row / kTileRows,
-          k / kUnitInputs,
-          in_tile / 4 * 4 + (in_tile + kSteps - step) % kSteps,
-          in_unit / kGroupInputs,
-          step,
-          in_unit % 8 / 2,
-          in_unit % 2 != 0};
+            in_unit = static_cast<int>(k % kUnitInputs), group = in_unit / kGroupInputs,
+            step = in_unit % kGroupInputs / 8,
+            lane = in_tile / 4 * 4 + (in_tile + kSteps - step) % kSteps;
+  return {CodeWords(bits, padded_inputs, row / kTileRows, k / kUnitInputs, lane) +
+              ChunkOf(bits, group) * kChunkWords + step,
+          in_unit % 8 * 4, HasChunk(bits, group)};
 }
 
 }  // namespace sq::cuda

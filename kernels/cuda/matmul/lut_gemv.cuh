@@ -49,8 +49,7 @@ struct GemvShape {
   static constexpr int kRing = kOfRows || kBits < 4 ? 2 * kBits : kBits;
   static constexpr int kRoomInGaps =
       kOfRows ? Products::kTablesBytes / 2 / kWarps / (kLanes * 16) : 0;
-  using Codes =
-      CodeRing<kBits, kRing, (kRoomInGaps < kRing ? kRoomInGaps : kRing), !kOfRows && kBits == 4>;
+  using Codes = CodeRing<kBits, kRing, (kRoomInGaps < kRing ? kRoomInGaps : kRing), !kOfRows>;
   // A warp's part: x, in whose place sums come, and after them whether the block is the last.
   static constexpr int kXBytes = kTokens * kXStride,
                        kSumsBytes = kTileRows * Products::kSumsStride * 4;
@@ -150,15 +149,15 @@ __global__ void __launch_bounds__(kWarps* kLanes,
       const auto multiply_group = [&](auto group_in_unit) {
         constexpr int kGroup = decltype(group_in_unit)::value;
         constexpr int kStage = kGroup / kStageGroups, kInStage = kGroup % kStageGroups;
-        // The chunk that its last word is of, if the group before needs none of it.
-        constexpr int kChunk = (kBits * kGroup + kBits - 1) / 4;
-        constexpr bool kTakes = kGroup == 0 || kChunk > (kBits * kGroup - 1) / 4;
+        constexpr int kChunk = ChunkOf(kBits, kGroup);
+        constexpr bool kTakes = HasChunk(kBits, kGroup);
         if constexpr (kTakes) codes.template Take<kChunk>(words);
         if constexpr (kInStage == 0) __syncwarp();  // the last inputs and packs have been read
         if (kGroup == kFetchesPacks && sparse) outliers.FetchNext(a.layer, number, last, packs);
         if (kGroup % kXGroups == 0 && (kGroup > 0 || number > 0))
           take_x(Constant<kGroup>(), number);
-        products.template MultiplyGroup<kGroup>(words + kGroup * kBits);
+        Codec<kBits>::Collect(words, kGroup);
+        products.template MultiplyGroup<kGroup>(words);
         if constexpr (kTakes) codes.template Replace<kChunk>(at, ahead, is_ahead);
         if (kInStage == kStageGroups - 1 && sparse) {
           // This lane's packs have come: behind them are copies of as many codes as the ring holds.

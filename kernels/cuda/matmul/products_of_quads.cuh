@@ -1,7 +1,7 @@
 // Products where the four lanes of a quad decode the same rows, for many tokens: lane 4g+q has 8
 // inputs of each of rows QuadRows::Row(g, i), i < 4, which are rows g and g + 8 of A of two
-// products. Columns are tokens. For that lanes take codes of others, and tables of pairs lie four
-// times in shared memory.
+// products. Columns are tokens. For that lanes read codes that others have copied (CodeRing), and
+// tables of pairs lie four times in shared memory.
 #pragma once
 
 #include "kernels/cuda/matmul/codec.cuh"
@@ -18,8 +18,7 @@ struct ProductsOfQuads {
   static constexpr int kColumns = (kTokens + 7) / 8;    // products a fragment
   static constexpr int kXGroups = kTokens > 8 ? 2 : 4;  // whose x is loaded at once
   static constexpr int kXInputs = kXGroups * kGroupInputs;
-  // Words from a row's sums to the next one's: at 3 bits rows of neighbouring lanes are 4 apart.
-  static constexpr int kSumsStride = kBits == 4 ? kTokens : kTokens + 2;
+  static constexpr int kSumsStride = kTokens;  // words from a row's sums to the next one's
   float sums[kTwos][kColumns][4];
   uint4 x[kXGroups][kColumns], ahead[kXGroups][kColumns];  // 8 inputs each
   uint32_t bank;                                           // 4 * lane
@@ -78,26 +77,9 @@ struct ProductsOfQuads {
     }
   }
 
-  // From the four steps of the lane's own codes to step q of rows 4g+i, i < 4: at 3 bits, where
-  // step 3 is of all words.
-  __device__ __forceinline__ static void Exchange(const uint32_t (&steps)[kSteps],
-                                                  uint32_t (&rows)[kSteps]) {
-    // Lane q gets row i from lane i - q, whose step q it is: there the step of number i less its
-    // own.
-    const int lane = Lane();
-    const bool odd = lane % 2 != 0, upper = lane % 4 >= 2;
-    uint32_t turned[kSteps];
-#pragma unroll
-    for (int i = 0; i < kSteps; ++i) turned[i] = odd ? steps[(i + kSteps - 1) % kSteps] : steps[i];
-#pragma unroll
-    for (int i = 0; i < kSteps; ++i) {
-      const uint32_t given = upper ? turned[(i + 2) % kSteps] : turned[i];
-      rows[i] = __shfl_sync(kWholeWarp, given, lane / 4 * 4 + (i + kSteps - lane % 4) % kSteps);
-    }
-  }
   // Half of the 8 inputs.
   template <int half, int two>
-  __device__ __forceinline__ void MultiplyHalf(const uint32_t (&rows)[kSteps],
+  __device__ __forceinline__ void MultiplyHalf(const uint32_t (&rows)[4],
                                                const uint4 (&b)[kColumns]) {
     constexpr int kAt = two * static_cast<int>(Pairs::kTableBytes), kNext = Pairs::kBankBytes;
     const uint32_t a[4] = {
@@ -110,22 +92,12 @@ struct ProductsOfQuads {
     for (int c = 0; c < kColumns; ++c)
       MultiplyAdd(sums[two][c], a, {half == 0 ? b[c].x : b[c].z, half == 0 ? b[c].y : b[c].w});
   }
-  // Group `group` of a unit, whose words these are, and whose x has been taken.
+  // Group `group` of a unit, whose chunks up to it these are, and whose x has been taken.
   template <int group>
-  __device__ __forceinline__ void MultiplyGroup(const uint32_t* words) {
-    uint32_t rows[kSteps];
-    if constexpr (kBits == 4) {
+  __device__ __forceinline__ void MultiplyGroup(const uint32_t* chunks) {
+    uint32_t rows[4];
 #pragma unroll
-      for (int i = 0; i < kSteps; ++i) rows[i] = words[i];
-    } else {
-      const uint32_t steps[kSteps] = {
-          Pairs::template Step<0>(words),
-          Pairs::template Step<1>(words),
-          Pairs::template Step<2>(words),
-          Pairs::template Step<3>(words),
-      };
-      Exchange(steps, rows);
-    }
+    for (int i = 0; i < 4; ++i) rows[i] = Pairs::Step(chunks, group, i);
     const auto& b = x[group % kXGroups];
     MultiplyHalf<0, 0>(rows, b);
     MultiplyHalf<0, 1>(rows, b);
@@ -136,7 +108,7 @@ struct ProductsOfQuads {
   // A pack: its two octets are the inner index of one product. x: as constructed.
   template <int stage>
   __device__ __forceinline__ void MultiplyPack(const uint32_t (&words)[4], uint32_t x) {
-    using Rows = QuadRows<kBits>;
+    using Rows = QuadRows;
     const uint32_t g = Rows::PlaceOfG(static_cast<uint32_t>(Lane()) / 4);
     const uint32_t values[2] = {ValuesOf<kStage>(words[0], words[1], Rows::kMaskOfG, g, stage),
                                 ValuesOf<kStage>(words[2], words[3], Rows::kMaskOfG, g, stage)};
@@ -173,8 +145,8 @@ struct ProductsOfQuads {
       for (int c = 0; c < kColumns; ++c) {
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
-          const unsigned row = QuadRows<kBits>::Row(static_cast<unsigned>(Lane()) / 4,
-                                                    static_cast<unsigned>(two * 2 + i / 2));
+          const unsigned row = QuadRows::Row(static_cast<unsigned>(Lane()) / 4,
+                                             static_cast<unsigned>(two * 2 + i / 2));
           const int token = 8 * c + Lane() % 4 * 2 + i % 2;
           if (token < kTokens) out[static_cast<int>(row) * kSumsStride + token] = sums[two][c][i];
         }

@@ -61,9 +61,9 @@ struct ProductsOfRows {
   }
 
   // The lane's weights at a step, as A.
-  template <int step>
-  __device__ __forceinline__ void Decode(const uint32_t* words, uint32_t (&a)[4]) const {
-    const uint32_t pairs = Pairs::template Step<step>(words);
+  template <int group, int step>
+  __device__ __forceinline__ void Decode(const uint32_t* chunks, uint32_t (&a)[4]) const {
+    const uint32_t pairs = Pairs::Step(chunks, group, step);
     if constexpr (step == kSteps - 1) {
       row.Decode(pairs, &a[0], &a[2]);
       row.Decode(pairs >> 16, &a[1], &a[3]);
@@ -74,15 +74,15 @@ struct ProductsOfRows {
     a[2] = Pairs::template Pair<1, 0, step>(pairs, banks);
     a[3] = Pairs::template Pair<3, 0, step>(pairs, banks);
   }
-  // Group `group` of a unit, whose words these are, and whose x has been taken.
+  // Group `group` of a unit, whose chunks up to it these are, and whose x has been taken.
   template <int group>
-  __device__ __forceinline__ void MultiplyGroup(const uint32_t* words) {
+  __device__ __forceinline__ void MultiplyGroup(const uint32_t* chunks) {
     constexpr int kAt = group * kGroupInputs % kStage * 2;
     uint32_t a[kSteps][4];
-    Decode<0>(words, a[0]);
-    Decode<1>(words, a[1]);
-    Decode<2>(words, a[2]);
-    Decode<3>(words, a[3]);
+    Decode<group, 0>(chunks, a[0]);
+    Decode<group, 1>(chunks, a[1]);
+    Decode<group, 2>(chunks, a[2]);
+    Decode<group, 3>(chunks, a[3]);
 #pragma unroll
     for (int t = 0; t < kTokens; ++t) {
       const uint2 two = LoadSharedTwo(own_x + static_cast<uint32_t>(t * kXStride + kAt));

@@ -38,19 +38,14 @@ void UnpackRow(const PackedView& layer, int64_t row, uint8_t* codes) {
 // Codes of one row, padded, to their places. Rows of one tile share words, so a tile is one
 // thread's.
 void PlaceCodes(const uint8_t* codes, int64_t row, RepackedLayer* out) {
-  const int bits = out->code_bits;
   for (int64_t k = 0; k < out->padded_inputs; ++k) {
-    const CodePlace place = PlaceOf(row, k);
-    const auto word = [&](int in_group) -> uint32_t& {
-      return out->codes[CodeWord(bits, out->padded_inputs, place.tile, place.unit, place.lane,
-                                 place.group * bits + in_group)];
-    };
+    const CodePlace place = PlaceOf(out->code_bits, out->padded_inputs, row, k);
     const uint32_t code = codes[k];
-    const int shift = 8 * place.byte + (place.upper ? 4 : 0);
-    if (bits == 4 || place.step < 3) {
-      word(place.step) |= code << shift;
+    uint32_t* const words = out->codes.data() + place.word;
+    if (place.has_chunk) {
+      words[0] |= code << place.shift;
     } else {
-      for (int i = 0; i < 3; ++i) word(i) |= (code >> i & 1) << (shift + 3);
+      for (int i = 0; i < 3; ++i) words[i * kChunkWords] |= (code >> i & 1) << (place.shift + 3);
     }
   }
 }
