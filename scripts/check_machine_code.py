@@ -28,7 +28,7 @@ BUDGET = {(4, 1, 16, "rows"): 2.65, (4, 2, 16, "rows"): 3.15,
           (4, 1, 8, "rows"): 2.6, (4, 4, 8, "rows"): 3.9, (4, 8, 8, "rows"): 5.95,
           (4, 1, 16, "rows, normed"): 2.8, (4, 1, 8, "rows, normed"): 2.75,
           (3, 1, 16, "rows"): 2.45, (3, 2, 16, "rows"): 2.85,
-          (3, 4, 16, "quads"): 2.6, (3, 8, 16, "quads"): 2.6, (3, 16, 16, "quads"): 3.05,
+          (3, 4, 16, "quads"): 2.6, (3, 8, 16, "quads"): 2.6, (3, 16, 16, "quads"): 2.95,
           (3, 1, 8, "rows"): 2.4, (3, 4, 8, "rows"): 3.65, (3, 8, 8, "rows"): 5.7,
           (3, 1, 16, "rows, normed"): 2.6, (3, 1, 8, "rows, normed"): 2.55}
 # Groups of copies that a warp leaves on their way when it waits for codes, by (bits, whether of rows).

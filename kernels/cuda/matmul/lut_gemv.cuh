@@ -34,9 +34,10 @@ template <int kBits, int kTokens, int kWarps, bool kOfRows, bool kNormed>
 struct GemvShape {
   static constexpr int kThreads = kWarps * kLanes;
   static constexpr int kBlocks = kTokens > 1 ? 1 : kWarps == 16 ? 2 : 3;  // to have registers for
-  // Inputs of x that a warp has in shared memory. For quads a token's stand 64 bytes further
-  // apart (XOffset).
-  static constexpr int kHeldInputs = kOfRows && kWarps == 16 ? 256 : 1024;  // of all tokens
+  // Inputs of x, of all tokens, that a warp has in shared memory: what there is room for. For quads
+  // a token's stand 64 bytes further apart (XOffset).
+  static constexpr int kRoomForX = kBits == 3 && kTokens == 16 ? 2048 : 1024;
+  static constexpr int kHeldInputs = kOfRows && kWarps == 16 ? 256 : kRoomForX;
   static constexpr int kStage =
       kHeldInputs / kTokens < kUnitInputs ? kHeldInputs / kTokens : kUnitInputs;
   static constexpr int kXStride = kStage * 2 + (kOfRows ? 0 : 64);
