@@ -74,8 +74,7 @@ constexpr int64_t CodeWords(int bits, int64_t padded_inputs, int64_t tile, int64
   return ((tile * (padded_inputs / kUnitInputs) + unit) * 2 * bits * kLanes + lane) * 4;
 }
 
-// The chunk of a unit that a group has; at 3 bits the fourth of four has none, and of them this is
-// the first chunk.
+// The chunk of a unit that a group has; of one that has none, the first of the three with its bits.
 constexpr bool HasChunk(int bits, int group) { return bits == 4 || group % 4 < 3; }
 constexpr int ChunkOf(int bits, int group) {
   return bits == 4 ? group : group / 4 * 3 + (HasChunk(bits, group) ? group % 4 : 0);
@@ -84,8 +83,8 @@ constexpr int ChunkOf(int bits, int group) {
 // The row of the tile that a lane has at a step.
 constexpr int RowOfStep(int lane, int step) { return lane / 4 * 4 + (lane + step) % 4; }
 
-// Where the code of a row and input is: in the nibble at `shift` of word `word` of `codes`; or, of
-// a group without a chunk, bit i in its upper bit there in the i-th chunk from that on.
+// Where the code of a row and input is: the lower bits of the nibble at `shift` of word `word` of
+// `codes`. Of a group without a chunk: bit i is the nibble's upper bit, i chunks further on.
 struct CodePlace {
   int64_t word;
   int shift;
@@ -94,8 +93,8 @@ struct CodePlace {
 constexpr int kChunkWords = 4 * kLanes;  // from a lane's chunk to its next
 constexpr CodePlace PlaceOf(int bits, int64_t padded_inputs, int64_t row, int64_t k) {
   const int in_tile = static_cast<int>(row % kTileRows),
-            in_unit = static_cast<int>(k % kUnitInputs), group = in_unit / kGroupInputs,
-            step = in_unit % kGroupInputs / 8,
+            in_unit = static_cast<int>(k % kUnitInputs);
+  const int group = in_unit / kGroupInputs, step = in_unit % kGroupInputs / 8,
             lane = in_tile / 4 * 4 + (in_tile + kSteps - step) % kSteps;
   return {CodeWords(bits, padded_inputs, row / kTileRows, k / kUnitInputs, lane) +
               ChunkOf(bits, group) * kChunkWords + step,

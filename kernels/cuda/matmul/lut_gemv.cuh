@@ -52,8 +52,7 @@ struct GemvShape {
       kOfRows ? Products::kTablesBytes / 2 / kWarps / (kLanes * 16) : 0;
   using Codes = CodeRing<kBits, kRing, (kRoomInGaps < kRing ? kRoomInGaps : kRing), !kOfRows>;
   // A warp's part: x, in whose place sums come, and after them whether the block is the last.
-  static constexpr int kXBytes = kTokens * kXStride,
-                       kSumsBytes = kTileRows * Products::kSumsStride * 4;
+  static constexpr int kXBytes = kTokens * kXStride, kSumsBytes = kTileRows * kTokens * 4;
   static constexpr int kLastAt = kSumsBytes;
   static constexpr int kPacksAt = kXBytes > kSumsBytes + 16 ? kXBytes : kSumsBytes + 16;
   static constexpr int kCodesAt = kPacksAt + HeldOutliers::kBytes;
@@ -189,10 +188,9 @@ __global__ void __launch_bounds__(kWarps* kLanes,
         a, tile,
         [&](int i) {
           const float* const sums = reinterpret_cast<const float*>(shared + Shape::kWarpsAt);
-          const int at = i / kTokens * Shape::Products::kSumsStride + i % kTokens;
           float sum = 0;
 #pragma unroll
-          for (int w = 0; w < kWarps; ++w) sum += sums[w * (Shape::kWarpBytes / 4) + at];
+          for (int w = 0; w < kWarps; ++w) sum += sums[w * (Shape::kWarpBytes / 4) + i];
           return sum;
         },
         reinterpret_cast<int*>(shared + Shape::kWarpsAt + Shape::kLastAt));

@@ -18,7 +18,6 @@ struct ProductsOfQuads {
   static constexpr int kColumns = (kTokens + 7) / 8;    // products a fragment
   static constexpr int kXGroups = kTokens > 8 ? 2 : 4;  // whose x is loaded at once
   static constexpr int kXInputs = kXGroups * kGroupInputs;
-  static constexpr int kSumsStride = kTokens;  // words from a row's sums to the next one's
   float sums[kTwos][kColumns][4];
   uint4 x[kXGroups][kColumns], ahead[kXGroups][kColumns];  // 8 inputs each
   uint32_t bank;                                           // 4 * lane
@@ -108,10 +107,9 @@ struct ProductsOfQuads {
   // A pack: its two octets are the inner index of one product. x: as constructed.
   template <int stage>
   __device__ __forceinline__ void MultiplyPack(const uint32_t (&words)[4], uint32_t x) {
-    using Rows = QuadRows;
-    const uint32_t g = Rows::PlaceOfG(static_cast<uint32_t>(Lane()) / 4);
-    const uint32_t values[2] = {ValuesOf<kStage>(words[0], words[1], Rows::kMaskOfG, g, stage),
-                                ValuesOf<kStage>(words[2], words[3], Rows::kMaskOfG, g, stage)};
+    const uint32_t g = QuadRows::PlaceOfG(static_cast<uint32_t>(Lane()) / 4);
+    const uint32_t values[2] = {ValuesOf<kStage>(words[0], words[1], QuadRows::kMaskOfG, g, stage),
+                                ValuesOf<kStage>(words[2], words[3], QuadRows::kMaskOfG, g, stage)};
     if (kStage < kUnitInputs && __any_sync(kWholeWarp, (values[0] | values[1]) != 0) == 0)
       return;  // all of another stage
     const uint32_t own_x = x + static_cast<uint32_t>(XOffset(Lane() / 4 % kTokens));
@@ -129,15 +127,16 @@ struct ProductsOfQuads {
       uint32_t a[4];
 #pragma unroll
       for (unsigned i = 0; i < 4; ++i) {
-        a[i] = values[i / 2] & WherePlace(words[i / 2 * 2 + 1], Rows::kMaskOfI,
-                                          Rows::PlaceOfI(2u * static_cast<unsigned>(two) + i % 2));
+        a[i] =
+            values[i / 2] & WherePlace(words[i / 2 * 2 + 1], QuadRows::kMaskOfI,
+                                       QuadRows::PlaceOfI(2u * static_cast<unsigned>(two) + i % 2));
       }
 #pragma unroll
       for (int c = 0; c < kColumns; ++c) MultiplyAdd(sums[two][c], a, inputs[c]);
     }
   }
 
-  // To out [rows][kSumsStride], of which the first kTokens.
+  // To out [rows][kTokens].
   __device__ __forceinline__ void StoreSums(float* out) const {
 #pragma unroll
     for (int two = 0; two < kTwos; ++two) {
@@ -148,7 +147,7 @@ struct ProductsOfQuads {
           const unsigned row = QuadRows::Row(static_cast<unsigned>(Lane()) / 4,
                                              static_cast<unsigned>(two * 2 + i / 2));
           const int token = 8 * c + Lane() % 4 * 2 + i % 2;
-          if (token < kTokens) out[static_cast<int>(row) * kSumsStride + token] = sums[two][c][i];
+          if (token < kTokens) out[static_cast<int>(row) * kTokens + token] = sums[two][c][i];
         }
       }
     }

@@ -20,7 +20,6 @@ struct ProductsOfRows {
   using Pairs = Codec<kBits>;
   static constexpr int kTablesBytes = Pairs::kTableBytes;
   static constexpr int kXInputs = kNormed ? kStage / 2 : kStage;  // that are loaded at once
-  static constexpr int kSumsStride = kTokens;  // words from a row's sums to the next one's
   float sums[kTokens][4];
   uint32_t banks;         // a byte a step: 4 * the row of the tile
   uint32_t mine[kSteps];  // 1 at the step where the lane has inputs, else 0
@@ -110,7 +109,7 @@ struct ProductsOfRows {
     }
   }
 
-  // To out [rows][kSumsStride].
+  // To out [rows][kTokens].
   __device__ __forceinline__ void StoreSums(float* out) const {
     const int lane = Lane(), row = lane / 4 * 4 + lane % 2 * 2;
 #pragma unroll
@@ -119,7 +118,7 @@ struct ProductsOfRows {
       for (int i = 0; i < 2; ++i) {
         float sum = lane % 4 < 2 ? sums[t][i] : sums[t][2 + i];
         sum += __shfl_xor_sync(kWholeWarp, sum, 2);
-        if (lane % 4 < 2) out[(row + i) * kSumsStride + t] = sum;
+        if (lane % 4 < 2) out[(row + i) * kTokens + t] = sum;
       }
     }
   }
