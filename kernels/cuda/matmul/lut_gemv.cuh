@@ -77,7 +77,7 @@ __global__ void __launch_bounds__(kWarps* kLanes,
   // then.
   constexpr int kFetchesPacks = kStages == 1 ? kUnitGroups / 2 : 0;
   unsigned char* const shared = DynamicShared();
-  const int warp = static_cast<int>(threadIdx.x / kLanes);
+  const int warp = WarpOfBlock();
   unsigned char* const own = shared + Shape::kWarpsAt + warp * Shape::kWarpBytes;
   const uint32_t own_address = SharedAddress(own);
   const int units = static_cast<int>(static_cast<unsigned>(a.layer.padded_inputs) / kUnitInputs);

@@ -112,14 +112,14 @@ struct ProductsOfQuads {
                                 ValuesOf<kStage>(words[2], words[3], QuadRows::kMaskOfG, g, stage)};
     if (kStage < kUnitInputs && __any_sync(kWholeWarp, (values[0] | values[1]) != 0) == 0)
       return;  // all of another stage
-    const uint32_t own_x = x + static_cast<uint32_t>(XOffset(Lane() / 4 % kTokens));
+    const uint32_t of_lane = static_cast<uint32_t>(XOffset(Lane() / 4 % kTokens));
     uint32_t inputs[kColumns][2];
 #pragma unroll
     for (int c = 0; c < kColumns; ++c) {
 #pragma unroll
       for (int octet = 0; octet < 2; ++octet) {
-        inputs[c][octet] =
-            InputsAt<kStage>(words[2 * octet + 1], own_x + static_cast<uint32_t>(8 * c * kXStride));
+        inputs[c][octet] = InputsAt<kStage>(words[2 * octet + 1],
+                                            x + static_cast<uint32_t>(8 * c * kXStride), of_lane);
       }
     }
 #pragma unroll

@@ -25,7 +25,9 @@ struct ProductsOfRows {
   uint32_t mine[kSteps];  // 1 at the step where the lane has inputs, else 0
   uint32_t own_x;
   StagedX<kTokens, kXInputs, kXStride, kNormed> x;  // the next ones
-  RowInRegisters<kBits> row;                        // of the last step
+  // Of the last steps, as many as the integer pipe has time for.
+  static constexpr int kInRegisters = kBits == 3 ? 2 : 1;
+  RowInRegisters<kBits> rows[kInRegisters];
 
   // x: the shared address of the warp's x.
   __device__ __forceinline__ explicit ProductsOfRows(uint32_t x) {
@@ -40,7 +42,9 @@ struct ProductsOfRows {
   }
   __device__ __forceinline__ void BuildTables(unsigned char* tables, const unsigned char* entries) {
     BuildTablesOfRows<kBits, kWarps>(tables, entries);
-    row.Load(entries, static_cast<unsigned>(RowOfStep(Lane(), kSteps - 1)));
+#pragma unroll
+    for (int i = 0; i < kInRegisters; ++i)
+      rows[i].Load(entries, static_cast<unsigned>(RowOfStep(Lane(), kSteps - kInRegisters + i)));
   }
   __device__ __forceinline__ void Clear() {
 #pragma unroll
@@ -63,7 +67,8 @@ struct ProductsOfRows {
   template <int group, int step>
   __device__ __forceinline__ void Decode(const uint32_t* chunks, uint32_t (&a)[4]) const {
     const uint32_t pairs = Pairs::Step(chunks, group, step);
-    if constexpr (step == kSteps - 1) {
+    if constexpr (step >= kSteps - kInRegisters) {
+      const RowInRegisters<kBits>& row = rows[step - (kSteps - kInRegisters)];
       row.Decode(pairs, &a[0], &a[2]);
       row.Decode(pairs >> 16, &a[1], &a[3]);
       return;
@@ -105,7 +110,7 @@ struct ProductsOfRows {
 #pragma unroll
     for (int t = 0; t < kTokens; ++t) {
       MultiplyAdd(sums[t], a,
-                  InputsAt<kStage>(places, x + static_cast<uint32_t>(t * kXStride)) & wanted);
+                  InputsAt<kStage>(places, x + static_cast<uint32_t>(t * kXStride), 0) & wanted);
     }
   }
 

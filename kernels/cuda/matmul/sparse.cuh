@@ -117,12 +117,13 @@ __device__ __forceinline__ uint32_t ValuesOf(uint32_t values, uint32_t places, u
   const int of_stage = stage * (kStage / kPlaceInputs) * 8;
   return values & WherePlace(places, mask | kMask, wanted | static_cast<uint32_t>(of_stage));
 }
-// B's: inputs of the token whose stage of x begins at shared address `x`.
+// B's: inputs of the token whose stage of x begins at shared address x + of_lane; x is the same for
+// all lanes.
 template <int kStage>
-__device__ __forceinline__ uint32_t InputsAt(uint32_t places, uint32_t x) {
+__device__ __forceinline__ uint32_t InputsAt(uint32_t places, uint32_t x, uint32_t of_lane) {
   const uint32_t inputs = kStage == kUnitInputs ? places : places & (kStage - 1) * 0x01000100u;
-  return LoadSharedHalf(DotBytes(inputs, 2u << 8, x)) |
-         LoadSharedHalf(DotBytes(inputs, 2u << 24, x)) << 16;
+  return LoadSharedHalf(DotBytes(inputs, 2u << 8, of_lane) + x) |
+         LoadSharedHalf(DotBytes(inputs, 2u << 24, of_lane) + x) << 16;
 }
 
 }  // namespace sq::cuda
