@@ -61,6 +61,7 @@ constexpr Operator kOperators[] = {
     {"zeros_like", ""},
     {"clone", ""},
     {"copy_", ""},
+    {"record_stream", ""},
     {"_to_copy", ""},
     {"_local_scalar_dense", ""},
     {"slice_backward", ""},
