@@ -21,8 +21,7 @@ __device__ __forceinline__ float LanesMax(float value) {
 // Over a block of whole warps in x. All threads must come; every one gets the sum.
 __device__ inline float BlockSum(float value) {
   __shared__ float of_warp[kLanes];
-  const int lane = static_cast<int>(threadIdx.x) % kLanes,
-            warp = static_cast<int>(threadIdx.x) / kLanes;
+  const int lane = Lane(), warp = WarpOfBlock();
   const int warps = static_cast<int>(blockDim.x) / kLanes;
   value = LanesSum(value);
   if (warps == 1) return value;

@@ -192,7 +192,7 @@ __global__ void __launch_bounds__(kThreads) AttendKernel(Arguments a) {
   if (split >= splits) return;
   const int begin = tile.begin + split * step, end = min(begin + step, tile.end);
 
-  const int thread = static_cast<int>(threadIdx.x), warp = thread / kLanes, lane = thread % kLanes;
+  const int thread = static_cast<int>(threadIdx.x), warp = WarpOfBlock(), lane = Lane();
   float* const queries = reinterpret_cast<float*>(DynamicShared());
   const int64_t first_row = static_cast<int64_t>(blockIdx.z) * a.tokens;
   const int64_t head = (static_cast<int64_t>(blockIdx.z) * kv_heads + kv_head) * a.cache.capacity;

@@ -59,7 +59,7 @@ __global__ void __launch_bounds__(kNormThreads)
 __global__ void PlaceKernel(PositionArguments a, Cache cache) {
   LetNextStart();
   const int heads = static_cast<int>(a.heads), kv_heads = static_cast<int>(cache.kv_heads);
-  const int head = static_cast<int>(blockIdx.x * kHeadsAtOnce + threadIdx.x / kLanes);
+  const int head = static_cast<int>(blockIdx.x) * kHeadsAtOnce + WarpOfBlock();
   if (head >= heads + 2 * kv_heads) return;
   // What the kernel before this one does not write: on its way while that one ends.
   const int64_t position = __ldcg(a.length) + static_cast<int>(blockIdx.y);

@@ -43,10 +43,11 @@ __device__ Candidate BlockBest(Candidate best) {
                              __shfl_xor_sync(kWholeWarp, best.id, bit)};
     best = Better(best, other);
   }
-  if (threadIdx.x % kLanes == 0) of_warp[threadIdx.x / kLanes] = best;
+  const int warp = WarpOfBlock();
+  if (Lane() == 0) of_warp[warp] = best;
   __syncthreads();
   if (threadIdx.x == 0) {
-    for (int warp = 1; warp < kThreads / kLanes; ++warp) best = Better(best, of_warp[warp]);
+    for (int other = 1; other < kThreads / kLanes; ++other) best = Better(best, of_warp[other]);
   }
   return best;
 }

@@ -204,9 +204,10 @@ __device__ int SumUp(double mean, int points, double* value, double* mass, doubl
 
 __global__ void __launch_bounds__(kRowsPerBlock* kLanes) PointsKernel(KmeansBatch batch) {
   __shared__ Slots all_slots[kRowsPerBlock];
-  const int64_t row = static_cast<int64_t>(blockIdx.x) * kRowsPerBlock + threadIdx.x / kLanes;
+  const int warp = WarpOfBlock();
+  const int64_t row = static_cast<int64_t>(blockIdx.x) * kRowsPerBlock + warp;
   if (row >= batch.rows) return;
-  Slots& slots = all_slots[threadIdx.x / kLanes];
+  Slots& slots = all_slots[warp];
   const int64_t at = row * batch.stride;
   double *value = batch.value + at, *mass = batch.mass + at;
   double total, weighted, second_moment;

@@ -226,9 +226,10 @@ __device__ float Step(float lower, float upper) {
 // Six blocks: 80 registers a thread, of which all are wanted.
 __global__ void __launch_bounds__(kRowsPerBlock* kLanes, 6) CentroidsKernel(KmeansBatch batch) {
   __shared__ Scratch all_scratch[kRowsPerBlock];
-  const int64_t row = static_cast<int64_t>(blockIdx.x) * kRowsPerBlock + threadIdx.x / kLanes;
+  const int warp = WarpOfBlock();
+  const int64_t row = static_cast<int64_t>(blockIdx.x) * kRowsPerBlock + warp;
   if (row >= batch.rows) return;
-  Scratch& scratch = all_scratch[threadIdx.x / kLanes];
+  Scratch& scratch = all_scratch[warp];
   const int k = batch.k, clusters = min(k, batch.count[row]);
   const int32_t* ends = OptimalSegments(batch, row, clusters, scratch);
   for (int c = 0; c < clusters; ++c) {

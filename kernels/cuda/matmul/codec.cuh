@@ -5,6 +5,7 @@
 
 #include "kernels/cuda/matmul/lut_gemv.h"
 #include "kernels/cuda/ptx.cuh"
+#include "kernels/cuda/warp.cuh"
 
 namespace sq::cuda {
 
@@ -136,10 +137,10 @@ __device__ __forceinline__ void BuildTablesOfRows(unsigned char* tables,
   constexpr unsigned kFirsts = kBits == 4 || kWarps < 16 ? 8 : 4, kSeconds = 2;
   constexpr unsigned kParts = Pairs::kEntries / kFirsts;  // of the first entries
   constexpr unsigned kTasks = kParts * Pairs::kEntries / kSeconds;
-  const unsigned lane = threadIdx.x % kLanes;
+  const auto lane = static_cast<unsigned>(Lane()), warp = static_cast<unsigned>(WarpOfBlock());
 #pragma unroll
   for (unsigned begin = 0; begin < kTasks; begin += kWarps) {
-    const unsigned task = begin + threadIdx.x / kLanes;
+    const unsigned task = begin + warp;
     if (kTasks < kWarps && task >= kTasks) return;
     const unsigned first = task % kParts * kFirsts, second = task / kParts * kSeconds;
     uint32_t firsts[kFirsts / 2], seconds[kSeconds / 2];

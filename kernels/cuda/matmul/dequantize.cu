@@ -62,7 +62,7 @@ __device__ __forceinline__ void DequantizeUnit(const LayerView& layer, const Tar
   for (int i = static_cast<int>(threadIdx.x); i < kEntries * kRows; i += kThreads)
     table[i / kRows][i % kRows] = layer.table[(first_row + i % kRows) * kEntries + i / kRows];
   __syncthreads();
-  const int warp = static_cast<int>(threadIdx.x) / kLanes, lane = Lane();
+  const int warp = WarpOfBlock(), lane = Lane();
   const int tile = warp / kTileWarps, part = warp % kTileWarps;
   uint32_t words[4 * kLoads];
   const uint4* const at = reinterpret_cast<const uint4*>(

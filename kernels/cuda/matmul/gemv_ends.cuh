@@ -66,7 +66,7 @@ struct StagedX {
   __device__ __forceinline__ void Load(const GemvArguments& a, int begin) {
 #pragma unroll
     for (int i = 0; i < kLoads; ++i) {
-      const unsigned at = (threadIdx.x % kLanes + i * kLanes) * kAtOnce;
+      const unsigned at = static_cast<unsigned>(Lane() + i * kLanes) * kAtOnce;
       const unsigned token = at / kInputs, column = static_cast<unsigned>(begin) + at % kInputs;
       const unsigned from = token * static_cast<unsigned>(a.x_stride) + column;
       words[i] = LoadIf(
@@ -78,7 +78,7 @@ struct StagedX {
   __device__ __forceinline__ void Store(unsigned char* to) const {
 #pragma unroll
     for (int i = 0; i < kLoads; ++i) {
-      const unsigned at = (threadIdx.x % kLanes + i * kLanes) * kAtOnce;
+      const unsigned at = static_cast<unsigned>(Lane() + i * kLanes) * kAtOnce;
       unsigned char* const place = to + at / kInputs * kXStride + at % kInputs * 2;
       if constexpr (kNormed) {
         *reinterpret_cast<uint2*>(place) = {Normed(words[i].x, words[i].y),
