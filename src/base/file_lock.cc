@@ -1,26 +1,199 @@
 #include "sq/base/file_lock.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
+#include <ctime>
+#include <fstream>
+#include <optional>
+#include <sstream>
 
 #include "sq/base/error.h"
 
 namespace sq {
+namespace {
 
-FileLock::FileLock(const std::string& path, const std::string& what)
-    : descriptor_(open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
-  SQ_CHECK(descriptor_ >= 0, path, ": cannot open: ", std::strerror(errno));
-  if (flock(descriptor_, LOCK_EX | LOCK_NB) == 0) return;
-  const int error = errno;
-  close(descriptor_);
-  SQ_CHECK(error != EWOULDBLOCK, what, " is in use by another process");
-  throw Error(StrCat(path, ": cannot lock: ", std::strerror(error)));
+constexpr char kFirstLine[] = "lock file of squeezellm";
+constexpr size_t kMaxBytes = 1 << 20;
+constexpr int kAttempts = 100;  // each fails only when another process has been quicker
+
+// What a lock file says: kFirstLine, then these, a line each.
+struct Owner {
+  std::string program, host, since, start;
+  long pid = 0;
+  std::string note;
+};
+
+std::string HostName() {
+  char name[256] = "";
+  gethostname(name, sizeof name - 1);
+  return name;
 }
 
-FileLock::~FileLock() { close(descriptor_); }
+// When process `pid` began, in the system's ticks: a number may have been given to another process
+// since. Empty when there is no such process.
+std::string StartOf(long pid) {
+  std::ifstream file(StrCat("/proc/", pid, "/stat"));
+  std::string text;
+  std::getline(file, text);
+  // The program's name, in parentheses, may hold anything; the 20th field after it is the start.
+  const size_t name_end = text.rfind(')');
+  if (name_end == std::string::npos) return "";
+  std::istringstream fields(text.substr(name_end + 1));
+  std::string field;
+  for (int i = 0; i < 20; ++i) fields >> field;
+  return field;
+}
+
+std::string Now() {
+  char text[64] = "";
+  const std::time_t now = std::time(nullptr);
+  std::tm local{};
+  localtime_r(&now, &local);
+  std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &local);
+  return text;
+}
+
+// Nothing when the file is not one of ours. An empty file is: its maker has not come to write yet.
+std::optional<Owner> ReadOwner(int descriptor) {
+  std::string text;
+  char buffer[4096];
+  ssize_t count = 0;
+  while (text.size() < kMaxBytes &&
+         (count = pread(descriptor, buffer, sizeof buffer, static_cast<off_t>(text.size()))) > 0) {
+    text.append(buffer, static_cast<size_t>(count));
+  }
+  if (text.empty()) return Owner();
+  std::istringstream lines(text);
+  std::string first, pid;
+  Owner owner;
+  std::getline(lines, first);
+  if (first != kFirstLine) return std::nullopt;
+  std::getline(lines, owner.program);
+  std::getline(lines, pid);
+  std::getline(lines, owner.host);
+  std::getline(lines, owner.start);
+  std::getline(lines, owner.since);
+  std::getline(lines, owner.note);
+  owner.pid = std::strtol(pid.c_str(), nullptr, 10);
+  return owner;
+}
+
+[[noreturn]] void Refuse(const std::string& what, const Owner& owner) {
+  if (owner.pid == 0) throw Error(what + " is in use: another process has just begun there");
+  throw Error(StrCat(what, " is in use: ", owner.program, " is running there (pid ", owner.pid,
+                     " on ", owner.host, ", since ", owner.since, ")"));
+}
+
+// Whether the file system keeps no locks, which is told in as many ways as there are file systems.
+bool HasNoLocks(int error) {
+  return error == ENOLCK || error == ENOSYS || error == EOPNOTSUPP || error == EINVAL;
+}
+
+// Of a file that cannot be locked: throws unless the process that it names is gone.
+void CheckGone(const Owner& owner, const std::string& path, const std::string& what) {
+  if (owner.pid != 0 && owner.host != HostName()) {
+    throw Error(StrCat(what, " is in use: ", owner.program, " began there (pid ", owner.pid, " on ",
+                       owner.host, ", since ", owner.since, "); if that has ended, remove ", path));
+  }
+  const bool runs = owner.pid == 0 || (!owner.start.empty() && StartOf(owner.pid) == owner.start);
+  if (runs) Refuse(what, owner);
+}
+
+}  // namespace
+
+FileLock::FileLock(const std::string& path, const std::string& what) : path_(path) {
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    if (TryMake() || TryTakeOver(what)) return;
+  }
+  throw Error(StrCat(path, ": cannot be locked: other processes make and remove it all the time"));
+}
+
+// False when there is such a file, or was for a moment.
+bool FileLock::TryMake() {
+  descriptor_ = open(path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+  if (descriptor_ < 0 && errno == EEXIST) return false;
+  SQ_CHECK(descriptor_ >= 0, path_, ": cannot create: ", std::strerror(errno));
+  // Another process may take it for one that was left behind, and may be done with it by now.
+  if ((flock(descriptor_, LOCK_EX | LOCK_NB) != 0 && !HasNoLocks(errno)) || !HasItsName()) {
+    Close();
+    return false;
+  }
+  Write();
+  return true;
+}
+
+// False when the file is gone by now.
+bool FileLock::TryTakeOver(const std::string& what) {
+  descriptor_ = open(path_.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+  if (descriptor_ < 0 && errno == ENOENT) return false;
+  SQ_CHECK(descriptor_ >= 0, path_, ": cannot open: ", std::strerror(errno));
+  try {
+    const bool locked = flock(descriptor_, LOCK_EX | LOCK_NB) == 0;
+    const int error = errno;
+    const std::optional<Owner> owner = ReadOwner(descriptor_);
+    SQ_CHECK(owner, path_, ": is there and no lock file of squeezellm; nothing was changed");
+    if (!locked) {
+      SQ_CHECK(error == EWOULDBLOCK || HasNoLocks(error), path_,
+               ": cannot lock: ", std::strerror(error));
+      if (error == EWOULDBLOCK) Refuse(what, *owner);
+      CheckGone(*owner, path_, what);
+    }
+    if (!HasItsName()) {
+      Close();
+      return false;
+    }
+    left_note_ = note_ = owner->note;
+    Write();
+  } catch (...) {
+    Close();
+    throw;
+  }
+  return true;
+}
+
+// Whoever has a lock removes its file before unlocking: what is locked here may have no name, or
+// another may have that, by now.
+bool FileLock::HasItsName() const {
+  struct stat mine {}, named {};
+  return fstat(descriptor_, &mine) == 0 && lstat(path_.c_str(), &named) == 0 &&
+         mine.st_ino == named.st_ino && mine.st_dev == named.st_dev;
+}
+
+void FileLock::Write() {
+  const std::string text =
+      StrCat(kFirstLine, "\n", program_invocation_short_name, "\n", getpid(), "\n", HostName(),
+             "\n", StartOf(getpid()), "\n", Now(), "\n", note_, "\n");
+  const bool written =
+      pwrite(descriptor_, text.data(), text.size(), 0) == static_cast<ssize_t>(text.size()) &&
+      ftruncate(descriptor_, static_cast<off_t>(text.size())) == 0;
+  if (written) return;
+  const int error = errno;
+  unlink(path_.c_str());
+  Close();
+  throw Error(StrCat(path_, ": cannot write: ", std::strerror(error)));
+}
+
+void FileLock::SetNote(const std::string& note) {
+  SQ_DCHECK(note.find('\n') == std::string::npos && note.size() < kMaxBytes / 2);
+  note_ = note;
+  Write();
+}
+
+void FileLock::Close() {
+  close(descriptor_);
+  descriptor_ = -1;
+}
+
+FileLock::~FileLock() {
+  if (descriptor_ < 0) return;
+  unlink(path_.c_str());
+  Close();
+}
 
 }  // namespace sq

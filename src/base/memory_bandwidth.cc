@@ -9,6 +9,7 @@
 
 #include "sq/base/error.h"
 #include "sq/base/parallel.h"
+#include "sq/base/resource_limits.h"
 #include "sq/base/stopwatch.h"
 
 namespace sq {
@@ -22,7 +23,8 @@ constexpr int kPasses = 3;
 
 int64_t BufferBytes() {
   const int64_t cache = std::max<int64_t>(sysconf(_SC_LEVEL3_CACHE_SIZE), 0);
-  return std::clamp(kCacheMultiple * cache, kLeastBytes, kMostBytes);
+  const int64_t wanted = std::clamp(kCacheMultiple * cache, kLeastBytes, kMostBytes);
+  return std::max(std::min(wanted, AvailableBytes() / 4 * 3), kBlockWords * 8);
 }
 
 // Eight sums, so that no addition waits for the one before.

@@ -1,7 +1,5 @@
 #include "sq/base/parallel.h"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
@@ -17,19 +15,15 @@
 #include <omp.h>
 #endif
 
+#include "sq/base/resource_limits.h"
+
 namespace sq {
 namespace {
 
 thread_local bool in_parallel = false;
 
-int AvailableThreads() {
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
-  return 1;
-}
-
 std::atomic<int>& Setting() {
-  static std::atomic<int> count{AvailableThreads()};
+  static std::atomic<int> count{AvailableProcessors()};
   return count;
 }
 
@@ -143,7 +137,7 @@ class Pool {
 
 }  // namespace
 
-void SetThreadCount(int count) { Setting() = count > 0 ? count : AvailableThreads(); }
+void SetThreadCount(int count) { Setting() = count > 0 ? count : AvailableProcessors(); }
 
 int ThreadCount() { return Setting(); }
 

@@ -50,8 +50,6 @@ int64_t PeakResidentBytes() {
   return static_cast<int64_t>(usage.ru_maxrss) * 1024;
 }
 
-int64_t AvailableBytes() { return KilobytesLine("/proc/meminfo", "MemAvailable:"); }
-
 void CatchInterrupts() {
   struct sigaction action {};
   action.sa_handler = OnSignal;

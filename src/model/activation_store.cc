@@ -8,25 +8,76 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 
 #include "sq/base/error.h"
-#include "sq/base/process.h"
+#include "sq/base/output_file.h"
+#include "sq/base/resource_limits.h"
 
 namespace sq {
 namespace {
 
 constexpr char kWhat[] = "activations";
 
-// An unnamed file of `bytes`, all of them reserved: a disk too small is an error here, not a signal
-// later.
-int UnnamedFile(const std::string& folder, int64_t bytes) {
-  const int descriptor = open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-  const int error = descriptor < 0 ? errno : posix_fallocate(descriptor, 0, bytes);
-  if (error != 0 && descriptor >= 0) close(descriptor);
-  SQ_CHECK(error == 0, folder, ": cannot keep ", bytes,
-           " bytes of activations: ", std::strerror(error));
-  return descriptor;
+// A file without a name. Where the file system knows none (NFS, FUSE, some overlays) one that is
+// made and removed at once: it lasts as long as it is open. -1, and errno, when there can be none.
+int OpenUnnamed(const std::string& folder) {
+  const int unnamed = open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+  if (unnamed >= 0 || errno == ENOENT || errno == EACCES) return unnamed;
+  const std::string name = TemporaryName(folder + "/activations");
+  const int named = open(name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (named >= 0) unlink(name.c_str());
+  return named;
+}
+
+// `bytes` of memory backed by a file in `folder`, all of them reserved: a disk too small is an
+// error here, not a signal later. Null, with *reason, when that cannot be.
+void* MapFile(const std::string& folder, int64_t bytes, std::string* reason) {
+  const int descriptor = OpenUnnamed(folder);
+  int error = descriptor < 0 ? errno : posix_fallocate(descriptor, 0, bytes);
+  void* mapped = MAP_FAILED;
+  if (error == 0) {
+    mapped = mmap(nullptr, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE, MAP_SHARED,
+                  descriptor, 0);
+    error = errno;
+  }
+  if (descriptor >= 0) close(descriptor);
+  if (mapped != MAP_FAILED) return mapped;
+  *reason =
+      StrCat(folder, ": cannot keep ", bytes, " bytes of activations: ", std::strerror(error));
+  return nullptr;
+}
+
+// In the first of the folders where it can be; the error is about the first.
+void* MapFile(const std::vector<std::string>& folders, int64_t bytes) {
+  std::string first_reason;
+  for (const std::string& folder : folders) {
+    std::string reason;
+    if (void* mapped = MapFile(folder, bytes, &reason)) return mapped;
+    if (first_reason.empty()) first_reason = reason;
+  }
+  throw Error(StrCat(first_reason, "; fewer samples or --max-memory would need less there"));
+}
+
+std::vector<std::string> SpillFolders(const std::string& wanted) {
+  std::vector<std::string> folders;
+  if (!wanted.empty()) folders.push_back(wanted);
+  const char* from_environment = std::getenv("TMPDIR");
+  if (from_environment != nullptr && *from_environment != '\0')
+    folders.emplace_back(from_environment);
+  folders.emplace_back("/var/tmp");  // on a disk, as a rule; /tmp may be memory
+  folders.emplace_back("/tmp");
+  return folders;
+}
+
+void* MapMemory(int64_t bytes) {
+  void* mapped = mmap(nullptr, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  SQ_CHECK(mapped != MAP_FAILED, "out of memory: ", bytes,
+           " bytes of activations: ", std::strerror(errno),
+           "; fewer samples or --max-memory would need less");
+  return mapped;
 }
 
 }  // namespace
@@ -34,7 +85,9 @@ int UnnamedFile(const std::string& folder, int64_t bytes) {
 ActivationMemory MemoryWithin(int64_t max_memory, const Device& device,
                               const std::string& spill_folder) {
   ActivationMemory memory;
-  memory.max_bytes = max_memory > 0 && !device.cuda ? max_memory : AvailableBytes() / 2;
+  memory.max_bytes = max_memory > 0 && !device.cuda
+                         ? max_memory
+                         : std::max<int64_t>(AvailableBytes() / 2, 1);  // 0 would be no bound
   memory.max_device_bytes = max_memory;
   memory.spill_folder = spill_folder;
   return memory;
@@ -57,15 +110,8 @@ ActivationStore::ActivationStore(int64_t slots, int64_t tokens, int64_t hidden,
     }
   }
   const bool spill = memory.max_bytes > 0 && bytes_ > memory.max_bytes;
-  const int descriptor = spill ? UnnamedFile(memory.spill_folder, bytes_) : -1;
-  void* mapped = mmap(nullptr, static_cast<size_t>(bytes_), PROT_READ | PROT_WRITE,
-                      spill ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS, descriptor, 0);
-  const int error = errno;
-  if (descriptor >= 0) close(descriptor);
-  SQ_CHECK(mapped != MAP_FAILED, "out of memory: ", bytes_,
-           " bytes of activations: ", std::strerror(error),
-           "; fewer samples or --max-memory would need less");
-  data_ = static_cast<float*>(mapped);
+  data_ = static_cast<float*>(spill ? MapFile(SpillFolders(memory.spill_folder), bytes_)
+                                    : MapMemory(bytes_));
 }
 
 ActivationStore::~ActivationStore() {

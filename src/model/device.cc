@@ -10,7 +10,7 @@
 
 #include "sq/base/error.h"
 #include "sq/base/parallel.h"
-#include "sq/base/process.h"
+#include "sq/base/resource_limits.h"
 #include "sq/kernels/cuda_device.h"
 
 namespace sq {

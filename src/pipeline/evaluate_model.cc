@@ -52,7 +52,7 @@ Json Result(const Model& model, const std::string& dataset, const TokenLists& wi
   perplexity.device = options.device;
   perplexity.bfloat16 = WantsBfloat16(options.dtype, options.device);
   perplexity.activations =
-      MemoryWithin(options.max_memory, options.device, std::filesystem::temp_directory_path());
+      MemoryWithin(options.max_memory, options.device);
   perplexity.progress = [&](int64_t done, int64_t) {
     progress.Update(done);
     StopIfInterrupted();

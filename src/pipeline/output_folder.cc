@@ -1,5 +1,6 @@
 #include "sq/pipeline/output_folder.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -8,6 +9,7 @@
 #include <set>
 
 #include "sq/base/error.h"
+#include "sq/base/file.h"
 #include "sq/base/output_file.h"
 #include "sq/base/process.h"
 #include "sq/checkpoint/checkpoint_writer.h"
@@ -54,36 +56,58 @@ TensorView Describe(const FileTensor& tensor) {
 
 }  // namespace
 
-void CheckFree(const std::string& path) {
-  std::error_code error;
-  const bool free =
-      !fs::exists(path, error) || (fs::is_directory(path, error) && fs::is_empty(path, error));
-  SQ_CHECK(free && !error, path, ": is there already; nothing was changed");
-}
+OutputFolder::OutputFolder(const std::string& path) : claim_(path) {}
 
-std::string WithoutTrailingSlash(std::string path) {
-  while (path.size() > 1 && path.back() == '/') path.pop_back();
-  return path;
-}
-
-OutputFolder::OutputFolder(const std::string& path)
-    : path_(WithoutTrailingSlash(path)), temporary_(path_ + ".tmp") {
-  CheckFree(path);
+const std::string& OutputFolder::temporary() {
+  if (!temporary_.empty()) return temporary_;
+  const fs::path target = claim_.target();
+  std::string name = TemporaryName(claim_.is_folder() ? target / ".squeezellm" : target);
+  claim_.NoteMade({name});
   std::error_code error;
-  fs::remove_all(temporary_, error);
-  MakeFolder(temporary_);
+  const bool made = fs::create_directory(name, error);
+  SQ_CHECK(made, name, ": cannot make the folder: ",
+           error ? error.message() : std::strerror(EEXIST));
+  temporary_ = name;
+  return temporary_;
 }
 
 OutputFolder::~OutputFolder() {
-  if (committed_) return;
+  if (temporary_.empty()) return;
   std::error_code error;
   fs::remove_all(temporary_, error);
 }
 
 void OutputFolder::Commit() {
-  SQ_CHECK(std::rename(temporary_.c_str(), path_.c_str()) == 0, path_, ": cannot rename ",
-           temporary_, ": ", std::strerror(errno));
-  committed_ = true;
+  if (claim_.is_folder()) {
+    MoveContents();
+  } else {
+    SQ_CHECK(std::rename(temporary().c_str(), claim_.target().c_str()) == 0, claim_.path(),
+             ": cannot rename ", temporary(), ": ", std::strerror(errno));
+  }
+  temporary_.clear();
+}
+
+void OutputFolder::MoveContents() {
+  constexpr char kLast[] = "config.json";
+  std::vector<std::string> names = FolderNames(temporary());
+  std::stable_partition(names.begin(), names.end(),
+                        [&](const std::string& name) { return name != kLast; });
+  const fs::path target = claim_.target();
+  std::vector<std::string> made = {temporary()};
+  for (const std::string& name : names) {
+    SQ_CHECK(!FileExists(target / name), (target / name).string(),
+             ": has come to be there meanwhile; nothing was changed");
+    made.push_back(target / name);
+  }
+  claim_.NoteMade(made);
+  for (const std::string& name : names) {
+    SQ_CHECK(std::rename((fs::path(temporary()) / name).c_str(), (target / name).c_str()) == 0,
+             claim_.path(), ": cannot move ", name, " there: ", std::strerror(errno));
+  }
+  // From here on it is the user's.
+  claim_.NoteMade({temporary()});
+  std::error_code error;
+  fs::remove(temporary(), error);
 }
 
 void CopyCompanionFiles(const std::string& from, const std::string& to) {

@@ -1,14 +1,18 @@
 #include "sq/base/output_file.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
 #include <cstring>
 #include <filesystem>
+#include <thread>
 
 #include "sq/base/file.h"
 #include "tests/support/error_message.h"
@@ -20,6 +24,7 @@ namespace {
 using test::MessageOf;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+using ::testing::MatchesRegex;
 using ::testing::StartsWith;
 namespace fs = std::filesystem;
 
@@ -36,7 +41,7 @@ TEST_F(OutputFileTest, HasItsNameOnlyWhenCommitted) {
   {
     OutputFile file(path_);
     file.Write("whole", 5);
-    EXPECT_THAT(Names(), ElementsAre("result.bin.tmp"));
+    EXPECT_THAT(Names(), ElementsAre(MatchesRegex("result\\.bin\\.[a-z0-9]{6}\\.tmp")));
     file.Commit();
     EXPECT_THAT(Names(), ElementsAre("result.bin"));
   }
@@ -71,11 +76,109 @@ TEST_F(OutputFileTest, KeepsTheOldFileUntilTheNewOneIsWhole) {
   EXPECT_THAT(Names(), ElementsAre("result.bin"));
 }
 
-TEST_F(OutputFileTest, OverwritesATemporaryFileThatAKilledRunLeft) {
-  WriteFile(path_ + ".tmp", "a long remainder of another run");
-  WriteFile(path_, "short");
-  EXPECT_EQ(Contents(), "short");
+TEST_F(OutputFileTest, TouchesNoOtherFile) {
+  WriteFile(path_ + ".tmp", "somebody's");
+  OutputFile first(path_), second(path_);
+  first.Write("1", 1);
+  second.Write("2", 1);
+  EXPECT_EQ(Names().size(), 3u);
+  first.Commit();
+  EXPECT_EQ(Contents(), "1");
+  second.Commit();
+  EXPECT_EQ(Contents(), "2");
+  EXPECT_EQ(ReadFile(path_ + ".tmp", 100), "somebody's");
+}
+
+TEST_F(OutputFileTest, FollowsSymbolicLinks) {
+  fs::create_directory(folder_ + "/there");
+  fs::create_symlink("there/result", path_);  // dangling, and relative to its own folder
+  WriteFile(path_, "new");
+  EXPECT_TRUE(fs::is_symlink(path_));
+  EXPECT_EQ(ReadFile(folder_ + "/there/result", 100), "new");
+  WriteFile(path_, "newer");
+  EXPECT_TRUE(fs::is_symlink(path_));
+  EXPECT_EQ(ReadFile(folder_ + "/there/result", 100), "newer");
+  EXPECT_THAT(test::NamesIn(folder_ + "/there"), ElementsAre("result"));
+  fs::remove(path_);
+  fs::create_symlink("result.bin", path_);
+  EXPECT_EQ(MessageOf([&] { WriteFile(path_, "x"); }), path_ + ": too many symbolic links");
+}
+
+TEST_F(OutputFileTest, KeepsTheRightsOfTheOldFile) {
+  WriteFile(path_, "old");
+  for (const mode_t mode : {0600, 0664}) {
+    ASSERT_EQ(chmod(path_.c_str(), mode), 0);
+    WriteFile(path_, "new");
+    struct stat status {};
+    ASSERT_EQ(stat(path_.c_str(), &status), 0);
+    EXPECT_EQ(status.st_mode & 07777, mode);
+  }
+}
+
+TEST_F(OutputFileTest, APipesReaderGetsWhatIsWritten) {
+  ASSERT_EQ(mkfifo(path_.c_str(), 0600), 0);
+  CheckCanWrite(path_);  // does not wait for a reader
+  std::string got(100, '\0');
+  std::thread reader([&] {
+    const int descriptor = open(path_.c_str(), O_RDONLY);
+    const ssize_t count = read(descriptor, got.data(), got.size());
+    got.resize(count < 0 ? 0 : static_cast<size_t>(count));
+    close(descriptor);
+  });
+  WriteFile(path_, "report");
+  reader.join();
+  EXPECT_EQ(got, "report");
+  EXPECT_TRUE(fs::is_fifo(path_));
   EXPECT_THAT(Names(), ElementsAre("result.bin"));
+}
+
+// A redirected stdout is gone on with, not written anew from its beginning.
+TEST_F(OutputFileTest, AnOpenFileByItsNumberIsGoneOnWith) {
+  const int descriptor = open(path_.c_str(), O_RDWR | O_CREAT, 0600);
+  ASSERT_EQ(write(descriptor, "before, ", 8), 8);
+  for (const std::string folder : {"/dev/fd", "/proc/self/fd"}) {
+    WriteFile(folder + "/" + std::to_string(descriptor), "report ");
+  }
+  fs::create_symlink(StrCat("/dev/fd/", descriptor), folder_ + "/link");
+  CheckCanWrite(folder_ + "/link");
+  WriteFile(folder_ + "/link", "by a link");
+  close(descriptor);
+  EXPECT_EQ(Contents(), "before, report report by a link");
+  EXPECT_THAT(Names(), ElementsAre("link", "result.bin"));
+}
+
+// docker run -v report.json:/report.json: a file that is a mount point cannot be replaced.
+TEST_F(OutputFileTest, WritesIntoAFileThatIsMounted) {
+  WriteFile(path_, "a long old report");
+  WriteFile(folder_ + "/source", "a long old report");
+  if (mount((folder_ + "/source").c_str(), path_.c_str(), nullptr, MS_BIND, nullptr) != 0) {
+    GTEST_SKIP() << "nothing can be mounted here: " << std::strerror(errno);
+  }
+  const std::string message = MessageOf([&] { WriteFile(path_, "new"); });
+  const std::string contents = Contents();
+  ASSERT_EQ(umount(path_.c_str()), 0);
+  EXPECT_EQ(message, "");
+  EXPECT_EQ(contents, "new");
+  EXPECT_EQ(ReadFile(folder_ + "/source", 100), "new");
+  EXPECT_THAT(Names(), ElementsAre("result.bin", "source"));
+}
+
+TEST_F(OutputFileTest, ALongNameIsCutInTheTemporaryOne) {
+  const std::string name(255, 'n');
+  WriteFile(folder_ + "/" + name, "x");
+  EXPECT_THAT(Names(), ElementsAre(name));
+}
+
+TEST_F(OutputFileTest, CheckCanWriteLeavesNothing) {
+  CheckCanWrite(path_);
+  EXPECT_THAT(Names(), IsEmpty());
+  WriteFile(path_, "old");
+  CheckCanWrite(path_);
+  EXPECT_EQ(Contents(), "old");
+  EXPECT_THAT(Names(), ElementsAre("result.bin"));
+  EXPECT_EQ(MessageOf([&] { CheckCanWrite(folder_ + "/none/file"); }),
+            folder_ + "/none/file: cannot create: No such file or directory");
+  EXPECT_EQ(MessageOf([&] { CheckCanWrite(folder_); }), folder_ + ": cannot write: Is a directory");
 }
 
 // Small writes are gathered and large ones go straight through: the order must survive.
@@ -103,20 +206,19 @@ TEST_F(OutputFileTest, NamesAPlaceWhereNoFileCanBe) {
   EXPECT_THAT(Names(), ElementsAre("result.bin"));  // the folder; no temporary file
 }
 
-// Every write to /dev/full fails as on a full disk; the temporary name is made to lead there.
-TEST_F(OutputFileTest, ReportsAFullDisk) {
-  fs::create_symlink("/dev/full", path_ + ".tmp");
+// Every write to /dev/full fails as on a full disk.
+TEST_F(OutputFileTest, ReportsAFullDevice) {
+  fs::create_symlink("/dev/full", path_);
   EXPECT_EQ(MessageOf([&] { WriteFile(path_, "x"); }),
             path_ + ": cannot write: No space left on device");
-  EXPECT_THAT(Names(), IsEmpty());
   const std::string large(3 << 20, 'x');
-  fs::create_symlink("/dev/full", path_ + ".tmp");
   EXPECT_EQ(MessageOf([&] {
               OutputFile file(path_);
               file.Write(large.data(), static_cast<int64_t>(large.size()));
             }),
             path_ + ": cannot write: No space left on device");
-  EXPECT_THAT(Names(), IsEmpty());
+  EXPECT_THAT(Names(), ElementsAre("result.bin"));
+  EXPECT_TRUE(fs::is_character_file("/dev/full"));
 }
 
 // The system cuts a write short at the limit and refuses the next one.

@@ -12,6 +12,11 @@ bool FileExists(const std::string& path);  // anything: file, folder ...
 bool IsRegularFile(const std::string& path);
 bool IsFolder(const std::string& path);
 
+// Where the symbolic links that `path` may be lead, one after the other: a path that is no link,
+// but may not be there. Links among its folders are left. Throws sq::Error when they lead in a
+// circle.
+std::string FollowLinks(const std::string& path);
+
 // The names in the folder at `path`, in bytewise order. Throws sq::Error when it cannot be read.
 std::vector<std::string> FolderNames(const std::string& path);
 

@@ -7,7 +7,7 @@
 
 namespace sq {
 
-// Threads that ParallelFor uses from now on; 0 means all that the process may run on.
+// Threads that ParallelFor uses from now on; 0 means one for each of AvailableProcessors.
 void SetThreadCount(int count);
 int ThreadCount();
 

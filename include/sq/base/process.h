@@ -10,7 +10,6 @@ std::string Version();  // "0.1.0 (1a2b3c4d5e6f)": version and commit
 
 int64_t ResidentBytes();      // resident memory now
 int64_t PeakResidentBytes();  // the most so far
-int64_t AvailableBytes();     // what the system could still give without swapping
 
 // From now on the first SIGINT or SIGTERM is only noted; a second one ends the process with 130.
 void CatchInterrupts();

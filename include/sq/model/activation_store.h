@@ -14,8 +14,10 @@
 namespace sq {
 
 struct ActivationMemory {
-  int64_t max_bytes = 0;     // more than this go to a file; 0: no bound
-  std::string spill_folder;  // where the file lies; it has no name and ends with the process
+  int64_t max_bytes = 0;  // more than this go to a file; 0: no bound
+  // Where the file lies; it has no name and ends with the process. Empty, or where no such file can
+  // be: TMPDIR, /var/tmp, /tmp.
+  std::string spill_folder;
   // More than this do not go to a device; 0: half of what it has free.
   int64_t max_device_bytes = 0;
 };
@@ -23,7 +25,7 @@ struct ActivationMemory {
 // What a run may use when the user allows `max_memory` bytes for activations: of the device's
 // memory where it computes on one, else of the host's. 0: half of what is free.
 ActivationMemory MemoryWithin(int64_t max_memory, const Device& device,
-                              const std::string& spill_folder);
+                              const std::string& spill_folder = "");
 
 // [slots][tokens][hidden] fp32. Owns them.
 class ActivationStore {

@@ -5,30 +5,33 @@
 
 #include "sq/checkpoint/packed_checkpoint.h"
 #include "sq/model/transformer.h"
+#include "sq/pipeline/output_claim.h"
 #include "sq/pipeline/run_folder.h"
 
 namespace sq {
 
-// Throws sq::Error when `path` is there and not an empty folder: nothing is ever overwritten.
-void CheckFree(const std::string& path);
-
-// "out/" is "out": names beside it are made by appending to it.
-std::string WithoutTrailingSlash(std::string path);
-
-// A folder being made. Owns `path`.tmp and removes it again unless Commit is reached.
+// A folder being made. Its contents come into being in a folder of a temporary name, which is removed
+// again unless Commit is reached: beside `path`, or in it where there is an empty folder already,
+// which may be one that cannot be replaced (a mount point, the current folder).
 class OutputFolder {
  public:
+  // Claims the place (OutputClaim) and makes nothing yet.
   explicit OutputFolder(const std::string& path);
   ~OutputFolder();
   OutputFolder(const OutputFolder&) = delete;
   OutputFolder& operator=(const OutputFolder&) = delete;
 
-  const std::string& temporary() const { return temporary_; }
+  // Makes the temporary folder when first called; its path.
+  const std::string& temporary();
+  // Gives the folder its name; or moves what is in it to the folder that was there, config.json last,
+  // without which no tool takes a folder for a model. Throws sq::Error.
   void Commit();
 
  private:
-  std::string path_, temporary_;
-  bool committed_ = false;
+  void MoveContents();
+
+  OutputClaim claim_;
+  std::string temporary_;
 };
 
 // Copies what makes a folder stand alone beside config and weights: tokenizer files, generation
