@@ -141,11 +141,15 @@ int main(int argc, char** argv) {
     }
     if (generate->count() > 0) options.generate = prompt;
     options.device = sq::UseDevice(device);
+    if (!flags.json.empty()) sq::CheckCanWrite(flags.json);
+    nlohmann::ordered_json earlier;
+    if (!baseline.empty()) earlier = sq::ReadBaseline(baseline);
     const nlohmann::ordered_json report = sq::EvaluateModel(options);
     std::printf("%s", sq::ReportText(report).c_str());
     if (!flags.json.empty()) sq::WriteFile(flags.json, report.dump(2) + "\n");
     if (baseline.empty()) return sq::kExitDone;
-    const std::string worse = sq::CompareWithBaseline(report, baseline, max_increase_percent);
+    const std::string worse =
+        sq::CompareWithBaseline(report, earlier, baseline, max_increase_percent);
     std::fprintf(stderr, "%s", worse.c_str());
     return worse.empty() ? sq::kExitDone : sq::kExitGate;
   });

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "sq/base/error.h"
+#include "sq/base/file.h"
 #include "sq/base/output_file.h"
 #include "sq/pipeline/progress.h"
 #include "sq/pipeline/quantize_model.h"
@@ -114,6 +115,10 @@ int main(int argc, char** argv) {
     } else {
       options.outliers.sensitive_fraction = sensitive_percent / 100;
       options.outliers.outlier_fraction = outlier_percent / 100;
+    }
+    // A folder that this run makes cannot be written to yet.
+    if (!flags.json.empty() && !sq::IsWithin(flags.json, options.output)) {
+      sq::CheckCanWrite(flags.json);
     }
     const nlohmann::ordered_json report = sq::QuantizeModel(options);
     Print(report, options.output);

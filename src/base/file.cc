@@ -41,6 +41,14 @@ std::string FollowLinks(const std::string& path) {
   return at.string();
 }
 
+bool IsWithin(const std::string& path, const std::string& folder) {
+  std::error_code error;
+  const fs::path relative =
+      fs::weakly_canonical(fs::absolute(path), error)
+          .lexically_relative(fs::weakly_canonical(fs::absolute(folder), error));
+  return !relative.empty() && *relative.begin() != ".." && relative != ".";
+}
+
 std::vector<std::string> FolderNames(const std::string& path) {
   std::vector<std::string> names;
   std::error_code error;

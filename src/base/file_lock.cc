@@ -160,7 +160,8 @@ bool FileLock::TryTakeOver(const std::string& what) {
 // Whoever has a lock removes its file before unlocking: what is locked here may have no name, or
 // another may have that, by now.
 bool FileLock::HasItsName() const {
-  struct stat mine {}, named {};
+  struct stat mine {
+  }, named{};
   return fstat(descriptor_, &mine) == 0 && lstat(path_.c_str(), &named) == 0 &&
          mine.st_ino == named.st_ino && mine.st_dev == named.st_dev;
 }

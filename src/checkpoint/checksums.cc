@@ -6,16 +6,19 @@
 #include <cstdio>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <vector>
 
 #include "sq/base/error.h"
 #include "sq/base/json.h"
 #include "sq/base/output_file.h"
+#include "sq/checkpoint/mapped_file.h"
 
 namespace sq {
 namespace {
 
 constexpr char kFileName[] = "checksums.json";
 constexpr char kAlgorithm[] = "crc32";
+constexpr int64_t kBlocks = 8, kBlockBytes = 4096;  // of a tensor, for ContentDigest
 
 std::string Hex(uint32_t value) {
   char text[9];
@@ -42,6 +45,29 @@ void WriteChecksums(const std::string& folder, const Checksums& checksums) {
                                  {"tensors", nlohmann::ordered_json::object()}};
   for (const auto& [name, sum] : checksums) json["tensors"][name] = Hex(sum);
   WriteFile(std::filesystem::path(folder) / kFileName, json.dump(2) + "\n");
+}
+
+std::string ContentDigest(const TensorStore& store) {
+  std::string headers;
+  std::vector<uint32_t> sums;
+  for (const std::string& name : store.Names()) {
+    const FileTensor& tensor = store.Get(name);
+    headers += StrCat(name, " ", DTypeName(tensor.dtype), " ", ShapeText(tensor.shape), "\n");
+    // As the elements lie in the file: a transposed copy would take memory.
+    const uint8_t* data = tensor.file->data() + tensor.offset;
+    const int64_t bytes = std::min(tensor.bytes, tensor.file->size() - tensor.offset);
+    if (bytes <= kBlocks * kBlockBytes) {
+      sums.push_back(Checksum(data, bytes));
+    } else {
+      for (int64_t block = 0; block < kBlocks; ++block) {
+        const int64_t begin = (bytes - kBlockBytes) * block / (kBlocks - 1);
+        sums.push_back(Checksum(data + begin, kBlockBytes));
+      }
+    }
+    tensor.file->Release(tensor.offset, tensor.bytes);
+  }
+  return Hex(Checksum(headers.data(), static_cast<int64_t>(headers.size()))) +
+         Hex(Checksum(sums.data(), static_cast<int64_t>(sums.size() * sizeof sums[0])));
 }
 
 bool VerifyChecksums(const std::string& folder, const TensorStore& store) {

@@ -11,21 +11,17 @@
 #include "sq/text/tokenizer.h"
 
 namespace sq {
-namespace {
 
-// What the tokenizer puts before a text (BOS); nothing when the folder has no tokenizer.
-std::vector<int32_t> Prefix(const std::string& folder) {
+std::vector<int32_t> SelfPrefix(const std::string& folder) {
   return HasTokenizer(folder) ? LoadTokenizer(folder)->Encode("") : std::vector<int32_t>();
 }
-
-}  // namespace
 
 std::vector<std::vector<int32_t>> LoadCalibration(const Model& model,
                                                   const QuantizeModelOptions& options) {
   if (options.calibration == "self") {
     Progress progress("sampling", "token", options.samples * options.sequence_length);
     return SampleFromModel(
-        model, Prefix(model.folder), options.samples, options.sequence_length, options.seed,
+        model, SelfPrefix(model.folder), options.samples, options.sequence_length, options.seed,
         [&](int64_t done) { progress.Update(done); }, options.device);
   }
   if (IsTokenListPath(options.calibration)) return ReadTokenLists(options.calibration);

@@ -119,15 +119,14 @@ void WriteLogits(const std::string& path, const std::vector<MmluSubject>& subjec
 
 }  // namespace
 
-Json EvaluateMmlu(const Model& model, const Tokenizer& tokenizer, const MmluOptions& options,
+Json EvaluateMmlu(const Model& model, const Tokenizer& tokenizer,
+                  const std::vector<MmluSubject>& subjects, const MmluOptions& options,
                   int64_t max_memory, const Device& device, bool bfloat16) {
   const Stopwatch watch;
-  const std::vector<MmluSubject> subjects =
-      ReadMmlu(options.folder, options.subjects, options.shots);
   NextTokenOptions next_token;
   next_token.device = device;
   next_token.bfloat16 = bfloat16;
-  next_token.max_bytes = max_memory > 0 ? max_memory : FreeBytes(device) / 2;
+  next_token.max_bytes = max_memory > 0 ? max_memory : std::max<int64_t>(FreeBytes(device) / 2, 1);
   std::vector<at::Tensor> logits;
   WithMemoryAdvice("a smaller --max-memory would need less",
                    [&] { logits = QuestionLogits(model, tokenizer, subjects, next_token); });

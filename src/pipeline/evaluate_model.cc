@@ -51,8 +51,7 @@ Json Result(const Model& model, const std::string& dataset, const TokenLists& wi
   PerplexityOptions perplexity;
   perplexity.device = options.device;
   perplexity.bfloat16 = WantsBfloat16(options.dtype, options.device);
-  perplexity.activations =
-      MemoryWithin(options.max_memory, options.device);
+  perplexity.activations = MemoryWithin(options.max_memory, options.device);
   perplexity.progress = [&](int64_t done, int64_t) {
     progress.Update(done);
     StopIfInterrupted();
@@ -99,14 +98,14 @@ Json TokensResult(const Model& model, TokenLists windows, const EvaluateModelOpt
   return result;
 }
 
-Json Generated(const Model& model, const EvaluateModelOptions& options) {
-  const auto tokenizer = LoadTokenizer(model.folder);
-  const std::vector<int32_t> prompt = tokenizer->Encode(*options.generate);
+Json Generated(const Model& model, const Tokenizer& tokenizer,
+               const EvaluateModelOptions& options) {
+  const std::vector<int32_t> prompt = tokenizer.Encode(*options.generate);
   const auto loaded = LoadModel(model, options.device);
   const Stopwatch watch;
   const std::vector<int32_t> ids = GenerateGreedy(loaded, prompt, options.max_new_tokens);
   return {{"prompt", *options.generate},
-          {"text", tokenizer->Decode(ids, /*skip_special_tokens=*/true)},
+          {"text", tokenizer.Decode(ids, /*skip_special_tokens=*/true)},
           {"ids", ids},
           {"seconds", watch.Seconds()}};
 }
@@ -147,18 +146,59 @@ const Json* FindResult(const Json& report, const Json& like) {
   return nullptr;
 }
 
-}  // namespace
+// What is evaluated, read before any of it is, so that the last thing asked for does not fail after
+// the first has taken hours.
+struct Inputs {
+  TokenLists tokens;                   // --tokens
+  std::vector<TokenSamples> datasets;  // a data set each
+  std::vector<MmluSubject> mmlu;
+  TokenLists benchmark;
+  std::string benchmark_source;
+  std::unique_ptr<Tokenizer> tokenizer;  // null where nothing asks for one
+};
 
-Json EvaluateModel(const EvaluateModelOptions& options) {
-  const bool has_tokens = !options.tokens.empty(), has_mmlu = !options.mmlu.folder.empty();
-  BenchmarkOptions benchmark = options.benchmark;
-  benchmark.device = options.device;
-  SQ_CHECK(!options.datasets.empty() || has_tokens || options.generate || has_mmlu ||
-               benchmark.tokens > 0,
+void CheckOptions(const EvaluateModelOptions& options) {
+  SQ_CHECK(!options.datasets.empty() || !options.tokens.empty() || options.generate ||
+               !options.mmlu.folder.empty() || options.benchmark.tokens > 0,
            "nothing to evaluate: give --dataset, --tokens, --generate, --mmlu or --benchmark");
   SQ_CHECK(options.save_tokens.empty() || options.datasets.size() == 1,
            "the tokens of one --dataset can be saved, not of ", options.datasets.size());
+  for (const std::string& path : {options.save_tokens, options.logits, options.mmlu.logits}) {
+    if (!path.empty()) CheckCanWrite(path);
+  }
+}
+
+Inputs ReadInputs(const Model& model, const EvaluateModelOptions& options) {
+  const bool has_tokens = !options.tokens.empty(), has_mmlu = !options.mmlu.folder.empty();
+  const bool benchmarks_text = options.benchmark.tokens > 0 && !has_tokens;
+  Inputs inputs;
+  if (has_tokens) inputs.tokens = ReadTokenLists(options.tokens);
+  if (!options.datasets.empty() || has_mmlu || benchmarks_text || options.generate) {
+    inputs.tokenizer = LoadTokenizer(model.folder);
+  }
+  for (const std::string& dataset : options.datasets) {
+    inputs.datasets.push_back(DataSetWindows(dataset, *inputs.tokenizer, options,
+                                             options.sequence_length, options.windows));
+  }
+  if (has_mmlu) {
+    inputs.mmlu = ReadMmlu(options.mmlu.folder, options.mmlu.subjects, options.mmlu.shots);
+  }
+  inputs.benchmark = inputs.tokens;
+  inputs.benchmark_source = has_tokens ? options.tokens : options.benchmark.dataset;
+  if (benchmarks_text) {
+    inputs.benchmark = DataSetWindows(options.benchmark.dataset, *inputs.tokenizer, options,
+                                      options.benchmark.tokens, options.benchmark.batch)
+                           .samples;
+  }
+  return inputs;
+}
+
+}  // namespace
+
+Json EvaluateModel(const EvaluateModelOptions& options) {
+  CheckOptions(options);
   const Model model = OpenEvaluated(options);
+  const Inputs inputs = ReadInputs(model, options);
   const bool bfloat16 = WantsBfloat16(options.dtype, options.device);
   const MatmulPrecision precision(bfloat16);
   Json report = {
@@ -166,38 +206,26 @@ Json EvaluateModel(const EvaluateModelOptions& options) {
       {"bits", model.config.quantized_bits > 0 ? Json(model.config.quantized_bits) : Json(nullptr)},
       {"sparsity", SparsityPercent(model)},
       {"results", Json::array()}};
-  TokenLists tokens;
-  if (has_tokens) {
-    tokens = ReadTokenLists(options.tokens);
-    report["results"].push_back(TokensResult(model, tokens, options));
+  if (!options.tokens.empty()) {
+    report["results"].push_back(TokensResult(model, inputs.tokens, options));
   }
-  std::unique_ptr<Tokenizer> tokenizer;
-  const bool benchmarks_text = benchmark.tokens > 0 && !has_tokens;
-  if (!options.datasets.empty() || has_mmlu || benchmarks_text) {
-    tokenizer = LoadTokenizer(model.folder);
+  if (!options.save_tokens.empty()) {
+    WriteFile(options.save_tokens, Json(inputs.datasets.front().samples).dump() + "\n");
   }
-  for (const std::string& dataset : options.datasets) {
-    const TokenSamples windows =
-        DataSetWindows(dataset, *tokenizer, options, options.sequence_length, options.windows);
-    if (!options.save_tokens.empty()) {
-      WriteFile(options.save_tokens, Json(windows.samples).dump() + "\n");
-    }
-    report["results"].push_back(Result(model, dataset, windows.samples, options));
+  for (size_t i = 0; i < inputs.datasets.size(); ++i) {
+    report["results"].push_back(
+        Result(model, options.datasets[i], inputs.datasets[i].samples, options));
   }
-  if (has_mmlu) {
-    report["mmlu"] =
-        EvaluateMmlu(model, *tokenizer, options.mmlu, options.max_memory, options.device, bfloat16);
+  if (!inputs.mmlu.empty()) {
+    report["mmlu"] = EvaluateMmlu(model, *inputs.tokenizer, inputs.mmlu, options.mmlu,
+                                  options.max_memory, options.device, bfloat16);
   }
-  if (benchmark.tokens > 0) {
-    if (benchmarks_text) {
-      tokens =
-          DataSetWindows(benchmark.dataset, *tokenizer, options, benchmark.tokens, benchmark.batch)
-              .samples;
-    }
-    report["benchmark"] =
-        Benchmark(model, tokens, has_tokens ? options.tokens : benchmark.dataset, benchmark);
+  if (options.benchmark.tokens > 0) {
+    BenchmarkOptions benchmark = options.benchmark;
+    benchmark.device = options.device;
+    report["benchmark"] = Benchmark(model, inputs.benchmark, inputs.benchmark_source, benchmark);
   }
-  if (options.generate) report["generated"] = Generated(model, options);
+  if (options.generate) report["generated"] = Generated(model, *inputs.tokenizer, options);
   report["device"] = DeviceName(options.device);
   report["threads"] = ThreadCount();
   report["peak_memory_bytes"] = PeakResidentBytes();
@@ -237,11 +265,15 @@ std::string ReportText(const Json& report) {
   return text;
 }
 
-std::string CompareWithBaseline(const Json& report, const std::string& baseline,
+Json ReadBaseline(const std::string& path) {
+  Json before = ReadJsonFile(path);
+  SQ_CHECK(before.is_object() && before.contains("results") && before["results"].is_array(), path,
+           ": not a report of sq-eval: expected a list results");
+  return before;
+}
+
+std::string CompareWithBaseline(const Json& report, const Json& before, const std::string& baseline,
                                 double max_increase_percent) {
-  const Json before = ReadJsonFile(baseline);
-  SQ_CHECK(before.is_object() && before.contains("results") && before["results"].is_array(),
-           baseline, ": not a report of sq-eval: expected a list results");
   std::string worse;
   int compared = 0;
   for (const Json& result : report["results"]) {

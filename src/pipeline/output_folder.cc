@@ -65,8 +65,8 @@ const std::string& OutputFolder::temporary() {
   claim_.NoteMade({name});
   std::error_code error;
   const bool made = fs::create_directory(name, error);
-  SQ_CHECK(made, name, ": cannot make the folder: ",
-           error ? error.message() : std::strerror(EEXIST));
+  SQ_CHECK(made, name,
+           ": cannot make the folder: ", error ? error.message() : std::strerror(EEXIST));
   temporary_ = name;
   return temporary_;
 }
@@ -100,13 +100,14 @@ void OutputFolder::MoveContents() {
     made.push_back(target / name);
   }
   claim_.NoteMade(made);
-  for (const std::string& name : names) {
-    SQ_CHECK(std::rename((fs::path(temporary()) / name).c_str(), (target / name).c_str()) == 0,
-             claim_.path(), ": cannot move ", name, " there: ", std::strerror(errno));
-  }
-  // From here on it is the user's.
-  claim_.NoteMade({temporary()});
   std::error_code error;
+  for (const std::string& name : names) {
+    if (std::rename((fs::path(temporary()) / name).c_str(), (target / name).c_str()) == 0) continue;
+    const std::string reason = std::strerror(errno);
+    for (const std::string& path : made) fs::remove_all(path, error);
+    throw Error(StrCat(claim_.path(), ": cannot move ", name, " there: ", reason));
+  }
+  claim_.NoteMade({temporary()});  // the rest is the user's from here on
   fs::remove(temporary(), error);
 }
 

@@ -114,7 +114,8 @@ void WriteUnquantizedConfig(const std::string& source, const std::string& folder
 }  // namespace
 
 void ExportTorchFile(const std::string& folder, const std::string& file, bool balanced) {
-  CheckFree(file);
+  const OutputClaim claim(file);
+  SQ_CHECK(!claim.is_folder(), file, ": is a folder; nothing was changed");
   const Model model = OpenQuantized(folder);
   const Architecture& architecture = FindArchitecture(model.config.model_type);
   std::vector<TensorView> tensors;
@@ -149,8 +150,8 @@ void ExportTorchFile(const std::string& folder, const std::string& file, bool ba
 
 void ImportTorchFile(const std::string& file, const std::string& model_folder,
                      const std::string& output) {
-  const Model model = OpenTorchModel(model_folder, file);
   OutputFolder folder(output);
+  const Model model = OpenTorchModel(model_folder, file);
   // Packed tensors are written as they are read, in their one form; other tensors as they lie in
   // the file, biases too, whose type is the model's.
   std::map<std::string, LinearInfo> packed;  // by the names of their tensors
@@ -196,8 +197,8 @@ void ImportTorchFile(const std::string& file, const std::string& model_folder,
 }
 
 void DequantizeFolder(const std::string& folder_path, const std::string& output) {
-  const Model model = OpenQuantized(folder_path);
   OutputFolder folder(output);
+  const Model model = OpenQuantized(folder_path);
   struct Entry {
     TensorView view;
     const LinearInfo* linear;  // null: a tensor that is not packed

@@ -9,6 +9,7 @@
 
 #include "sq/base/cpu.h"
 #include "sq/base/error.h"
+#include "sq/base/file.h"
 #include "sq/base/json.h"
 #include "sq/base/log.h"
 #include "sq/base/output_file.h"
@@ -18,11 +19,11 @@
 #include "sq/calib/fisher.h"
 #include "sq/checkpoint/packed_checkpoint.h"
 #include "sq/kernels/cuda_kmeans.h"
-#include "sq/model/matmul_precision.h"
 #include "sq/model/runtime.h"
 #include "sq/pipeline/calibration.h"
 #include "sq/pipeline/output_folder.h"
 #include "sq/pipeline/progress.h"
+#include "sq/pipeline/quantize_inputs.h"
 #include "sq/pipeline/run_folder.h"
 #include "sq/quant/quantize_layer.h"
 
@@ -36,42 +37,6 @@ constexpr double kSecondsBetweenGradients = 30;  // a run that is killed loses a
 // Where the sensitivities of a layer come from; a tensor is undefined when all weights count the
 // same.
 using LayerSensitivity = std::array<at::Tensor, kProjections>;
-
-// All that decides the result, for a resumed run to be checked against.
-Json Request(const QuantizeModelOptions& options, const Model& model, bool bfloat16) {
-  Json request = {{"model", std::filesystem::weakly_canonical(options.model).string()},
-                  {"model_bytes", model.store.TotalBytes()},
-                  {"bits", options.bits},
-                  {"sensitive_fraction", options.outliers.sensitive_fraction},
-                  {"outlier_fraction", options.outliers.outlier_fraction},
-                  {"outlier_range", options.outliers.outlier_range}};
-  if (options.uniform_sensitivity) {
-    request["sensitivity"] = "uniform";
-  } else if (!options.sensitivity.empty()) {
-    request["sensitivity"] = std::filesystem::weakly_canonical(options.sensitivity).string();
-  } else {
-    request["sensitivity"] = "fisher";
-    request["calibration"] = options.calibration;
-    request["samples"] = options.samples;
-    request["sequence_length"] = options.sequence_length;
-    request["seed"] = options.seed;
-    request["dtype"] = bfloat16 ? "bfloat16" : "float32";
-    // Sums come in another order on another kind of device; k-means gives the same bytes on any.
-    request["device"] = DeviceKind(options.device);
-  }
-  request["save_sensitivity"] = !options.save_sensitivity.empty();
-  return request;
-}
-
-void CheckQuantizable(const Model& model) {
-  for (int64_t layer = 0; layer < model.config.num_layers; ++layer) {
-    for (const LinearInfo& linear : LayerLinears(model.config, layer)) {
-      SQ_CHECK(!HasPackedLayer(model.store, linear.name), model.folder, ": is quantized already");
-      SQ_CHECK(linear.in_features % 32 == 0, model.folder, ": tensor ", linear.name,
-               ".weight: expected a multiple of 32 input features, found ", linear.in_features);
-    }
-  }
-}
 
 MatrixView<const float> View(const at::Tensor& matrix) {
   if (!matrix.defined()) return {};
@@ -165,7 +130,7 @@ void RunFisherPass(const Model& model, const QuantizeModelOptions& options, cons
   };
 
   Stopwatch fisher_watch;
-  const std::optional<RunFolder::Gradient> saved = run.ReadGradient();
+  std::optional<RunFolder::Gradient> saved = run.ReadGradient();
   const int64_t last = saved ? saved->layer : model.config.num_layers - 1;
   SQ_CHECK(last < model.config.num_layers, saved->tensor.Where(), ": of layer ", last,
            ", but the model has ", model.config.num_layers);
@@ -180,6 +145,7 @@ void RunFisherPass(const Model& model, const QuantizeModelOptions& options, cons
   if (saved) {
     pass->set_gradient(LoadFloats(saved->tensor, saved->tensor.shape));
     loss = saved->loss;
+    saved.reset();  // its file is to be replaced, which not every file system does while it is open
   } else {
     loss = pass->Loss();
     if (!std::isfinite(loss)) {
@@ -221,32 +187,34 @@ void RunFisherPass(const Model& model, const QuantizeModelOptions& options, cons
 }
 
 // Fisher information from calibration samples.
-CalibrationReport QuantizeByFisher(const Model& model, const QuantizeModelOptions& options,
-                                   bool bfloat16, const RunFolder& run) {
+CalibrationReport QuantizeByFisher(QuantizeInputs inputs, const QuantizeModelOptions& options,
+                                   const RunFolder& run) {
+  const Model& model = inputs.model;
   const Stopwatch watch;
-  std::optional<RunFolder::Samples> samples = run.ReadSamples();
-  if (!samples) {
-    samples = LoadCalibration(model, options);
-    run.WriteSamples(*samples);
+  if (!inputs.samples) inputs.samples = run.ReadSamples();
+  if (!inputs.samples) {
+    inputs.samples = LoadCalibration(model, options);
+    run.WriteSamples(*inputs.samples);
   }
   CalibrationReport report;
   int64_t tokens = 0;
-  for (const auto& sample : *samples) tokens += static_cast<int64_t>(sample.size());
+  for (const auto& sample : *inputs.samples) tokens += static_cast<int64_t>(sample.size());
+  const char* dtype = inputs.bfloat16 ? "bfloat16" : "float32";
   report.json = {{"source", options.calibration},
-                 {"samples", samples->size()},
+                 {"samples", inputs.samples->size()},
                  {"tokens", tokens},
                  {"seed", options.seed},
                  {"device", DeviceName(options.device)},
-                 {"dtype", bfloat16 ? "bfloat16" : "float32"},
-                 {"sampling_seconds", watch.Seconds()}};
-  LogInfo(StrCat("calibration: ", samples->size(), " samples, ", tokens, " tokens of ",
-                 options.calibration, ", multiplied in ", bfloat16 ? "bfloat16" : "float32"));
+                 {"dtype", dtype},
+                 {"sampling_seconds", inputs.sampling_seconds + watch.Seconds()}};
+  LogInfo(StrCat("calibration: ", inputs.samples->size(), " samples, ", tokens, " tokens of ",
+                 options.calibration, ", multiplied in ", dtype));
 
   FisherOptions fisher_options;
   fisher_options.device = options.device;
-  fisher_options.bfloat16 = bfloat16;
+  fisher_options.bfloat16 = inputs.bfloat16;
   fisher_options.activations = MemoryWithin(options.max_memory, options.device, run.path());
-  FisherPass pass(model, std::move(*samples), fisher_options);
+  FisherPass pass(model, std::move(*inputs.samples), fisher_options);
   WithMemoryAdvice(pass.MemoryAdvice(),
                    [&] { RunFisherPass(model, options, run, &pass, &report); });
   return report;
@@ -255,9 +223,7 @@ CalibrationReport QuantizeByFisher(const Model& model, const QuantizeModelOption
 // Sensitivities that are there already, or none: layers in any order, so from the first to the
 // last.
 void QuantizeBySensitivity(const Model& model, const QuantizeModelOptions& options,
-                           const RunFolder& run) {
-  std::optional<TensorStore> store;
-  if (!options.uniform_sensitivity) store = TensorStore::Open(options.sensitivity);
+                           const std::optional<TensorStore>& store, const RunFolder& run) {
   const QuantizeOptions quantize = LayerOptions(options);
   Progress progress("quantizing", "layer", model.config.num_layers);
   for (int64_t layer = 0; layer < model.config.num_layers; ++layer) {
@@ -304,89 +270,103 @@ void AddLayers(const Model& model, const RunFolder& run, Json* report) {
   (*report)["layers"] = layers;
 }
 
-// Quantizes what the run's folder does not have yet, and makes the output of all. Returns the
+struct Outputs {
+  std::optional<OutputFolder> quantized, sensitivity;  // those that are not there yet
+};
+
+// Takes the places of the outputs. `done`: the quantized folder is there already.
+void Claim(const QuantizeModelOptions& options, bool done, Outputs* outputs) {
+  SQ_CHECK(options.save_sensitivity.empty() ||
+               std::filesystem::weakly_canonical(options.save_sensitivity) !=
+                   std::filesystem::weakly_canonical(options.output),
+           options.save_sensitivity, ": is to be the quantized folder already");
+  if (!done) outputs->quantized.emplace(options.output);
+  if (options.save_sensitivity.empty()) return;
+  if (!done || !FileExists(options.save_sensitivity)) {
+    outputs->sensitivity.emplace(options.save_sensitivity);
+  }
+}
+
+void RemoveWork(RunFolder* run) {
+  if (!run->Remove()) LogWarning(run->path() + ": not all of it could be removed");
+}
+
+// Quantizes what the run's folder does not have yet, and makes the outputs of all. Returns the
 // report.
-Json QuantizeRest(const Model& model, const QuantizeModelOptions& options, const Json& request,
-                  bool bfloat16, const RunFolder& run) {
-  const Stopwatch watch;
+Json QuantizeRest(const QuantizeInputs& inputs, const QuantizeModelOptions& options,
+                  const RunFolder& run, const Stopwatch& watch, Outputs* outputs) {
+  const Model& model = inputs.model;
   Json report = {{"model", options.model}, {"version", Version()}, {"libtorch", LibTorchVersion()}};
-  report["options"] = request;
+  report["options"] = inputs.request;
   report["bits"] = options.bits;
   report["threads"] = ThreadCount();
   report["cpu"] = CpuText();
   report["device"] = DeviceName(options.device);
   double fisher_seconds = 0;
-  if (options.uniform_sensitivity) {
-    report["sensitivity"] = "uniform";
-    QuantizeBySensitivity(model, options, run);
-  } else if (!options.sensitivity.empty()) {
-    report["sensitivity"] = options.sensitivity;
-    QuantizeBySensitivity(model, options, run);
+  if (!HasFisherPass(options)) {
+    report["sensitivity"] = options.uniform_sensitivity ? "uniform" : options.sensitivity;
+    QuantizeBySensitivity(model, options, inputs.sensitivity, run);
   } else {
-    const CalibrationReport calibration = QuantizeByFisher(model, options, bfloat16, run);
+    const CalibrationReport calibration = QuantizeByFisher(inputs, options, run);
     report["calibration"] = calibration.json;
     fisher_seconds = calibration.fisher_seconds;
   }
   report["seconds"] = {{"fisher", fisher_seconds}};
   AddLayers(model, run, &report);
 
-  OutputFolder output(options.output);
-  std::optional<OutputFolder> sensitivity;
   const QuantizationInfo info{options.bits, options.outliers.sensitive_fraction,
                               options.outliers.outlier_fraction};
-  report["bytes"] = AssembleQuantized(model, run, info, output.temporary());
+  const std::string folder = outputs->quantized->temporary();
+  report["bytes"] = AssembleQuantized(model, run, info, folder);
   report["model_bytes"] = model.store.TotalBytes();
-  if (!options.save_sensitivity.empty()) {
-    sensitivity.emplace(options.save_sensitivity);
-    AssembleSensitivity(run, model.config.num_layers, sensitivity->temporary());
-  }
   report["seconds"]["total"] = watch.Seconds();
   report["peak_memory_bytes"] = PeakResidentBytes();
-  WriteFile(std::filesystem::path(output.temporary()) / "report.json", report.dump(2) + "\n");
-  output.Commit();
-  if (sensitivity) sensitivity->Commit();
-  run.Remove();
+  WriteFile(std::filesystem::path(folder) / "report.json", report.dump(2) + "\n");
+  if (outputs->sensitivity) {
+    AssembleSensitivity(run, model.config.num_layers, outputs->sensitivity->temporary());
+  }
+  outputs->quantized->Commit();
+  if (outputs->sensitivity) outputs->sensitivity->Commit();
   return report;
 }
 
 }  // namespace
 
 Json QuantizeModel(const QuantizeModelOptions& options) {
+  const Stopwatch watch;
   const std::string work =
-      options.work_dir.empty() ? WithoutTrailingSlash(options.output) + ".work" : options.work_dir;
-  const std::string report_path = std::filesystem::path(options.output) / "report.json";
+      options.work_dir.empty() ? DefaultWorkFolder(options.output) : options.work_dir;
   // A run that was stopped between its last steps has its output already.
-  const bool done =
-      options.resume && RunFolder::IsRun(work) && std::filesystem::exists(report_path);
-  if (!done) {
-    CheckFree(options.output);
-    if (!options.save_sensitivity.empty()) CheckFree(options.save_sensitivity);
-  }
-  const Model model = OpenModel(options.model);
-  CheckQuantizable(model);
-  const bool bfloat16 = WantsBfloat16(options.dtype, options.device);
-  const Json request = Request(options, model, bfloat16);
-  const RunFolder run(work, request, options.resume);
+  const std::filesystem::path output = options.output;
+  const bool done = options.resume && RunFolder::IsRun(work) &&
+                    FileExists(output / "report.json") && FileExists(output / "config.json");
+  Outputs outputs;
+  Claim(options, done, &outputs);
+  QuantizeInputs inputs = PrepareInputs(options);
+  const int64_t layers = inputs.model.config.num_layers;
+  RunFolder run(work, inputs.request, options.resume);
+  Json report;
   if (done) {
-    if (!options.save_sensitivity.empty() && !std::filesystem::exists(options.save_sensitivity)) {
-      OutputFolder sensitivity(options.save_sensitivity);
-      AssembleSensitivity(run, model.config.num_layers, sensitivity.temporary());
-      sensitivity.Commit();
+    if (outputs.sensitivity) {
+      AssembleSensitivity(run, layers, outputs.sensitivity->temporary());
+      outputs.sensitivity->Commit();
     }
-    run.Remove();
-    return ReadJsonFile(report_path);
-  }
-  try {
-    return QuantizeRest(model, options, request, bfloat16, run);
-  } catch (...) {
-    int64_t layers = 0;
-    for (int64_t layer = 0; layer < model.config.num_layers; ++layer) layers += run.HasLayer(layer);
-    if (layers > 0) {
-      LogInfo(StrCat(work, " keeps ", layers, " of ", model.config.num_layers,
-                     " layers: --resume goes on from there"));
+    report = ReadJsonFile(output / "report.json");
+  } else {
+    try {
+      report = QuantizeRest(inputs, options, run, watch, &outputs);
+    } catch (...) {
+      int64_t finished = 0;
+      for (int64_t layer = 0; layer < layers; ++layer) finished += run.HasLayer(layer);
+      if (finished > 0) {
+        LogInfo(StrCat(work, " keeps ", finished, " of ", layers,
+                       " layers: --resume goes on from there"));
+      }
+      throw;
     }
-    throw;
   }
+  RemoveWork(&run);
+  return report;
 }
 
 }  // namespace sq

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "sq/base/error.h"
+#include "sq/base/file.h"
 #include "sq/base/json.h"
 #include "sq/base/output_file.h"
 #include "sq/text/documents.h"
@@ -16,6 +17,11 @@ namespace {
 
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
+
+constexpr char kRequest[] = "run.json";
+constexpr char kSamples[] = "samples.json";
+constexpr char kLock[] = "lock";
+constexpr char kFolderStays[] = "folder_stays";  // beside the request: the folder is the user's
 
 std::string Numbered(const std::string& folder, const char* stem, int64_t number) {
   char name[64];
@@ -34,7 +40,9 @@ void CheckSameRequest(const nlohmann::json& found, const nlohmann::json& asked,
              ", now it is ", is.dump(), "; remove the folder to start anew");
   };
   for (const auto& [key, value] : asked.items()) check(key);
-  for (const auto& [key, value] : found.items()) check(key);
+  for (const auto& [key, value] : found.items()) {
+    if (key != kFolderStays) check(key);
+  }
 }
 
 template <typename T>
@@ -46,52 +54,76 @@ T ParseNumber(const std::string& text, const std::string& path) {
   return number;
 }
 
+bool IsTemporary(const fs::path& name) { return name.extension() == ".tmp"; }
+
 // Whether `path` has nothing but what a run leaves that was killed while it wrote its first file.
 bool IsUnused(const std::string& path) {
-  if (!fs::is_directory(path)) return !fs::exists(path);
-  return std::all_of(fs::directory_iterator(path), fs::directory_iterator(),
-                     [](const auto& entry) { return entry.path().filename() == "run.json.tmp"; });
+  if (!IsFolder(path)) return !FileExists(path);
+  const std::vector<std::string> names = FolderNames(path);
+  return std::all_of(names.begin(), names.end(), [](const std::string& name) {
+    return name == kLock || (name.rfind("run.json.", 0) == 0 && IsTemporary(name));
+  });
 }
 
 }  // namespace
 
-bool RunFolder::IsRun(const std::string& path) { return fs::exists(fs::path(path) / "run.json"); }
+bool RunFolder::IsRun(const std::string& path) { return FileExists(fs::path(path) / kRequest); }
 
-RunFolder::RunFolder(const std::string& path, const Json& request, bool resume)
-    : path_(path), samples_count_(request.value("calibration", "") == "self") {
-  const std::string file = fs::path(path) / "run.json";
-  if (IsRun(path)) {
-    SQ_CHECK(resume, path, ": holds an interrupted run; --resume goes on with it, and without the ",
-             "folder it starts anew");
-    lock_.emplace(file, path);
-    CheckSameRequest(ReadJsonFile(file), request, file);
-    return;
-  }
-  SQ_CHECK(IsUnused(path), path, ": is there and not the work folder of a run");
+RunFolder::RunFolder(const std::string& path, const Json& request, bool resume) : path_(path) {
+  SQ_CHECK(IsRun(path) || IsUnused(path), path, ": is there and not the work folder of a run");
+  folder_stays_ = !IsRun(path) && IsFolder(path) && !FileExists(fs::path(path) / kLock);
   MakeFolder(path);
+  lock_.emplace(fs::path(path) / kLock, path);
   try {
-    WriteFile(file, request.dump(2) + "\n");
-  } catch (const Error&) {
-    std::error_code error;
-    fs::remove(path, error);
+    Begin(request, resume);
+  } catch (...) {
+    if (!IsRun(path)) RemoveEmpty();
     throw;
   }
-  lock_.emplace(file, path);
+}
+
+// With the lock: nobody else makes anything here.
+void RunFolder::Begin(const Json& request, bool resume) {
+  const std::string file = fs::path(path_) / kRequest;
+  if (IsRun(path_)) {
+    SQ_CHECK(resume, path_,
+             ": holds an interrupted run; --resume goes on with it, and without the ",
+             "folder it starts anew");
+    const nlohmann::json found = ReadJsonFile(file);
+    CheckSameRequest(found, request, file);
+    folder_stays_ = JsonBool(found, kFolderStays, file, false);
+  }
+  // Half written by a process that was killed.
+  for (const std::string& name : FolderNames(path_)) {
+    std::error_code error;
+    if (IsTemporary(name)) fs::remove(fs::path(path_) / name, error);
+  }
+  if (IsRun(path_)) return;
+  Json kept = request;
+  if (folder_stays_) kept[kFolderStays] = true;
+  WriteFile(file, kept.dump(2) + "\n");
 }
 
 RunFolder::~RunFolder() {
-  if (HoldsWork()) return;
+  if (!lock_ || HoldsWork()) return;
   std::error_code error;
-  for (const char* name : {"samples.json", "run.json"}) fs::remove(fs::path(path_) / name, error);
-  fs::remove(path_, error);
+  fs::remove(fs::path(path_) / kRequest, error);
+  RemoveEmpty();
+}
+
+// The lock's file goes before the folder does: on NFS it would stay as long as it is open.
+bool RunFolder::RemoveEmpty() {
+  lock_.reset();
+  std::error_code error;
+  if (folder_stays_) return fs::is_empty(path_, error);
+  return fs::remove(path_, error);
 }
 
 bool RunFolder::HoldsWork() const {
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(path_, error)) {
     const fs::path name = entry.path().filename();
-    if (name.extension() == ".safetensors" || (samples_count_ && name == "samples.json"))
-      return true;
+    if (name.extension() == ".safetensors" || name == kSamples) return true;
   }
   return false;
 }
@@ -124,13 +156,13 @@ void RunFolder::WriteSensitivity(int64_t layer, const std::vector<TensorView>& t
 }
 
 std::optional<RunFolder::Samples> RunFolder::ReadSamples() const {
-  const std::string path = fs::path(path_) / "samples.json";
+  const std::string path = fs::path(path_) / kSamples;
   if (!fs::exists(path)) return std::nullopt;
   return ReadTokenLists(path);
 }
 
 void RunFolder::WriteSamples(const Samples& samples) const {
-  WriteFile(fs::path(path_) / "samples.json", Json(samples).dump() + "\n");
+  WriteFile(fs::path(path_) / kSamples, Json(samples).dump() + "\n");
 }
 
 std::optional<RunFolder::Gradient> RunFolder::ReadGradient() const {
@@ -152,14 +184,15 @@ void RunFolder::WriteGradient(int64_t layer, double loss, const TensorView& grad
                    {{"layer", std::to_string(layer)}, {"loss", Json(loss).dump()}});
 }
 
-void RunFolder::Remove() const {
+bool RunFolder::Remove() {
   // A run killed in here is still known by its run.json.
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(path_, error)) {
-    if (entry.path().filename() != "run.json") fs::remove_all(entry.path(), error);
+    const fs::path name = entry.path().filename();
+    if (name != kRequest && name != kLock) fs::remove_all(entry.path(), error);
   }
-  fs::remove_all(path_, error);
-  SQ_CHECK(!error, path_, ": cannot remove: ", error.message());
+  fs::remove(fs::path(path_) / kRequest, error);
+  return RemoveEmpty();
 }
 
 }  // namespace sq

@@ -64,5 +64,49 @@ TEST_F(ChecksumsOfFolder, NameTensorsThatAreOnlyInOneOfBoth) {
   EXPECT_THAT(Verify(), HasSubstr("\"b\""));
 }
 
+class ContentDigestTest : public ::testing::Test {
+ protected:
+  std::string Digest(const std::string& name, const std::vector<TensorView>& tensors) const {
+    WriteSafetensors(folder_ + "/" + name, tensors, {{"made by", name}});
+    return ContentDigest(TensorStore::Open(folder_ + "/" + name));
+  }
+  TensorView Tensor(const std::string& name, const std::vector<uint8_t>& bytes) const {
+    return {name,
+            DType::kU8,
+            {static_cast<int64_t>(bytes.size())},
+            bytes.data(),
+            static_cast<int64_t>(bytes.size())};
+  }
+  const std::string folder_ = test::ScratchFolder();
+};
+
+TEST_F(ContentDigestTest, IsOfWhatTensorsAreNotOfTheirFiles) {
+  const std::vector<uint8_t> a(100, 1), b(200, 2);
+  const std::string whole = Digest("x.safetensors", {Tensor("a", a), Tensor("b", b)});
+  EXPECT_THAT(whole, ::testing::MatchesRegex("[0-9a-f]{16}"));
+  EXPECT_EQ(Digest("y.safetensors", {Tensor("b", b), Tensor("a", a)}), whole);
+  EXPECT_NE(Digest("z.safetensors", {Tensor("a", a)}), whole);
+  EXPECT_NE(Digest("z.safetensors", {Tensor("a", b), Tensor("b", a)}), whole);
+  EXPECT_NE(Digest("z.safetensors", {Tensor("a", a), Tensor("c", b)}), whole);
+  TensorView other = Tensor("b", b);
+  other.shape = {2, 100};
+  EXPECT_NE(Digest("z.safetensors", {Tensor("a", a), other}), whole);
+  std::vector<uint8_t> changed = b;
+  changed[199] = 3;
+  EXPECT_NE(Digest("z.safetensors", {Tensor("a", a), Tensor("b", changed)}), whole);
+}
+
+TEST_F(ContentDigestTest, SamplesLargeTensorsFromEndToEnd) {
+  std::vector<uint8_t> large(1 << 20, 7);
+  const std::string before = Digest("x.safetensors", {Tensor("a", large)});
+  for (size_t at : {size_t{0}, size_t{4095}, large.size() * 3 / 7, large.size() - 1}) {
+    ++large[at];
+    EXPECT_NE(Digest("x.safetensors", {Tensor("a", large)}), before) << at;
+    --large[at];
+  }
+  for (uint8_t& byte : large) ++byte;  // trained on
+  EXPECT_NE(Digest("x.safetensors", {Tensor("a", large)}), before);
+}
+
 }  // namespace
 }  // namespace sq

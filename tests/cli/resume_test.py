@@ -2,6 +2,7 @@
 stopped."""
 
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -141,9 +142,39 @@ class Resume(CliTest):
     def test_run_killed_while_it_began(self):
         work = self.folder / "began.work"
         work.mkdir()
-        (work / "run.json.tmp").write_text("{")
+        (work / "lock").write_text("")
+        (work / "run.json.a1b2c3.tmp").write_text("{")
         self.quantize(self.model, self.folder / "began", "--uniform-sensitivity")
         self.assertFalse(work.exists())
+
+    def test_goes_on_with_the_same_model_and_text_wherever_they_lie(self):
+        """And with no other, wherever that lies."""
+        whole = self.whole()
+        process = self.start("sq-quantize", *self.arguments("moved"))
+        self.wait_for(self.folder / "moved.work/layer-00005.safetensors", process)
+        process.send_signal(signal.SIGINT)
+        process.communicate()
+        model, tokens = self.folder / "copy of the model", self.folder / "copy of the tokens.json"
+        shutil.copytree(self.model, model)
+        write_json(tokens, read_json(self.tokens))
+        arguments = (model, "--output", self.folder / "moved", "--calibration", tokens, *FLAGS,
+                     "--save-sensitivity", self.folder / "moved-s", "--resume")
+        weights = bytearray((model / "model.safetensors").read_bytes())
+        trained = bytearray(weights)
+        for at in range(len(trained) // 2, len(trained)):
+            trained[at] ^= 1
+        for path, before, after, name in ((model / "model.safetensors", weights, trained, "model"),
+                                          (tokens, tokens.read_bytes(),
+                                           tokens.read_bytes().replace(b"[0, 7,", b"[1, 7,"), "calibration")):
+            path.write_bytes(after)
+            self.fails("sq-quantize", *arguments, names=("moved.work/run.json", f" {name} "))
+            path.write_bytes(before)
+        config = read_json(model / "config.json")
+        write_json(model / "config.json", {**config, "rope_theta": 500.0})
+        self.fails("sq-quantize", *arguments, names=("moved.work/run.json", " config "))
+        shutil.copy(self.model / "config.json", model)
+        self.run_tool("sq-quantize", *arguments)
+        self.assertEqual(self.bytes_of("moved"), whole)
 
 
 if __name__ == "__main__":

@@ -49,6 +49,10 @@ Model OpenLongModel() {
 }
 
 // Every question through the whole of its prompt, counted by hand.
+std::vector<MmluSubject> Subjects(const MmluOptions& options) {
+  return ReadMmlu(options.folder, options.subjects, options.shots);
+}
+
 TEST(EvaluateMmluTest, CountsWhatWholePromptsAnswer) {
   const Model model = OpenLongModel();
   const ByteTokenizer tokenizer;
@@ -56,7 +60,7 @@ TEST(EvaluateMmluTest, CountsWhatWholePromptsAnswer) {
   options.folder = kFolder;
   options.shots = 3;
   options.logits = test::ScratchFolder() + "/logits.safetensors";
-  const Json mmlu = EvaluateMmlu(model, tokenizer, options, 0);
+  const Json mmlu = EvaluateMmlu(model, tokenizer, Subjects(options), options, 0);
   const TensorStore written = TensorStore::Open(options.logits);
   int64_t correct = 0, questions = 0, cut = 0;
   size_t s = 0;
@@ -120,11 +124,13 @@ TEST(EvaluateMmluTest, ContextsTooShortAreNamed) {
   model.config.max_positions = 80;
   MmluOptions options;
   options.folder = kFolder;
-  EXPECT_THAT(test::MessageOf([&] { EvaluateMmlu(model, ByteTokenizer(), options, 0); }),
-              HasSubstr("expected at least 5 rows for as many shots, found 3"));
+  EXPECT_THAT(
+      test::MessageOf([&] { EvaluateMmlu(model, ByteTokenizer(), Subjects(options), options, 0); }),
+      HasSubstr("expected at least 5 rows for as many shots, found 3"));
   options.shots = 0;
-  EXPECT_THAT(test::MessageOf([&] { EvaluateMmlu(model, ByteTokenizer(), options, 0); }),
-              HasSubstr("but the model's context is 80"));
+  EXPECT_THAT(
+      test::MessageOf([&] { EvaluateMmlu(model, ByteTokenizer(), Subjects(options), options, 0); }),
+      HasSubstr("but the model's context is 80"));
 }
 
 }  // namespace

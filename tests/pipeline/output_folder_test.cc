@@ -2,6 +2,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cstring>
 #include <filesystem>
@@ -22,6 +25,7 @@ using test::MessageOf;
 using test::NamesIn;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+using ::testing::MatchesRegex;
 namespace fs = std::filesystem;
 
 class OutputFolderTest : public ::testing::Test {
@@ -31,13 +35,15 @@ class OutputFolderTest : public ::testing::Test {
 };
 
 TEST_F(OutputFolderTest, HasItsNameOnlyWhenCommitted) {
-  OutputFolder output(path_);
-  EXPECT_EQ(output.temporary(), path_ + ".tmp");
-  WriteFile(output.temporary() + "/a", "x");
-  EXPECT_THAT(NamesIn(folder_), ElementsAre("out.tmp"));
-  output.Commit();
+  {
+    OutputFolder output(path_);
+    WriteFile(output.temporary() + "/a", "x");
+    EXPECT_THAT(NamesIn(folder_),
+                ElementsAre(".out.squeezellm.lock", MatchesRegex("out\\.[a-z0-9]{6}\\.tmp")));
+    output.Commit();
+    EXPECT_THAT(NamesIn(path_), ElementsAre("a"));
+  }
   EXPECT_THAT(NamesIn(folder_), ElementsAre("out"));
-  EXPECT_THAT(NamesIn(path_), ElementsAre("a"));
 }
 
 TEST_F(OutputFolderTest, LeavesNothingBehindUnlessCommitted) {
@@ -46,55 +52,88 @@ TEST_F(OutputFolderTest, LeavesNothingBehindUnlessCommitted) {
     WriteFile(output.temporary() + "/a", "x");
   }
   EXPECT_THAT(NamesIn(folder_), IsEmpty());
-}
-
-TEST_F(OutputFolderTest, ClearsWhatAKilledRunLeft) {
-  MakeFolder(path_ + ".tmp/deep");
-  WriteFile(path_ + ".tmp/deep/old", "x");
-  OutputFolder output(path_);
-  EXPECT_THAT(NamesIn(output.temporary()), IsEmpty());
-}
-
-TEST_F(OutputFolderTest, TakesAnEmptyFolderASlashAndMissingParents) {
   MakeFolder(path_);
-  { OutputFolder(path_).Commit(); }
-  EXPECT_THAT(NamesIn(folder_), ElementsAre("out"));
-  { OutputFolder(path_ + "//").Commit(); }
-  EXPECT_THAT(NamesIn(folder_), ElementsAre("out"));
-  { OutputFolder(folder_ + "/a/b/c/").Commit(); }
-  EXPECT_TRUE(fs::is_directory(folder_ + "/a/b/c"));
+  {
+    OutputFolder output(path_);
+    WriteFile(output.temporary() + "/a", "x");
+  }
+  EXPECT_THAT(NamesIn(path_), IsEmpty());
 }
 
-TEST_F(OutputFolderTest, OverwritesNothing) {
-  MakeFolder(path_);
-  WriteFile(path_ + "/precious", "x");
-  const std::string refusal = path_ + ": is there already; nothing was changed";
-  EXPECT_EQ(MessageOf([&] { CheckFree(path_); }), refusal);
-  EXPECT_EQ(MessageOf([&] { OutputFolder output(path_); }), refusal);
-  EXPECT_THAT(NamesIn(folder_), ElementsAre("out"));
-  EXPECT_EQ(MessageOf([&] { CheckFree(path_ + "/precious"); }),
-            path_ + "/precious: is there already; nothing was changed");
-  EXPECT_EQ(MessageOf([&] { CheckFree(folder_ + "/other"); }), "");
+// A folder that is there already is filled: it may be a mount point, which cannot be replaced.
+TEST_F(OutputFolderTest, FillsAnEmptyFolder) {
+  MakeFolder(path_ + "/lost+found");
+  fs::create_symlink("out", folder_ + "/link");
+  struct stat before {
+  }, after{};
+  ASSERT_EQ(stat(path_.c_str(), &before), 0);
+  {
+    OutputFolder output(folder_ + "/link/");
+    for (const char* name : {"/config.json", "/model.safetensors"}) {
+      WriteFile(output.temporary() + name, "x");
+    }
+    MakeFolder(output.temporary() + "/more");
+    output.Commit();
+  }
+  EXPECT_THAT(NamesIn(path_),
+              ElementsAre("config.json", "lost+found", "model.safetensors", "more"));
+  ASSERT_EQ(stat(path_.c_str(), &after), 0);
+  EXPECT_EQ(before.st_ino, after.st_ino);
+  EXPECT_TRUE(fs::is_symlink(folder_ + "/link"));
 }
 
-// What appears while the work goes on is not overwritten either.
+TEST_F(OutputFolderTest, MakesWhereALinkLeads) {
+  fs::create_symlink("elsewhere", folder_ + "/link");
+  { OutputFolder(folder_ + "/link").Commit(); }
+  EXPECT_THAT(NamesIn(folder_), ElementsAre("elsewhere", "link"));
+  EXPECT_TRUE(fs::is_symlink(folder_ + "/link"));
+  EXPECT_TRUE(fs::is_directory(folder_ + "/elsewhere"));
+}
+
+// What appears while the work goes on is not overwritten.
 TEST_F(OutputFolderTest, CommitRefusesAFolderThatHasFilled) {
   {
     OutputFolder output(path_);
+    output.temporary();
     MakeFolder(path_);
     WriteFile(path_ + "/precious", "x");
-    EXPECT_EQ(MessageOf([&] { output.Commit(); }),
-              path_ + ": cannot rename " + path_ + ".tmp: Directory not empty");
+    EXPECT_THAT(MessageOf([&] { output.Commit(); }),
+                MatchesRegex(".*/out: cannot rename .*/out\\.......\\.tmp: Directory not empty"));
   }
   EXPECT_THAT(NamesIn(folder_), ElementsAre("out"));
   EXPECT_THAT(NamesIn(path_), ElementsAre("precious"));
+  fs::remove(path_ + "/precious");
+  {
+    OutputFolder output(path_);
+    WriteFile(output.temporary() + "/precious", "y");
+    WriteFile(path_ + "/precious", "x");
+    EXPECT_EQ(MessageOf([&] { output.Commit(); }),
+              path_ + "/precious: has come to be there meanwhile; nothing was changed");
+  }
+  EXPECT_EQ(ReadFile(path_ + "/precious", 10), "x");
+  EXPECT_THAT(NamesIn(path_), ElementsAre("precious"));
 }
 
-TEST_F(OutputFolderTest, SlashesAtTheEndNameTheSameFolder) {
-  EXPECT_EQ(WithoutTrailingSlash("out"), "out");
-  EXPECT_EQ(WithoutTrailingSlash("a/out//"), "a/out");
-  EXPECT_EQ(WithoutTrailingSlash("/"), "/");
-  EXPECT_EQ(WithoutTrailingSlash(""), "");
+// A run that was killed at any point: the next one clears what it had made, and nothing else.
+TEST_F(OutputFolderTest, ClearsWhatAKilledRunLeft) {
+  for (const bool is_there : {false, true}) {
+    if (is_there) MakeFolder(path_);
+    const pid_t child = fork();
+    if (child == 0) {
+      OutputFolder output(path_);
+      WriteFile(output.temporary() + "/model.safetensors", "x");
+      std::_Exit(0);
+    }
+    waitpid(child, nullptr, 0);
+    MakeFolder(folder_ + "/out.tmp");
+    WriteFile(folder_ + "/out.tmp/mine", "x");
+    EXPECT_EQ(MessageOf([&] { CheckFree(path_); }), "");
+    { OutputFolder(path_).Commit(); }
+    EXPECT_THAT(NamesIn(path_), IsEmpty());
+    EXPECT_THAT(NamesIn(folder_), ElementsAre("out", "out.tmp"));
+    EXPECT_THAT(NamesIn(folder_ + "/out.tmp"), ElementsAre("mine"));
+    fs::remove_all(path_);
+  }
 }
 
 TEST_F(OutputFolderTest, CopiesCompanionFilesAlone) {

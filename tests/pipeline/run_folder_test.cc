@@ -85,9 +85,23 @@ TEST_F(RunFolderTest, RefusesAFolderOfOtherThings) {
 TEST_F(RunFolderTest, TakesAnEmptyFolderAndWhatAKilledRunLeft) {
   MakeFolder(path_);
   EXPECT_EQ(OpenMessage(request_, false), "");
-  MakeFolder(path_);
-  WriteFile(path_ + "/run.json.tmp", "{");
+  WriteFile(path_ + "/run.json.a1b2c3.tmp", "{");
   EXPECT_EQ(OpenMessage(request_, false), "");
+  // The folder is the user's.
+  EXPECT_THAT(test::NamesIn(path_), ::testing::IsEmpty());
+  BeginRun(request_);
+  {
+    RunFolder run(path_, request_, true);
+    EXPECT_TRUE(run.Remove());
+  }
+  EXPECT_THAT(test::NamesIn(path_), ::testing::IsEmpty());
+}
+
+TEST_F(RunFolderTest, RemovesWhatAKilledRunHadHalfWritten) {
+  BeginRun(request_);
+  WriteFile(path_ + "/layer-00003.safetensors.a1b2c3.tmp", "half");
+  const RunFolder run(path_, request_, true);
+  EXPECT_THAT(test::NamesIn(path_), ElementsAre("layer-00000.safetensors", "lock", "run.json"));
 }
 
 TEST_F(RunFolderTest, NamesADamagedRequest) {
@@ -101,13 +115,9 @@ TEST_F(RunFolderTest, NamesADamagedRequest) {
 TEST_F(RunFolderTest, ARunWithoutWorkLeavesNothing) {
   { const RunFolder run(path_, request_, false); }
   EXPECT_FALSE(fs::exists(path_));
-  { RunFolder(path_, request_, false).WriteSamples({{1}}); }
-  EXPECT_FALSE(fs::exists(path_));
   // Samples that the model itself has made took long.
-  Json self = request_;
-  self["calibration"] = "self";
-  { RunFolder(path_, self, false).WriteSamples({{1}}); }
-  EXPECT_TRUE(fs::exists(path_ + "/samples.json"));
+  { RunFolder(path_, request_, false).WriteSamples({{1}}); }
+  EXPECT_THAT(test::NamesIn(path_), ElementsAre("run.json", "samples.json"));
 }
 
 TEST_F(RunFolderTest, KeepsLayersWithTheirStatistics) {
@@ -182,16 +192,19 @@ TEST_F(RunFolderTest, NamesADamagedGradient) {
 TEST_F(RunFolderTest, TwoAtATimeAreKeptApart) {
   BeginRun(request_);
   const RunFolder run(path_, request_, true);
-  EXPECT_EQ(OpenMessage(request_, true), path_ + " is in use by another process");
+  for (const bool resume : {true, false}) {
+    EXPECT_THAT(OpenMessage(request_, resume),
+                StartsWith(path_ + " is in use: pipeline_tests is running there (pid "));
+  }
 }
 
 TEST_F(RunFolderTest, RemovesAllOfItself) {
   BeginRun(request_);
   {
-    const RunFolder run(path_, request_, true);
+    RunFolder run(path_, request_, true);
     run.WriteSamples({{1}});
     WriteFile(path_ + "/spilled", "x");
-    run.Remove();
+    EXPECT_TRUE(run.Remove());
   }
   EXPECT_FALSE(fs::exists(path_));
   EXPECT_FALSE(RunFolder::IsRun(path_));

@@ -17,6 +17,9 @@ bool IsFolder(const std::string& path);
 // circle.
 std::string FollowLinks(const std::string& path);
 
+// Whether `path` is in the folder `folder`, or in one in it, by their names; neither need be there.
+bool IsWithin(const std::string& path, const std::string& folder);
+
 // The names in the folder at `path`, in bytewise order. Throws sq::Error when it cannot be read.
 std::vector<std::string> FolderNames(const std::string& path);
 

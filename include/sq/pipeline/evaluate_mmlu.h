@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "sq/eval/mmlu.h"
 #include "sq/model/transformer.h"
 #include "sq/text/tokenizer.h"
 
@@ -20,9 +21,11 @@ struct MmluOptions {
 
 // The member "mmlu" of sq-eval's report: accuracy over all questions, by category and by subject,
 // each with its standard error sqrt(p (1 - p) / questions), and the answers given as one string of
-// letters per subject. `max_memory` and `device` as in EvaluateModelOptions; with `bfloat16` dense
-// products on a device round their operands to that.
+// letters per subject. `subjects`: what ReadMmlu gives for the options. `max_memory` and `device`
+// as in EvaluateModelOptions; with `bfloat16` dense products on a device round their operands to
+// that.
 nlohmann::ordered_json EvaluateMmlu(const Model& model, const Tokenizer& tokenizer,
+                                    const std::vector<MmluSubject>& subjects,
                                     const MmluOptions& options, int64_t max_memory,
                                     const Device& device = {}, bool bfloat16 = false);
 

@@ -38,7 +38,8 @@ struct EvaluateModelOptions {
   int64_t max_memory = 0;  // bytes for activations, more go to a file; 0: half of what is free
 };
 
-// Runs what is asked for and returns the report that design and README describe.
+// Runs what is asked for, once all of its inputs are read and its outputs can be written, and
+// returns the report that design and README describe.
 nlohmann::ordered_json EvaluateModel(const EvaluateModelOptions& options);
 
 // Token ids of the texts in a JSON list of strings, by the model's tokenizer.
@@ -47,10 +48,14 @@ std::vector<std::vector<int32_t>> TokenizeFile(const std::string& model, const s
 // The report as lines for people.
 std::string ReportText(const nlohmann::ordered_json& report);
 
-// Compares each result with the one of the same data set, length and windows in the report
-// `baseline`, an earlier --json file. Returns lines about those that are worse by more than the
+// An earlier --json file. Throws sq::Error when it is none.
+nlohmann::ordered_json ReadBaseline(const std::string& path);
+
+// Compares each result with the one of the same data set, length and windows in `baseline`, which
+// ReadBaseline read from `path`. Returns lines about those that are worse by more than the
 // percentage; empty when none is. Throws sq::Error when the two have nothing to compare.
-std::string CompareWithBaseline(const nlohmann::ordered_json& report, const std::string& baseline,
+std::string CompareWithBaseline(const nlohmann::ordered_json& report,
+                                const nlohmann::ordered_json& baseline, const std::string& path,
                                 double max_increase_percent);
 
 }  // namespace sq

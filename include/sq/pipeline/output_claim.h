@@ -21,8 +21,8 @@ std::string WithoutTrailingSlash(std::string path);
 // `path` + ".work", beside what the user named.
 std::string DefaultWorkFolder(const std::string& output);
 
-// While it lives, the place `path` is this process's. Missing folders above it are made, and removed
-// again unless something came to lie in them. What a killed run left there is removed.
+// While it lives, the place `path` is this process's. Missing folders above it are made, and
+// removed again unless something came to lie in them. What a killed run left there is removed.
 class OutputClaim {
  public:
   // Follows symbolic links. Throws sq::Error when the place is not free (CheckFree), is in use by

@@ -10,9 +10,9 @@
 
 namespace sq {
 
-// A folder being made. Its contents come into being in a folder of a temporary name, which is removed
-// again unless Commit is reached: beside `path`, or in it where there is an empty folder already,
-// which may be one that cannot be replaced (a mount point, the current folder).
+// A folder being made. Its contents come into being in a folder of a temporary name, which is
+// removed again unless Commit is reached: beside `path`, or in it where there is an empty folder
+// already, which may be one that cannot be replaced (a mount point, the current folder).
 class OutputFolder {
  public:
   // Claims the place (OutputClaim) and makes nothing yet.
@@ -23,8 +23,8 @@ class OutputFolder {
 
   // Makes the temporary folder when first called; its path.
   const std::string& temporary();
-  // Gives the folder its name; or moves what is in it to the folder that was there, config.json last,
-  // without which no tool takes a folder for a model. Throws sq::Error.
+  // Gives the folder its name; or moves what is in it to the folder that was there, config.json
+  // last, without which no tool takes a folder for a model. Throws sq::Error.
   void Commit();
 
  private:

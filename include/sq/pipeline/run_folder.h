@@ -1,12 +1,13 @@
 // The work folder of a quantization run: what is finished so far, so that an interrupted run goes
 // on where it stopped and gives the same bytes as one that never stopped.
 //
-//   run.json                    what the run was asked to do; another request is not mixed in
-//   samples.json                the calibration samples
-//   layer-00012.safetensors     the packed tensors of a finished decoder layer; metadata:
-//   statistics sensitivity-00012.safetensors   its Fisher matrices, when they are to be kept
-//   gradient.safetensors        the gradient at the output of the next layer to be differentiated;
-//                               metadata: that layer's number, and the loss
+//   run.json                        what the run was asked to do; no other is mixed in
+//   samples.json                    samples that the model itself has made, which takes long
+//   layer-00012.safetensors         a finished decoder layer's packed tensors; metadata: statistics
+//   sensitivity-00012.safetensors   its Fisher matrices, when they are to be kept
+//   gradient.safetensors            the gradient at the output of the next layer to be
+//                                   differentiated; metadata: that layer's number, and the loss
+//   lock                            of the process that works here (base/file_lock.h)
 #pragma once
 
 #include <cstdint>
@@ -23,8 +24,8 @@ namespace sq {
 class RunFolder {
  public:
   // Makes the folder for `request`, or, with `resume`, goes on in one that is there. Throws
-  // sq::Error when it is there without `resume`, or was made for another request (the first
-  // difference is named), or while another process works in it.
+  // sq::Error while another process works in it, which is named; and when it is there without
+  // `resume`, or was made for another request (the first difference is named).
   RunFolder(const std::string& path, const nlohmann::ordered_json& request, bool resume);
   // Deletes the folder when it holds nothing worth going on with: a run that failed at once leaves
   // no trace.
@@ -59,15 +60,18 @@ class RunFolder {
   std::optional<Gradient> ReadGradient() const;
   void WriteGradient(int64_t layer, double loss, const TensorView& gradient) const;
 
-  // Deletes the folder with all in it, what says whose it is at last.
-  void Remove() const;
+  // Deletes the folder with all in it, what says whose it is at last; the end of its use. False
+  // when something could not be removed: the run is done all the same.
+  bool Remove();
 
  private:
+  void Begin(const nlohmann::ordered_json& request, bool resume);
   bool HoldsWork() const;
+  bool RemoveEmpty();
 
   std::string path_;
-  std::optional<FileLock> lock_;  // of run.json: two runs would mix up their unfinished files
-  bool samples_count_;            // sampling from the model takes long, reading texts does not
+  std::optional<FileLock> lock_;
+  bool folder_stays_ = false;  // it was there, empty, before the run
 };
 
 }  // namespace sq

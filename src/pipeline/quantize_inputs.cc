@@ -1,0 +1,109 @@
+#include "sq/pipeline/quantize_inputs.h"
+
+#include <filesystem>
+
+#include "sq/base/error.h"
+#include "sq/base/file.h"
+#include "sq/checkpoint/checksums.h"
+#include "sq/checkpoint/packed_checkpoint.h"
+#include "sq/model/matmul_precision.h"
+#include "sq/pipeline/calibration.h"
+
+namespace sq {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using Samples = QuantizeInputs::Samples;
+
+constexpr int64_t kMaxConfigBytes = 16 << 20;
+
+bool CalibratesItself(const QuantizeModelOptions& options) { return options.calibration == "self"; }
+
+std::string SamplesDigest(const Samples& samples) {
+  uint32_t sum = 0;
+  int64_t tokens = 0;
+  for (const auto& sample : samples) {
+    const uint32_t both[] = {
+        sum, Checksum(sample.data(), static_cast<int64_t>(sample.size() * sizeof sample[0]))};
+    sum = Checksum(both, sizeof both);
+    tokens += static_cast<int64_t>(sample.size());
+  }
+  return StrCat(samples.size(), " samples of ", tokens, " tokens, checksum ", sum);
+}
+
+// All that decides the result, by what it is and not by where it lies, for a resumed run to be
+// checked against.
+Json Request(const QuantizeModelOptions& options, const Model& model, bool bfloat16,
+             const std::optional<Samples>& samples, const std::optional<TensorStore>& sensitivity) {
+  const std::string config =
+      ReadFile(std::filesystem::path(options.model) / "config.json", kMaxConfigBytes);
+  Json request = {{"model", ContentDigest(model.store)},
+                  {"config", Checksum(config.data(), static_cast<int64_t>(config.size()))},
+                  {"bits", options.bits},
+                  {"sensitive_fraction", options.outliers.sensitive_fraction},
+                  {"outlier_fraction", options.outliers.outlier_fraction},
+                  {"outlier_range", options.outliers.outlier_range}};
+  if (options.uniform_sensitivity) {
+    request["sensitivity"] = "uniform";
+  } else if (sensitivity) {
+    request["sensitivity"] = ContentDigest(*sensitivity);
+  } else {
+    request["sensitivity"] = "fisher";
+    request["calibration"] = samples ? SamplesDigest(*samples) : "self";
+    if (!samples) request["prefix"] = SelfPrefix(model.folder);
+    request["samples"] = options.samples;
+    request["sequence_length"] = options.sequence_length;
+    request["seed"] = options.seed;
+    request["dtype"] = bfloat16 ? "bfloat16" : "float32";
+    // Sums come in another order on another kind of device; k-means gives the same bytes on any.
+    request["device"] = DeviceKind(options.device);
+  }
+  request["save_sensitivity"] = !options.save_sensitivity.empty();
+  return request;
+}
+
+// The squared gradients that are to be used, all of them there and of the right shape.
+TensorStore OpenSensitivity(const std::string& path, const Model& model) {
+  TensorStore store = TensorStore::Open(path);
+  for (int64_t layer = 0; layer < model.config.num_layers; ++layer) {
+    for (const LinearInfo& linear : LayerLinears(model.config, layer)) {
+      const FileTensor& tensor = store.Get(linear.name + ".weight");
+      CheckShape(tensor, {linear.out_features, linear.in_features});
+      float first;
+      ReadFloats(tensor, 0, 1, &first);  // an error if it holds no floats
+    }
+  }
+  return store;
+}
+
+void CheckQuantizable(const Model& model) {
+  for (int64_t layer = 0; layer < model.config.num_layers; ++layer) {
+    for (const LinearInfo& linear : LayerLinears(model.config, layer)) {
+      SQ_CHECK(!HasPackedLayer(model.store, linear.name), model.folder, ": is quantized already");
+      SQ_CHECK(linear.in_features % 32 == 0, model.folder, ": tensor ", linear.name,
+               ".weight: expected a multiple of 32 input features, found ", linear.in_features);
+    }
+  }
+}
+
+}  // namespace
+
+QuantizeInputs PrepareInputs(const QuantizeModelOptions& options) {
+  QuantizeInputs inputs;
+  inputs.model = OpenModel(options.model);
+  inputs.bfloat16 = WantsBfloat16(options.dtype, options.device);
+  CheckQuantizable(inputs.model);
+  if (!options.sensitivity.empty()) {
+    inputs.sensitivity = OpenSensitivity(options.sensitivity, inputs.model);
+  }
+  if (HasFisherPass(options) && !CalibratesItself(options)) {
+    const Stopwatch watch;
+    inputs.samples = LoadCalibration(inputs.model, options);
+    inputs.sampling_seconds = watch.Seconds();
+  }
+  inputs.request =
+      Request(options, inputs.model, inputs.bfloat16, inputs.samples, inputs.sensitivity);
+  return inputs;
+}
+
+}  // namespace sq
