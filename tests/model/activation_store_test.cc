@@ -2,9 +2,13 @@
 
 #include <ATen/ATen.h>
 #include <gmock/gmock.h>
+#include <unistd.h>
+
+#include <cstdlib>
 
 #include "cuda_shim/cuda_runtime.h"
 #include "sq/base/error.h"
+#include "sq/base/output_file.h"
 #include "tests/support/error_message.h"
 #include "tests/support/scratch.h"
 
@@ -74,10 +78,40 @@ TEST(ActivationStoreDevice, SaysHowMuchOfTheDeviceItHolds) {
 TEST(ActivationStoreErrors, SayWhatWasWanted) {
   const std::string huge = test::MessageOf([] { ActivationStore(1 << 20, 1 << 20, 1 << 20, {}); });
   EXPECT_THAT(huge, HasSubstr("activations"));
-  const std::string nowhere = test::MessageOf([] {
-    ActivationStore(1, 10, 10, {1, "/nowhere/at/all"});
+}
+
+// A folder without what a file needs is no reason to fail while another one has it.
+TEST(ActivationStoreSpill, TakesTheNextFolder) {
+  ActivationStore store(1, 10, 10, {1, "/nowhere/at/all"});
+  store.Slot(0).fill_(3);
+  EXPECT_EQ(store.Slot(0).sum().item<double>(), 300);
+  // Larger than any file.
+  const std::string message = test::MessageOf([] {
+    ActivationStore(1 << 20, 1 << 20, 1 << 18, {1, "/nowhere/at/all"});
   });
-  EXPECT_THAT(nowhere, HasSubstr("/nowhere/at/all: cannot keep 400 bytes of activations"));
+  EXPECT_THAT(message, HasSubstr("/nowhere/at/all: cannot keep 1152921504606846976 bytes of "
+                                 "activations: No such file or directory"));
+}
+
+// FUSE and NFS know no files without a name.
+TEST(ActivationStoreSpill, GoesToAFileSystemWithoutUnnamedFiles) {
+  const std::string folder = test::ScratchFolder(), below = folder + "/below", at = folder + "/at";
+  MakeFolder(below);
+  MakeFolder(at);
+  if (std::system(("bindfs " + below + " " + at + " 2>/dev/null").c_str()) != 0) {
+    GTEST_SKIP() << "no bindfs here, or nothing can be mounted";
+  }
+  setenv("TMPDIR", "/nowhere/at/all", 1);
+  {
+    ActivationStore store(3, 700, 40, {1, at});
+    store.Slot(2).fill_(2);
+    EXPECT_EQ(store.Slot(2).sum().item<double>(), 2.0 * 700 * 40);
+  }
+  unsetenv("TMPDIR");
+  // It goes when the file system hears that it was closed.
+  for (int wait = 0; wait < 100 && !test::NamesIn(below).empty(); ++wait) usleep(10'000);
+  EXPECT_TRUE(test::NamesIn(below).empty());
+  EXPECT_EQ(std::system(("umount " + at).c_str()), 0);
 }
 
 }  // namespace

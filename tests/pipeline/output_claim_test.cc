@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -81,10 +82,20 @@ TEST_F(OutputClaimTest, APlaceThatCannotBeWrittenToIsNamed) {
   EXPECT_THAT(Message(folder_ + "/file/out"), StartsWith(folder_ + "/file: cannot make the folder: "));
   fs::create_symlink("circle", folder_ + "/circle");
   EXPECT_EQ(Message(folder_ + "/circle"), folder_ + "/circle: too many symbolic links");
-  if (getuid() == 0) GTEST_SKIP() << "root may write everywhere";
-  ASSERT_EQ(chmod(folder_.c_str(), 0555), 0);
-  EXPECT_EQ(Message(path_), folder_ + "/.out.squeezellm.lock: cannot create: Permission denied");
-  chmod(folder_.c_str(), 0755);
+  MakeFolder(folder_ + "/locked");
+  if (getuid() != 0) {
+    ASSERT_EQ(chmod((folder_ + "/locked").c_str(), 0555), 0);
+  } else if (mount("tmpfs", (folder_ + "/locked").c_str(), "tmpfs", MS_RDONLY, "size=1m") != 0) {
+    GTEST_SKIP() << "root may write everywhere, and nothing can be mounted here";
+  }
+  const std::string lock = folder_ + "/locked/.out.squeezellm.lock";
+  const std::string message = Message(folder_ + "/locked/out");
+  if (getuid() == 0) {
+    ASSERT_EQ(umount((folder_ + "/locked").c_str()), 0);
+    EXPECT_EQ(message, lock + ": cannot create: Read-only file system");
+  } else {
+    EXPECT_EQ(message, lock + ": cannot create: Permission denied");
+  }
 }
 
 TEST_F(OutputClaimTest, NamesForTheSameFolder) {

@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "sq/base/error.h"
+#include "sq/base/file.h"
 #include "sq/base/output_file.h"
 #include "sq/checkpoint/safetensors.h"
 #include "tests/support/error_message.h"
@@ -37,7 +38,8 @@ class QuantizeInputsTest : public ::testing::Test {
   // The name of the only member in which the request differs from `before`.
   std::string Difference(const nlohmann::json& before) const {
     std::string names;
-    for (const auto& [key, value] : Request().items()) {
+    const nlohmann::json request = Request();
+    for (const auto& [key, value] : request.items()) {
       if (before.value(key, nlohmann::json()) != value) names += (names.empty() ? "" : ", ") + key;
     }
     return names;
@@ -116,6 +118,8 @@ TEST_F(QuantizeInputsTest, SensitivitiesAreCheckedWhole) {
 
 TEST_F(QuantizeInputsTest, ACalibrationThatIsNotThereIsNamed) {
   options_.calibration = folder_ + "/none.txt";
+  WriteFile(model_ + "/tokenizer.json",
+            ReadFile(SQ_GOLDEN_DIR "/text/smollm/tokenizer.json", 1 << 24));
   EXPECT_THAT(Message(), HasSubstr(folder_ + "/none.txt: neither a file or folder"));
 }
 
