@@ -35,6 +35,7 @@ at::Tensor Activate(Activation activation, const at::Tensor& x) {
     case Activation::kSilu: return at::silu(x);
     case Activation::kRelu: return at::relu(x);
     case Activation::kGelu: return at::gelu(x);
+    case Activation::kGeluTanh: return at::gelu(x, "tanh");
   }
   SQ_DCHECK(false);
   return x;

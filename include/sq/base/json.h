@@ -12,7 +12,8 @@ namespace sq {
 
 // Parses `text`; `what` (a file, as a rule) opens the message of the sq::Error thrown when it is
 // not valid JSON, or nested deeper than 100 levels (copying or printing a deeper value could run
-// out of stack). A name that occurs twice in an object has the last value, as in Python.
+// out of stack). As in Python, a name that occurs twice in an object has the last value, and NaN,
+// Infinity and -Infinity are numbers; the functions below refuse them as values.
 nlohmann::json ParseJson(std::string_view text, const std::string& what);
 
 // ParseJson of a file. Throws sq::Error when it cannot be read or is larger than `max_bytes`.
