@@ -103,6 +103,25 @@ std::string Reason(const nlohmann::json::parse_error& error) {
   return reason;
 }
 
+void AppendText(const nlohmann::ordered_json& value, const std::string& indent, std::string* text) {
+  if (value.is_structured() && !value.empty()) {
+    const std::string inner = indent + "  ";
+    *text += value.is_object() ? "{" : "[";
+    bool first = true;
+    for (const auto& [key, member] : value.items()) {
+      *text += (first ? "\n" : ",\n") + inner;
+      first = false;
+      if (value.is_object()) *text += nlohmann::ordered_json(key).dump() + ": ";
+      AppendText(member, inner, text);
+    }
+    *text += "\n" + indent + (value.is_object() ? "}" : "]");
+  } else if (value.is_number_float() && !std::isfinite(value.get<double>())) {
+    *text += JsonTypeName(value);
+  } else {
+    *text += value.dump();
+  }
+}
+
 // The member, or null where it is absent or null and there is a fallback.
 const nlohmann::json* Find(const nlohmann::json& object, const std::string& key,
                            const std::string& what, bool has_fallback) {
@@ -129,6 +148,12 @@ nlohmann::json ParseJson(std::string_view text, const std::string& what) {
 
 nlohmann::json ReadJsonFile(const std::string& path, int64_t max_bytes) {
   return ParseJson(ReadFile(path, max_bytes), path);
+}
+
+std::string JsonText(const nlohmann::ordered_json& value) {
+  std::string text;
+  AppendText(value, "", &text);
+  return text;
 }
 
 const nlohmann::json& JsonMember(const nlohmann::json& object, const std::string& key,

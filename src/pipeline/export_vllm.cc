@@ -58,7 +58,7 @@ void WriteConfig(const std::string& from, const std::string& to, int bits) {
   for (const auto& [key, value] : read.items()) config[key] = value;
   // The first vLLM releases look for the original's name of the width here too.
   config["quantization_config"]["wbits"] = bits;
-  WriteFile(fs::path(to) / "config.json", config.dump(2) + "\n");
+  WriteFile(fs::path(to) / "config.json", JsonText(config) + "\n");
   const nlohmann::ordered_json quant_config = {{"wbits", bits}};
   WriteFile(fs::path(to) / "quant_config.json", quant_config.dump(2) + "\n");
 }

@@ -108,7 +108,7 @@ void WriteUnquantizedConfig(const std::string& source, const std::string& folder
   Json config = ReadJsonFile(fs::path(source) / "config.json");
   config.erase("quantization_config");
   config["torch_dtype"] = "float16";
-  WriteFile(fs::path(folder) / "config.json", config.dump(2) + "\n");
+  WriteFile(fs::path(folder) / "config.json", JsonText(config) + "\n");
 }
 
 }  // namespace

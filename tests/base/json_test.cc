@@ -75,6 +75,16 @@ TEST(Json, ReadsWhatPythonWritesForNumbersThatAreNotFinite) {
   EXPECT_TRUE(std::isnan(ParseJson("NaN", "file.json").get<double>()));
 }
 
+TEST(Json, WritesThemBackAndAllElseAsDumpDoes) {
+  const nlohmann::ordered_json json = {{"z", {1, -2, 0.1, 1e-30, "x\n\"\\", true, nullptr}},
+                                       {"a b\"", {{"c", {}}, {"d", {{"e", 1}}}}},
+                                       {"list", nlohmann::ordered_json::array()},
+                                       {"object", nlohmann::ordered_json::object()}};
+  EXPECT_EQ(JsonText(json), json.dump(2));
+  const std::string text = JsonText(ParseJson("[NaN, Infinity, -Infinity]", "x"));
+  EXPECT_EQ(text, "[\n  NaN,\n  Infinity,\n  -Infinity\n]");
+}
+
 TEST(Json, TakesSuchWordsNowhereElse) {
   for (const char* text :
        {"{NaN: 1}", "{\"a\": 1, NaN: 2}", "[1NaN]", "[NaN1]", "[-NaN]", "[NaNNaN]", "[Infinit]",
