@@ -1,7 +1,11 @@
 #include "sq/base/json.h"
 
+#include <algorithm>
+#include <cmath>
+#include <iterator>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <vector>
 
 #include "sq/base/error.h"
 #include "sq/base/file.h"
@@ -11,11 +15,29 @@ namespace {
 
 constexpr int kMaxNesting = 100;
 
-// Counts brackets outside strings, before the parser gets to see them. Text that is not JSON may be
-// miscounted; then the parser refuses it.
-void CheckNesting(std::string_view text, const std::string& what) {
+// What Python's json writes for floats that JSON has no word for.
+const struct {
+  std::string_view word;
+  double value;
+} kNotFinite[] = {{"-Infinity", -std::numeric_limits<double>::infinity()},
+                  {"Infinity", std::numeric_limits<double>::infinity()},
+                  {"NaN", std::numeric_limits<double>::quiet_NaN()}};
+
+// A word of kNotFinite in a text. It stands between strings; so many of those come before it.
+struct NotFinite {
+  size_t begin;
+  size_t length;
+  int64_t strings;
+  double value;
+};
+
+// Looks at what is outside strings, before the parser gets to see it: counts brackets, and finds
+// the words of kNotFinite. Text that is not JSON may be misread; then the parser refuses it.
+std::vector<NotFinite> Scan(std::string_view text, const std::string& what) {
   int depth = 0;
   bool in_string = false;
+  int64_t strings = 0;
+  std::vector<NotFinite> found;
   for (size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
     if (in_string) {
@@ -23,13 +45,50 @@ void CheckNesting(std::string_view text, const std::string& what) {
       if (c == '"') in_string = false;
     } else if (c == '"') {
       in_string = true;
+      ++strings;
     } else if (c == '[' || c == '{') {
       SQ_CHECK(++depth <= kMaxNesting, what, ": JSON nested deeper than ", kMaxNesting,
                " levels at byte ", i);
     } else if (c == ']' || c == '}') {
       --depth;
+    } else if (c == 'N' || c == 'I' || c == '-') {
+      for (const auto& [word, value] : kNotFinite) {
+        if (text.compare(i, word.size(), word) != 0) continue;
+        found.push_back({i, word.size(), strings, value});
+        i += word.size() - 1;
+        break;
+      }
     }
   }
+  return found;
+}
+
+// The parser knows no NaN. Each one is given to it as an empty string of the same length, so that
+// positions in messages stay, and put back when that string comes: strings are counted, since the
+// text may well have empty ones of its own.
+nlohmann::json ParseWith(std::string_view text, const std::vector<NotFinite>& words,
+                         const std::string& what) {
+  if (words.empty()) return nlohmann::json::parse(text.begin(), text.end());
+  std::string stand_in(text);
+  for (const NotFinite& word : words) {
+    std::fill_n(stand_in.begin() + static_cast<std::ptrdiff_t>(word.begin), word.length, ' ');
+    stand_in[word.begin] = stand_in[word.begin + 1] = '"';
+  }
+  auto next = words.begin();
+  int64_t strings = 0;  // of the text itself
+  using Event = nlohmann::json::parse_event_t;
+  return nlohmann::json::parse(stand_in, [&](int, Event event, nlohmann::json& value) {
+    if (event != Event::key && !(event == Event::value && value.is_string())) return true;
+    if (next == words.end() || next->strings != strings) {
+      ++strings;
+      return true;
+    }
+    SQ_CHECK(event != Event::key, what, ": not valid JSON at byte ", next->begin + 1,
+             ": expected a name, found ", text.substr(next->begin, next->length));
+    value = next->value;
+    ++next;
+    return true;
+  });
 }
 
 // The parser's own account without its error code, its position (it counts the column in bytes of a
@@ -42,6 +101,25 @@ std::string Reason(const nlohmann::json::parse_error& error) {
   const size_t read = reason.find("; last read: ");
   if (read != std::string::npos) reason.erase(read);
   return reason;
+}
+
+void AppendText(const nlohmann::ordered_json& value, const std::string& indent, std::string* text) {
+  if (value.is_structured() && !value.empty()) {
+    const std::string inner = indent + "  ";
+    *text += value.is_object() ? "{" : "[";
+    bool first = true;
+    for (const auto& [key, member] : value.items()) {
+      *text += (first ? "\n" : ",\n") + inner;
+      first = false;
+      if (value.is_object()) *text += nlohmann::ordered_json(key).dump() + ": ";
+      AppendText(member, inner, text);
+    }
+    *text += "\n" + indent + (value.is_object() ? "}" : "]");
+  } else if (value.is_number_float() && !std::isfinite(value.get<double>())) {
+    *text += JsonTypeName(value);
+  } else {
+    *text += value.dump();
+  }
 }
 
 // The member, or null where it is absent or null and there is a fallback.
@@ -58,9 +136,9 @@ const nlohmann::json* Find(const nlohmann::json& object, const std::string& key,
 }  // namespace
 
 nlohmann::json ParseJson(std::string_view text, const std::string& what) {
-  CheckNesting(text, what);
+  const std::vector<NotFinite> words = Scan(text, what);
   try {
-    return nlohmann::json::parse(text.begin(), text.end());
+    return ParseWith(text, words, what);
   } catch (const nlohmann::json::parse_error& error) {
     throw Error(StrCat(what, ": not valid JSON at byte ", error.byte, ": ", Reason(error)));
   } catch (const nlohmann::json::exception& error) {
@@ -70,6 +148,12 @@ nlohmann::json ParseJson(std::string_view text, const std::string& what) {
 
 nlohmann::json ReadJsonFile(const std::string& path, int64_t max_bytes) {
   return ParseJson(ReadFile(path, max_bytes), path);
+}
+
+std::string JsonText(const nlohmann::ordered_json& value) {
+  std::string text;
+  AppendText(value, "", &text);
+  return text;
 }
 
 const nlohmann::json& JsonMember(const nlohmann::json& object, const std::string& key,
@@ -97,8 +181,8 @@ double JsonDouble(const nlohmann::json& object, const std::string& key, const st
                   std::optional<double> fallback) {
   const nlohmann::json* value = Find(object, key, what, fallback.has_value());
   if (value == nullptr) return *fallback;
-  SQ_CHECK(value->is_number(), what, ": ", Quoted(key), ": expected a number, found ",
-           JsonTypeName(*value));
+  SQ_CHECK(value->is_number() && std::isfinite(value->get<double>()), what, ": ", Quoted(key),
+           ": expected a number, found ", JsonTypeName(*value));
   return value->get<double>();
 }
 
@@ -130,7 +214,11 @@ std::string JsonTypeName(const nlohmann::json& value) {
     case Type::boolean: return "true or false";
     case Type::number_integer:
     case Type::number_unsigned: return "an integer";
-    case Type::number_float: return "a fraction";
+    case Type::number_float: {
+      const double number = value.get<double>();
+      if (std::isfinite(number)) return "a fraction";
+      return std::isnan(number) ? "NaN" : number > 0 ? "Infinity" : "-Infinity";
+    }
     case Type::binary:
     case Type::discarded: break;
   }

@@ -268,7 +268,7 @@ void WriteQuantizedConfig(const std::string& source, const std::string& folder,
                                    {"sensitive_fraction", info.sensitive_fraction},
                                    {"outlier_fraction", info.outlier_fraction},
                                    {"modules_to_not_convert", {"lm_head"}}};
-  WriteFile(to / "config.json", config.dump(2) + "\n");
+  WriteFile(to / "config.json", JsonText(config) + "\n");
   const nlohmann::ordered_json quant_config = {{"wbits", info.bits}};
   WriteFile(to / "quant_config.json", quant_config.dump(2) + "\n");
 }

@@ -65,6 +65,7 @@ CudaActivation ActivationOf(const ModelConfig& config) {
     case Activation::kSilu: return CudaActivation::kSilu;
     case Activation::kRelu: return CudaActivation::kRelu;
     case Activation::kGelu: return CudaActivation::kGelu;
+    case Activation::kGeluTanh: return CudaActivation::kGeluTanh;
   }
   SQ_DCHECK(false);
   return CudaActivation::kSilu;

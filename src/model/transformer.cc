@@ -35,6 +35,7 @@ at::Tensor Activate(Activation activation, const at::Tensor& x) {
     case Activation::kSilu: return at::silu(x);
     case Activation::kRelu: return at::relu(x);
     case Activation::kGelu: return at::gelu(x);
+    case Activation::kGeluTanh: return at::gelu(x, "tanh");
   }
   SQ_DCHECK(false);
   return x;
@@ -197,8 +198,8 @@ TensorStore OpenWeights(const std::string& folder, const ModelConfig& config) {
   return WithFullNames(TensorStore::Open(folder), FindArchitecture(config.model_type), folder);
 }
 
-Model OpenModel(const std::string& folder) {
-  const ModelConfig config = ReadModelConfig(folder);
+Model OpenModel(const std::string& folder, const OpenOptions& options) {
+  const ModelConfig config = ReadModelConfig(folder, options.ignore_config_fields);
   Model model{folder, config, OpenWeights(folder, config)};
   CheckTensors(model);
   return model;

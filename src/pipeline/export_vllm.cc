@@ -58,7 +58,7 @@ void WriteConfig(const std::string& from, const std::string& to, int bits) {
   for (const auto& [key, value] : read.items()) config[key] = value;
   // The first vLLM releases look for the original's name of the width here too.
   config["quantization_config"]["wbits"] = bits;
-  WriteFile(fs::path(to) / "config.json", config.dump(2) + "\n");
+  WriteFile(fs::path(to) / "config.json", JsonText(config) + "\n");
   const nlohmann::ordered_json quant_config = {{"wbits", bits}};
   WriteFile(fs::path(to) / "quant_config.json", quant_config.dump(2) + "\n");
 }
@@ -74,9 +74,9 @@ void SayWhatServesIt(const std::string& output, const Summary& summary) {
 
 }  // namespace
 
-void ExportVllm(const std::string& folder, const std::string& output) {
+void ExportVllm(const std::string& folder, const std::string& output, const OpenOptions& open) {
   OutputFolder made(output);
-  const Model model = OpenModel(folder);
+  const Model model = OpenModel(folder, open);
   const Summary summary = Summarize(model);
   std::vector<TensorView> views;
   std::vector<const FileTensor*> files;

@@ -62,8 +62,8 @@ PackedLayer ReadPackedLayerAnySize(const TensorStore& store, const std::string& 
   return ReadPackedLayer(store, name, qweight.shape[1], qweight.shape[0] / bits * 32);
 }
 
-Model OpenQuantized(const std::string& folder) {
-  Model model = OpenModel(folder);
+Model OpenQuantized(const std::string& folder, const OpenOptions& open) {
+  Model model = OpenModel(folder, open);
   for (int64_t layer = 0; layer < model.config.num_layers; ++layer) {
     for (const LinearInfo& linear : LayerLinears(model.config, layer)) {
       SQ_CHECK(HasPackedLayer(model.store, linear.name), folder, ": is not quantized: tensor ",
@@ -108,15 +108,16 @@ void WriteUnquantizedConfig(const std::string& source, const std::string& folder
   Json config = ReadJsonFile(fs::path(source) / "config.json");
   config.erase("quantization_config");
   config["torch_dtype"] = "float16";
-  WriteFile(fs::path(folder) / "config.json", config.dump(2) + "\n");
+  WriteFile(fs::path(folder) / "config.json", JsonText(config) + "\n");
 }
 
 }  // namespace
 
-void ExportTorchFile(const std::string& folder, const std::string& file, bool balanced) {
+void ExportTorchFile(const std::string& folder, const std::string& file, bool balanced,
+                     const OpenOptions& open) {
   const OutputClaim claim(file);
   SQ_CHECK(!claim.is_folder(), file, ": is a folder; nothing was changed");
-  const Model model = OpenQuantized(folder);
+  const Model model = OpenQuantized(folder, open);
   const Architecture& architecture = FindArchitecture(model.config.model_type);
   std::vector<TensorView> tensors;
   std::map<std::string, int64_t> integers;
@@ -149,9 +150,9 @@ void ExportTorchFile(const std::string& folder, const std::string& file, bool ba
 }
 
 void ImportTorchFile(const std::string& file, const std::string& model_folder,
-                     const std::string& output) {
+                     const std::string& output, const OpenOptions& open) {
   OutputFolder folder(output);
-  const Model model = OpenTorchModel(model_folder, file);
+  const Model model = OpenTorchModel(model_folder, file, open);
   // Packed tensors are written as they are read, in their one form; other tensors as they lie in
   // the file, biases too, whose type is the model's.
   std::map<std::string, LinearInfo> packed;  // by the names of their tensors
@@ -196,9 +197,10 @@ void ImportTorchFile(const std::string& file, const std::string& model_folder,
   folder.Commit();
 }
 
-void DequantizeFolder(const std::string& folder_path, const std::string& output) {
+void DequantizeFolder(const std::string& folder_path, const std::string& output,
+                      const OpenOptions& open) {
   OutputFolder folder(output);
-  const Model model = OpenQuantized(folder_path);
+  const Model model = OpenQuantized(folder_path, open);
   struct Entry {
     TensorView view;
     const LinearInfo* linear;  // null: a tensor that is not packed
@@ -287,7 +289,7 @@ Json Inspect(const std::string& path) {
   return inspected;
 }
 
-int64_t Verify(const std::string& path) {
+int64_t Verify(const std::string& path, const OpenOptions& open) {
   const TensorStore store = TensorStore::Open(path);
   Problems problems;
   CheckSparseCounts(store, &problems);
@@ -298,7 +300,7 @@ int64_t Verify(const std::string& path) {
   for (const std::string& name : layers) ReadPackedLayerAnySize(store, name);
   if (fs::is_directory(path)) {
     if (!VerifyChecksums(path, store)) LogWarning(path + ": no checksums.json to verify by");
-    const Model model = OpenQuantized(path);
+    const Model model = OpenQuantized(path, open);
     for (int64_t l = 0; l < model.config.num_layers; ++l) LoadDecoderLayer(model, l);
     LoadHead(model);
   }

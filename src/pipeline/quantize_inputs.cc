@@ -90,7 +90,7 @@ void CheckQuantizable(const Model& model) {
 
 QuantizeInputs PrepareInputs(const QuantizeModelOptions& options) {
   QuantizeInputs inputs;
-  inputs.model = OpenModel(options.model);
+  inputs.model = OpenModel(options.model, options.open);
   inputs.bfloat16 = WantsBfloat16(options.dtype, options.device);
   CheckQuantizable(inputs.model);
   if (!options.sensitivity.empty()) {

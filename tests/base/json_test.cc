@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -56,6 +57,52 @@ TEST(Json, RefusesHostileNesting) {
   EXPECT_THAT(ParseMessage(text), HasSubstr("nested deeper"));
   EXPECT_EQ(ParseMessage("[\"" + std::string(1000, '[') + "\\\"" + std::string(9, '{') + "\"]"),
             "");
+}
+
+// As Python 3's json.loads reads them, which is where such files come from.
+TEST(Json, ReadsWhatPythonWritesForNumbersThatAreNotFinite) {
+  const auto json = ParseJson(
+      R"({"a": NaN, "": "", "b": [Infinity, "NaN", -Infinity, ""], "c\"Infinity": -1, "d":NaN})",
+      "file.json");
+  EXPECT_TRUE(std::isnan(json["a"].get<double>()));
+  EXPECT_EQ(json[""], "");
+  EXPECT_EQ(json["b"][0], HUGE_VAL);
+  EXPECT_EQ(json["b"][1], "NaN");
+  EXPECT_EQ(json["b"][2], -HUGE_VAL);
+  EXPECT_EQ(json["b"][3], "");
+  EXPECT_EQ(json["c\"Infinity"], -1);
+  EXPECT_TRUE(std::isnan(json["d"].get<double>()));
+  EXPECT_TRUE(std::isnan(ParseJson("NaN", "file.json").get<double>()));
+}
+
+TEST(Json, WritesThemBackAndAllElseAsDumpDoes) {
+  const nlohmann::ordered_json json = {{"z", {1, -2, 0.1, 1e-30, "x\n\"\\", true, nullptr}},
+                                       {"a b\"", {{"c", {}}, {"d", {{"e", 1}}}}},
+                                       {"list", nlohmann::ordered_json::array()},
+                                       {"object", nlohmann::ordered_json::object()}};
+  EXPECT_EQ(JsonText(json), json.dump(2));
+  const std::string text = JsonText(ParseJson("[NaN, Infinity, -Infinity]", "x"));
+  EXPECT_EQ(text, "[\n  NaN,\n  Infinity,\n  -Infinity\n]");
+}
+
+TEST(Json, TakesSuchWordsNowhereElse) {
+  for (const char* text :
+       {"{NaN: 1}", "{\"a\": 1, NaN: 2}", "[1NaN]", "[NaN1]", "[-NaN]", "[NaNNaN]", "[Infinit]",
+        "[--Infinity]", "[+Infinity]", "[Infinity5]", "nan", "[inf]", "NaN NaN", "N", "-", "[I"}) {
+    EXPECT_THAT(ParseMessage(text), StartsWith("file.json: not valid JSON")) << text;
+  }
+  EXPECT_THAT(ParseMessage("[NaN, Infinity, 1 2]"),
+              StartsWith("file.json: not valid JSON at byte 19: "));
+}
+
+TEST(Json, GettersRefuseNumbersThatAreNotFinite) {
+  const auto json = ParseJson(R"({"nan": NaN, "inf": Infinity, "neg": -Infinity})", "c.json");
+  EXPECT_EQ(MessageOf([&] { JsonDouble(json, "nan", "c.json"); }),
+            "c.json: \"nan\": expected a number, found NaN");
+  EXPECT_EQ(MessageOf([&] { JsonDouble(json, "neg", "c.json", 1.0); }),
+            "c.json: \"neg\": expected a number, found -Infinity");
+  EXPECT_EQ(MessageOf([&] { JsonInt(json, "inf", "c.json"); }),
+            "c.json: \"inf\": expected an integer, found Infinity");
 }
 
 TEST(Json, GettersCheckTypes) {

@@ -33,7 +33,10 @@ std::string With(const std::string& field, const std::string& value) {
   if (value.empty()) {
     json.erase(field);
   } else {
-    json[field] = nlohmann::json::parse(value);
+    // As text: the value may be one that dump() has no word for.
+    json[field] = "VALUE";
+    std::string text = json.dump();
+    return text.replace(text.find("\"VALUE\""), 7, value);
   }
   return json.dump();
 }
@@ -63,8 +66,8 @@ TEST(ModelConfigTest, FillsInWhatOldFilesLeaveOut) {
   EXPECT_FALSE(config.qkv_bias);
   EXPECT_FALSE(config.attention_out_bias);
   EXPECT_FALSE(config.mlp_bias);
-  EXPECT_EQ(config.bos_token_id, -1);
-  EXPECT_THAT(config.eos_token_ids, IsEmpty());
+  EXPECT_EQ(config.bos_token_id, 1);
+  EXPECT_THAT(config.eos_token_ids, ElementsAre(2));
   EXPECT_EQ(config.quantized_bits, 0);
 }
 
@@ -103,6 +106,37 @@ TEST(ModelConfigTest, TakesNullForAFieldThatIsNotThere) {
   }
 }
 
+TEST(ModelConfigTest, TakesZerosAndMinusOneForNone) {
+  for (const char* field : {"num_experts", "num_local_experts", "n_routed_experts"}) {
+    EXPECT_EQ(Refusal(With(field, "0")), "") << field;
+    EXPECT_THAT(Refusal(With(field, "8")), HasSubstr("not supported: expected null, found 8"));
+  }
+  EXPECT_EQ(Parse(With("bos_token_id", "-1")).bos_token_id, -1);
+  EXPECT_THAT(Parse(With("eos_token_id", "-1")).eos_token_ids, IsEmpty());
+  EXPECT_THAT(Parse(With("eos_token_id", "null")).eos_token_ids, IsEmpty());
+  EXPECT_THAT(Parse(With("eos_token_id", "[7, -1]")).eos_token_ids, ElementsAre(7));
+}
+
+TEST(ModelConfigTest, TakesNumbersThatAreNotFiniteWhereNobodyReadsThem) {
+  for (const char* value : {"NaN", "Infinity", "-Infinity", "[1, NaN]"}) {
+    EXPECT_EQ(Parse(With("initializer_range", value)).hidden_size, 4096) << value;
+  }
+}
+
+TEST(ModelConfigTest, PassesOverAFieldWhenTold) {
+  const std::string text = With("rope_interleave", "true");
+  EXPECT_NE(Refusal(text), "");
+  EXPECT_EQ(ParseModelConfig(text, "config.json", {"other", "rope_interleave"}).hidden_size, 4096);
+  // What is ignored is not there, be it known or not.
+  EXPECT_EQ(
+      ParseModelConfig(With("num_key_value_heads", "8"), "c", {"num_key_value_heads"}).num_kv_heads,
+      32);
+  const std::string quantized =
+      With("quantization_config", R"({"quant_method": "squeezellm", "bits": 4, "new": 1})");
+  EXPECT_EQ(ParseModelConfig(quantized, "c", {"quantization_config.new"}).quantized_bits, 4);
+  EXPECT_EQ(ParseModelConfig(quantized, "c", {"quantization_config"}).quantized_bits, 0);
+}
+
 TEST(ModelConfigTest, HeadDimNeedNotDivideTheWidth) {
   nlohmann::json json = Minimal();
   json["num_attention_heads"] = 24;
@@ -120,7 +154,8 @@ TEST(ModelConfigTest, NamesFileFieldExpectedAndFound) {
       {"model_type", "", "no \"model_type\""},
       {"model_type", "1", "\"model_type\": expected a string, found an integer"},
       {"model_type", "\"mamba\"",
-       "\"model_type\": not supported: expected one of llama, mistral, qwen2, qwen3, opt, found "
+       "\"model_type\": not supported: expected one of llama, mistral, ministral, qwen2, qwen3, "
+       "opt, found "
        "\"mamba\""},
       {"hidden_size", "", "no \"hidden_size\""},
       {"hidden_size", "null", "\"hidden_size\": expected an integer, found null"},
@@ -162,26 +197,33 @@ TEST(ModelConfigTest, NamesFileFieldExpectedAndFound) {
        "\"tie_word_embeddings\": expected true or false, found an integer"},
       {"attention_bias", "\"yes\"", "\"attention_bias\": expected true or false, found a string"},
       {"mlp_bias", "0", "\"mlp_bias\": expected true or false, found an integer"},
-      {"hidden_act", "\"gelu_new\"",
-       "\"hidden_act\": not supported: expected silu, relu or gelu, found \"gelu_new\""},
-      {"bos_token_id", "-1", "\"bos_token_id\": expected token ids, found an integer"},
-      {"bos_token_id", "true", "\"bos_token_id\": expected token ids, found true or false"},
-      {"bos_token_id", "2147483648", "\"bos_token_id\": expected token ids, found an integer"},
-      {"bos_token_id", "18446744073709551615",
-       "\"bos_token_id\": expected token ids, found an integer"},
-      {"eos_token_id", "[2, \"x\"]", "\"eos_token_id\": expected token ids, found a string"},
+      {"hidden_act", "\"mish\"",
+       "\"hidden_act\": not supported: expected silu, relu, gelu or gelu_new, found \"mish\""},
+      {"bos_token_id", "-2", "\"bos_token_id\": expected token ids, found -2"},
+      {"bos_token_id", "true", "\"bos_token_id\": expected token ids, found true"},
+      {"bos_token_id", "2147483648", "\"bos_token_id\": expected token ids, found 2147483648"},
+      {"eos_token_id", "[2, \"x\"]", "\"eos_token_id\": expected token ids, found \"x\""},
       {"eos_token_id", "[[2]]", "\"eos_token_id\": expected token ids, found an array"},
       {"eos_token_id", "{}", "\"eos_token_id\": expected token ids, found an object"},
-      {"quantization_config", "[]",
-       "\"quantization_config\": expected an object with \"quant_method\", found an array"},
+      {"quantization_config", "[1]", "\"quantization_config\": expected an object, found an array"},
       {"quantization_config", "{\"bits\":4}", "\"quantization_config\": no \"quant_method\""},
       {"quantization_config", "{\"quant_method\":\"gptq\",\"bits\":4}",
        "\"quantization_config\": quantization method not supported: expected squeezellm, found "
-       "gptq"},
+       "\"gptq\""},
       {"quantization_config", "{\"quant_method\":\"squeezellm\"}",
        "\"quantization_config\": no \"bits\""},
       {"quantization_config", "{\"quant_method\":\"squeezellm\",\"bits\":8}",
        "\"quantization_config\": \"bits\": expected 2 to 4, found 8"},
+      {"quantization_config", "{\"quant_method\":\"squeezellm\",\"bits\":4,\"head_bits\":8}",
+       "\"quantization_config\": \"head_bits\": not known, and may change what is computed: found "
+       "8; --ignore-config-field quantization_config.head_bits passes it over"},
+      {"rope_interleave", "true",
+       "\"rope_interleave\": not known, and may change what is computed: found true; "
+       "--ignore-config-field rope_interleave passes it over"},
+      {"rms_norm_eps", "NaN", "\"rms_norm_eps\": expected a number, found NaN"},
+      {"vocab_size", "Infinity", "\"vocab_size\": expected an integer, found Infinity"},
+      {"mlp_bias", "NaN", "\"mlp_bias\": expected true or false, found NaN"},
+      {"eos_token_id", "[NaN]", "\"eos_token_id\": expected token ids, found NaN"},
   };
   for (const auto& c : cases) {
     EXPECT_EQ(Refusal(With(c.field, c.value)), std::string("config.json: ") + c.message)
@@ -192,8 +234,8 @@ TEST(ModelConfigTest, NamesFileFieldExpectedAndFound) {
 TEST(ModelConfigTest, RefusesTextThatIsNoConfiguration) {
   EXPECT_THAT(Refusal(""), StartsWith("config.json: not valid JSON"));
   EXPECT_THAT(Refusal("{\"model_type\": \"llama\""), StartsWith("config.json: not valid JSON"));
-  EXPECT_EQ(Refusal("[]"), "config.json: expected an object with \"model_type\", found an array");
-  EXPECT_EQ(Refusal("null"), "config.json: expected an object with \"model_type\", found null");
+  EXPECT_EQ(Refusal("[]"), "config.json: expected an object, found an array");
+  EXPECT_EQ(Refusal("null"), "config.json: expected an object, found null");
   EXPECT_THAT(Refusal(With("rms_norm_eps", "1").replace(2, 1, "\xff")),
               StartsWith("config.json: not valid JSON"));
   EXPECT_THAT(Refusal("{\"rms_norm_eps\": 1e999}"), StartsWith("config.json: not valid JSON"));
@@ -328,7 +370,7 @@ TEST(ModelConfigTest, GenerationConfigSaysWhereTextEnds) {
   EXPECT_THAT(ReadModelConfig(folder).eos_token_ids, ElementsAre(5, 6));
   WriteFile(generation, "{\"eos_token_id\": \"</s>\"}");
   EXPECT_EQ(MessageOf([&] { ReadModelConfig(folder); }),
-            generation + ": \"eos_token_id\": expected token ids, found a string");
+            generation + ": \"eos_token_id\": expected token ids, found \"</s>\"");
   WriteFile(generation, "[5]");
   EXPECT_EQ(MessageOf([&] { ReadModelConfig(folder); }),
             generation + ": expected an object, found an array");

@@ -1,10 +1,11 @@
-// What config.json of each family beside LLaMA says, and what is refused.
+// What config.json of each family says, and what is refused.
+#include "sq/checkpoint/model_families.h"
+
 #include <gmock/gmock.h>
 
 #include <nlohmann/json.hpp>
 
 #include "sq/base/error.h"
-#include "sq/checkpoint/model_config.h"
 #include "tests/support/error_message.h"
 
 namespace sq {
@@ -13,6 +14,7 @@ namespace {
 using Json = nlohmann::json;
 using ::testing::Each;
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 ModelConfig Parse(const Json& json) { return ParseModelConfig(json.dump(), "config.json"); }
@@ -92,6 +94,68 @@ TEST(ModelFamiliesTest, MistralAttendsToAWindow) {
   EXPECT_THAT(Parse(silent).attention_windows, Each(4096));
 }
 
+// transformers takes a Mistral with layer_types for its Ministral.
+TEST(ModelFamiliesTest, MistralMayListTheLayersWithAWindow) {
+  Json json = With(Mistral(), {{"num_hidden_layers", 3}, {"sliding_window", 100}});
+  json["layer_types"] = {"full_attention", "sliding_attention", "full_attention"};
+  EXPECT_THAT(Parse(json).attention_windows, ElementsAre(0, 100, 0));
+  json["model_type"] = "ministral";
+  EXPECT_THAT(Parse(json).attention_windows, ElementsAre(0, 100, 0));
+  EXPECT_EQ(Parse(json).model_type, "mistral");
+  json["layer_types"] = {"full_attention", "full_attention", "full_attention"};
+  EXPECT_THAT(Parse(json).attention_windows, IsEmpty());
+  json["layer_types"] = nullptr;
+  EXPECT_THAT(Parse(json).attention_windows, ElementsAre(100, 100, 100));
+  json["layer_types"] = {"full_attention", "sliding_attention", "chunked_attention"};
+  EXPECT_EQ(Refusal(json),
+            "config.json: \"layer_types\": not supported: expected full_attention or "
+            "sliding_attention, found \"chunked_attention\"");
+  json["layer_types"] = {"full_attention", "sliding_attention", 3};
+  EXPECT_EQ(Refusal(json),
+            "config.json: \"layer_types\": not supported: expected full_attention or "
+            "sliding_attention, found another type");
+  json["layer_types"] = {"full_attention", "sliding_attention", "full_attention"};
+  json["sliding_window"] = nullptr;
+  EXPECT_EQ(Refusal(json),
+            "config.json: \"layer_types\": sliding_attention, but there is no sliding_window");
+}
+
+TEST(ModelFamiliesTest, LlamaHasNoWindows) {
+  Json json = With(Mistral(), {{"model_type", "llama"}, {"num_hidden_layers", 2}});
+  EXPECT_EQ(Refusal(json),
+            "config.json: \"sliding_window\": not supported: expected null, found 4096");
+  json["sliding_window"] = nullptr;
+  json["layer_types"] = {"full_attention", "full_attention"};
+  EXPECT_THAT(Parse(json).attention_windows, IsEmpty());
+  json["layer_types"] = {"full_attention", "sliding_attention"};
+  EXPECT_EQ(Refusal(json),
+            "config.json: \"layer_types\": sliding_attention, but there is no sliding_window");
+}
+
+// The number of a family's own models where nothing is said, that of heads where null is.
+TEST(ModelFamiliesTest, NullKeyHeadsAreAsManyAsHeads) {
+  for (const char* type : {"llama", "mistral", "qwen2", "qwen3"}) {
+    Json json = With(Mistral(), {{"model_type", type},
+                                 {"num_attention_heads", 64},
+                                 {"sliding_window", nullptr},
+                                 {"num_key_value_heads", nullptr}});
+    EXPECT_EQ(Parse(json).num_kv_heads, 64) << type;
+    json.erase("num_key_value_heads");
+    const std::string name = type;
+    EXPECT_EQ(Parse(json).num_kv_heads, name == "llama" ? 64 : name == "mistral" ? 8 : 32) << type;
+  }
+}
+
+TEST(ModelFamiliesTest, PositionsOfAFamilyWhereNothingIsSaid) {
+  Json json = With(Mistral(), {{"sliding_window", nullptr}});
+  json.erase("max_position_embeddings");
+  EXPECT_EQ(Parse(json).max_positions, 131072);
+  json["model_type"] = "qwen3";
+  EXPECT_EQ(Parse(json).max_positions, 32768);
+  json["model_type"] = "llama";
+  EXPECT_EQ(Parse(json).max_positions, 2048);
+}
+
 TEST(ModelFamiliesTest, Qwen2HasBiasesOnQueriesKeysAndValues) {
   const ModelConfig config = Parse(Qwen2());
   EXPECT_TRUE(config.qkv_bias);
@@ -118,6 +182,14 @@ TEST(ModelFamiliesTest, QwenWindowsBeginAtALayerOrAreListed) {
             "sliding_attention, found \"linear_attention\"");
 }
 
+TEST(ModelFamiliesTest, QwenWithoutWindowsMayNotListThem) {
+  Json json = With(Qwen2(), {{"num_hidden_layers", 2}, {"sliding_window", 0}});
+  EXPECT_THAT(Parse(json).attention_windows, IsEmpty());  // not used, so not looked at
+  json["layer_types"] = {"full_attention", "sliding_attention"};
+  EXPECT_EQ(Refusal(json),
+            "config.json: \"layer_types\": sliding_attention, but there is no sliding_window");
+}
+
 TEST(ModelFamiliesTest, Qwen3HeadsAreOf128Values) {
   Json json = Qwen2();
   json["model_type"] = "qwen3";
@@ -141,7 +213,63 @@ TEST(ModelFamiliesTest, OptHasBiasesAndATiedHead) {
   EXPECT_EQ(config.norm_epsilon, 1e-5);
 }
 
+TEST(ModelFamiliesTest, OptIsReluWhereNothingIsSaid) {
+  Json json = Opt();
+  json.erase("activation_function");
+  EXPECT_EQ(Parse(json).activation, Activation::kRelu);
+  json.erase("word_embed_proj_dim");
+  json.erase("do_layer_norm_before");
+  EXPECT_EQ(Parse(json).hidden_size, 4096);
+}
+
+TEST(ModelFamiliesTest, NullMeansWhatItMeansInPython) {
+  EXPECT_FALSE(Parse(With(Opt(), {{"tie_word_embeddings", nullptr}})).tie_word_embeddings);
+  EXPECT_FALSE(Parse(With(Opt(), {{"enable_bias", nullptr}})).qkv_bias);
+  EXPECT_EQ(Refusal(With(Opt(), {{"do_layer_norm_before", nullptr}})),
+            "config.json: \"do_layer_norm_before\": not supported: expected true, found null");
+  EXPECT_EQ(Refusal(With(Mistral(), {{"is_causal", nullptr}})),
+            "config.json: \"is_causal\": not supported: expected true, found null");
+}
+
+TEST(ModelFamiliesTest, ActivationsByAllTheirNames) {
+  const struct {
+    const char* name;
+    Activation activation;
+  } cases[] = {{"silu", Activation::kSilu},
+               {"swish", Activation::kSilu},
+               {"relu", Activation::kRelu},
+               {"gelu", Activation::kGelu},
+               {"gelu_python", Activation::kGelu},
+               {"gelu_new", Activation::kGeluTanh},
+               {"gelu_fast", Activation::kGeluTanh},
+               {"gelu_accurate", Activation::kGeluTanh},
+               {"gelu_pytorch_tanh", Activation::kGeluTanh},
+               {"gelu_python_tanh", Activation::kGeluTanh}};
+  for (const auto& c : cases) {
+    EXPECT_EQ(Parse(With(Qwen2(), {{"hidden_act", c.name}})).activation, c.activation) << c.name;
+    EXPECT_EQ(Parse(With(Opt(), {{"activation_function", c.name}})).activation, c.activation);
+  }
+  for (const char* name : {"quick_gelu", "gelu_10", "relu2", "mish", "SiLU", ""}) {
+    EXPECT_EQ(
+        Refusal(With(Qwen2(), {{"hidden_act", name}})),
+        std::string("config.json: \"hidden_act\": not supported: expected silu, relu, gelu or "
+                    "gelu_new, found \"") +
+            name + "\"");
+  }
+}
+
 TEST(ModelFamiliesTest, WhatIsNotComputedIsNamed) {
+  EXPECT_EQ(Refusal(With(Qwen2(), {{"is_causal", false}})),
+            "config.json: \"is_causal\": not supported: expected true, found false");
+  EXPECT_EQ(Refusal(With(Qwen2(), {{"is_causal", true}})), "");
+  EXPECT_EQ(Refusal(With(Mistral(), {{"logit_scale", 0.5}})),
+            "config.json: \"logit_scale\": not supported: expected 1.0, found 0.5");
+  EXPECT_EQ(Refusal(With(Opt(), {{"learned_embeddings", false}})),
+            "config.json: \"learned_embeddings\": not supported: expected true, found false");
+  // A field of one family is not known in another.
+  EXPECT_THAT(Refusal(With(Mistral(), {{"mlp_bias", true}})), HasSubstr("\"mlp_bias\": not known"));
+  EXPECT_THAT(Refusal(With(Opt(), {{"rope_theta", 10000}})),
+              HasSubstr("\"rope_theta\": not known"));
   // OPT-350m: norms after, and an embedding of another width.
   EXPECT_EQ(Refusal(With(Opt(), {{"do_layer_norm_before", false}})),
             "config.json: \"do_layer_norm_before\": not supported: expected true, found false");

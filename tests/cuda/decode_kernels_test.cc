@@ -189,8 +189,8 @@ TEST(DecodeKernels, ActivationsAgreeWithDoublePrecision) {
       gates[1] = 200;
       const DeviceMatrix gate(CudaType::kFloat32, {gates.data(), rows, cols}),
           up(CudaType::kFloat32, {ups.data(), rows, cols});
-      for (const CudaActivation function :
-           {CudaActivation::kSilu, CudaActivation::kRelu, CudaActivation::kGelu}) {
+      for (const CudaActivation function : {CudaActivation::kSilu, CudaActivation::kRelu,
+                                            CudaActivation::kGelu, CudaActivation::kGeluTanh}) {
         for (const bool gated : {false, true}) {
           for (const CudaType type : kTypes) {
             const DeviceMatrix out(type, rows, cols);

@@ -239,8 +239,8 @@ TEST(CudaMatmul, GatesTwoInterleavedLayers) {
       const test::MatmulReference of_up = test::ReferenceMatmul(up, {x.data(), tokens, in});
       const CudaLayer both({gate, up}, true);
       const DeviceMatrix given(CudaType::kFloat16, {x.data(), tokens, in});
-      for (const CudaActivation which :
-           {CudaActivation::kSilu, CudaActivation::kRelu, CudaActivation::kGelu}) {
+      for (const CudaActivation which : {CudaActivation::kSilu, CudaActivation::kRelu,
+                                         CudaActivation::kGelu, CudaActivation::kGeluTanh}) {
         const DeviceMatrix y(CudaType::kFloat32, tokens, out);
         const CudaGating gating = {which, kScale};
         CudaPackedMatmul(context, both, given.View(), y.View(), nullptr, 1, &gating);

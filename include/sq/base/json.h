@@ -12,11 +12,16 @@ namespace sq {
 
 // Parses `text`; `what` (a file, as a rule) opens the message of the sq::Error thrown when it is
 // not valid JSON, or nested deeper than 100 levels (copying or printing a deeper value could run
-// out of stack). A name that occurs twice in an object has the last value, as in Python.
+// out of stack). As in Python, a name that occurs twice in an object has the last value, and NaN,
+// Infinity and -Infinity are numbers; the functions below refuse them as values.
 nlohmann::json ParseJson(std::string_view text, const std::string& what);
 
 // ParseJson of a file. Throws sq::Error when it cannot be read or is larger than `max_bytes`.
 nlohmann::json ReadJsonFile(const std::string& path, int64_t max_bytes = int64_t{256} << 20);
+
+// `value` as text, as dump(2) has it, but for numbers that are not finite: those are written as they
+// are read, where dump would make nulls of them.
+std::string JsonText(const nlohmann::ordered_json& value);
 
 // The member `key` of `object`. Throws sq::Error, opening with `what`, when `object` is not an
 // object or has no such member.

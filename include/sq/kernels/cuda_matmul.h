@@ -82,7 +82,7 @@ class CudaLayer {
   std::unique_ptr<State> state_;
 };
 
-enum class CudaActivation { kSilu, kRelu, kGelu };
+enum class CudaActivation { kSilu, kRelu, kGelu, kGeluTanh };
 
 // What a gated MLP does with its gate and up projections, of one interleaved layer of both, gate
 // first: y[t][o] = function(gate[t][o]) * up[t][o] * scale.

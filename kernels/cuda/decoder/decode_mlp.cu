@@ -58,6 +58,7 @@ void Activate(const Queue& queue, CudaActivation function, const CudaMatrix& gat
     case CudaActivation::kSilu: return launch(ActivateKernel<CudaActivation::kSilu>);
     case CudaActivation::kRelu: return launch(ActivateKernel<CudaActivation::kRelu>);
     case CudaActivation::kGelu: return launch(ActivateKernel<CudaActivation::kGelu>);
+    case CudaActivation::kGeluTanh: return launch(ActivateKernel<CudaActivation::kGeluTanh>);
   }
 }
 
