@@ -42,6 +42,11 @@ void AddCommonFlags(CLI::App& app, CommonFlags* flags) {
   });
 }
 
+void AddTextFieldOption(CLI::App& app, std::string* field) {
+  app.add_option("--text-field", *field, "Where a text is in the JSON objects of a path")
+      ->capture_default_str();
+}
+
 void AddDeviceOption(CLI::App& app, std::string* device) {
   app.add_option("--device", *device,
                  "Where to compute: auto (a CUDA device if there is one), cpu, cuda or cuda:N")

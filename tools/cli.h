@@ -27,6 +27,9 @@ struct CommonFlags {
 // --threads, --quiet, --verbose, --version.
 void AddCommonFlags(CLI::App& app, CommonFlags* flags);
 
+// --text-field: of .jsonl and .json.
+void AddTextFieldOption(CLI::App& app, std::string* field);
+
 // --device: auto, cpu, cuda or cuda:N. To be given to UseDevice.
 void AddDeviceOption(CLI::App& app, std::string* device);
 

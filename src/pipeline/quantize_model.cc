@@ -52,6 +52,7 @@ Json Request(const QuantizeModelOptions& options, const Model& model, bool bfloa
   } else {
     request["sensitivity"] = "fisher";
     request["calibration"] = options.calibration;
+    request["text_field"] = options.text_field;
     request["samples"] = options.samples;
     request["sequence_length"] = options.sequence_length;
     request["seed"] = options.seed;

@@ -9,7 +9,7 @@
 #include "sq/base/error.h"
 #include "sq/base/json.h"
 #include "sq/base/output_file.h"
-#include "sq/text/documents.h"
+#include "sq/text/token_lists.h"
 
 namespace sq {
 namespace {

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "sq/text/documents.h"
+
 namespace sq {
 
 // What a text file (.txt, .raw) of a data set holds. Other files hold a row per document.
@@ -50,6 +52,7 @@ std::string DataSetNames(Purpose purpose);
 struct Rows {
   std::string source;  // path of the file or folder
   std::vector<std::string> rows;
+  DocumentFiles files;
 };
 
 // Reads the rows of `set` from the first of its files that is there: each is looked for in the data
