@@ -56,7 +56,7 @@ JsonDocuments ReadOne(const std::string& path, const std::string& field) {
 std::string List(const std::vector<std::string>& names) {
   std::string list;
   for (size_t i = 0; i < std::min(names.size(), kNamesListed); ++i) {
-    list += (i > 0 ? ", " : "") + names[i];
+    list += (i > 0 ? ", " : "") + (IsPrintable(names[i]) ? names[i] : Quoted(names[i]));
   }
   if (names.size() > kNamesListed) list += StrCat(" and ", names.size() - kNamesListed, " more");
   return list;
