@@ -17,7 +17,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int64_t kMaxTextBytes = int64_t{4} << 30;
-constexpr size_t kNamesListed = 6;
 
 std::string LowerCaseExtension(const std::string& name) {
   std::string extension = fs::path(name).extension().string();
@@ -51,15 +50,6 @@ JsonDocuments ReadOne(const std::string& path, const std::string& field) {
            "or .zst");
   if (*form != DocumentForm::kText) return ReadJsonDocuments(path, field);
   return {{UniversalNewlines(ReadText(path, kMaxTextBytes))}, ""};
-}
-
-std::string List(const std::vector<std::string>& names) {
-  std::string list;
-  for (size_t i = 0; i < std::min(names.size(), kNamesListed); ++i) {
-    list += (i > 0 ? ", " : "") + (IsPrintable(names[i]) ? names[i] : Quoted(names[i]));
-  }
-  if (names.size() > kNamesListed) list += StrCat(" and ", names.size() - kNamesListed, " more");
-  return list;
 }
 
 // Paths of what is below `folder`, hidden things and what is in them apart, in order.
@@ -142,8 +132,8 @@ DocumentFiles FindDocuments(const std::string& folder) {
 std::string FilesText(const DocumentFiles& files) {
   if (files.read.size() == 1 && files.left_out.empty()) return "";
   std::string text = StrCat(files.read.size(), files.read.size() == 1 ? " file" : " files",
-                            " read (", List(files.read), ")");
-  if (!files.left_out.empty()) text += "; left aside: " + List(files.left_out);
+                            " read (", NameList(files.read), ")");
+  if (!files.left_out.empty()) text += "; left aside: " + NameList(files.left_out);
   return text;
 }
 
@@ -162,7 +152,7 @@ Documents ReadDocuments(const std::string& path, const std::string& field) {
   const auto parquet = std::find_if(left_out.begin(), left_out.end(), IsParquet);
   SQ_CHECK(parquet == left_out.end(), NotParquet((fs::path(path) / *parquet).string()));
   throw Error(StrCat(path, ": no document (.txt, .raw, .jsonl, .json) in this folder",
-                     left_out.empty() ? "" : "; left aside: " + List(left_out)));
+                     left_out.empty() ? "" : "; left aside: " + NameList(left_out)));
 }
 
 }  // namespace sq

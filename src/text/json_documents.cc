@@ -15,7 +15,6 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr size_t kMaxValueBytes = size_t{1} << 30;
-constexpr int kKeysNamed = 5;
 
 // Finds where a value that may take several lines ends: where its brackets are closed. Text that is
 // not JSON may be taken for a whole value too early or too late; the parser then refuses it.
@@ -69,15 +68,12 @@ const char* ChatKey(const Json& object) {
 
 // Why `object` has no text, and which of its strings could be one.
 std::string NoField(const Json& object, const std::string& field, const std::string& what) {
-  std::string keys;
-  int count = 0;
+  std::vector<std::string> keys;
   for (const auto& [key, value] : object.items()) {
-    if (!value.is_string()) continue;
-    if (++count <= kKeysNamed) keys += (count > 1 ? ", " : "") + Quoted(key);
+    if (value.is_string()) keys.push_back(Quoted(key));
   }
-  if (count == 0) return StrCat(what, ": no ", Quoted(field));
-  if (count > kKeysNamed) keys += StrCat(" and ", count - kKeysNamed, " more");
-  return StrCat(what, ": no ", Quoted(field), "; --text-field chooses another, there is ", keys);
+  return StrCat(what, ": no ", Quoted(field),
+                keys.empty() ? "" : "; --text-field chooses another, there is " + NameList(keys));
 }
 
 std::string ObjectText(const Json& object, const std::string& field, const std::string& what) {

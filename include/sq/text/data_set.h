@@ -60,7 +60,7 @@ struct Rows {
 // huggingface_hub (datasets--OWNER--NAME). `data_dir` is the data folder, or empty: the
 // environment's SQ_DATA_DIR. Throws sq::Error listing the names when none is there, with the
 // command that converts it when there is only Parquet. A folder of C4 is taken only if no file in
-// it is named as a shard, for shards are of one split.
+// it is named as a shard, for shards are of one split or of another language.
 Rows ReadRows(const DataSet& set, const std::string& data_dir);
 
 }  // namespace sq

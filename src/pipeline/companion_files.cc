@@ -1,0 +1,184 @@
+#include "sq/pipeline/companion_files.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <set>
+
+#include "sq/base/error.h"
+#include "sq/base/file.h"
+#include "sq/base/log.h"
+#include "sq/base/output_file.h"
+#include "sq/base/placeholder.h"
+
+namespace sq {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t kMaxFileBytes = int64_t{256} << 20;  // the largest tokenizer.json have 35
+constexpr int64_t kMaxBytes = int64_t{1} << 30;        // of all
+constexpr size_t kMaxFiles = 1000;
+constexpr int kMaxDepth = 8;
+constexpr size_t kChunkBytes = 1 << 20;
+
+const std::set<std::string> kOfOneCheckpoint = {"config.json", "quant_config.json",
+                                                "checksums.json", "report.json"};
+
+// Of weights and of states of a training: PyTorch, safetensors, GGUF and GGML, TensorFlow, Keras,
+// Flax, Rust, ONNX, Core ML, TensorFlow Lite, TensorRT, NeMo, llamafile, pickle.
+const std::set<std::string> kWeightExtensions = {
+    ".safetensors", ".pt",     ".pth",     ".ckpt", ".gguf",      ".ggml",      ".pb",
+    ".h5",          ".keras",  ".msgpack", ".ot",   ".onnx",      ".onnx_data", ".mlmodel",
+    ".tflite",      ".engine", ".plan",    ".nemo", ".llamafile", ".pkl",       ".pickle"};
+
+const std::set<std::string> kCacheExtensions = {".pyc", ".lock", ".incomplete", ".part", ".tmp"};
+
+std::string Extension(const std::string& name) {
+  std::string extension = fs::path(name).extension().string();
+  for (char& c : extension) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return extension;
+}
+
+bool EndsWith(const std::string& text, std::string_view end) {
+  return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
+}
+
+// What a .bin file holds, its name does not say: weights by PyTorch (a zip archive or a pickle) or
+// llama.cpp's first formats, or by OpenVINO, beside the graph that they belong to.
+bool IsBinaryOfWeights(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  char begin[4] = {};
+  in.read(begin, sizeof begin);
+  const std::string_view magic(begin, static_cast<size_t>(in.gcount()));
+  const auto is = [&](std::string_view known) { return magic.substr(0, known.size()) == known; };
+  return is("PK\3\4") || is("\x80") || is("lmgg") || is("fmgg") || is("tjgg") || is("GGUF") ||
+         IsRegularFile(fs::path(path).replace_extension(".xml").string());
+}
+
+bool IsWeights(const fs::path& path) {
+  const std::string name = path.filename().string();
+  // Of model.safetensors.index.json, the file that it is the index of.
+  constexpr std::string_view kIndex = ".index.json";
+  if (EndsWith(name, kIndex)) {
+    const std::string indexed = name.substr(0, name.size() - kIndex.size());
+    return kWeightExtensions.count(Extension(indexed)) > 0 || Extension(indexed) == ".bin";
+  }
+  const std::string extension = Extension(name);
+  if (extension == ".bin") return IsBinaryOfWeights(path);
+  // TensorFlow's are a .index and .data-00000-of-00001.
+  return kWeightExtensions.count(extension) > 0 || extension.rfind(".data-0", 0) == 0;
+}
+
+bool IsCache(const std::string& name) {
+  return name.front() == '.' || name == "__pycache__" || kCacheExtensions.count(Extension(name)) ||
+         name.rfind("events.out.tfevents.", 0) == 0;
+}
+
+class Copier {
+ public:
+  Copier(fs::path from, fs::path to) : from_(std::move(from)), to_(std::move(to)) {}
+
+  CompanionFiles Run() {
+    CopyFolder("", 0);
+    return std::move(result_);
+  }
+
+ private:
+  void CopyFolder(const fs::path& folder, int depth) {
+    std::vector<std::string> files, folders;
+    bool has_weights = false;
+    for (const std::string& name : FolderNames((from_ / folder).string())) {
+      if (IsCache(name)) continue;
+      const fs::path path = from_ / folder / name;
+      std::error_code error;
+      if (fs::is_directory(fs::symlink_status(path, error))) {
+        folders.push_back(name);
+      } else if (IsRegularFile(path.string()) && IsWeights(path)) {
+        has_weights = true;
+      } else {
+        files.push_back(name);
+      }
+    }
+    if (has_weights && !folder.empty()) {
+      result_.left_out.push_back(folder.string() + " (holds weights)");
+      return;
+    }
+    for (const std::string& name : files) CopyFile(folder / name);
+    for (const std::string& name : folders) Descend(folder / name, depth + 1);
+  }
+
+  void Descend(const fs::path& folder, int depth) {
+    std::error_code error;
+    if (fs::equivalent(from_ / folder, to_, error)) return;
+    if (depth > kMaxDepth) return Lose(folder, "nested too deep");
+    if (result_.copied.size() >= kMaxFiles) return Lose(folder, "after 1000 files");
+    if (fs::directory_iterator(from_ / folder, error); error) {
+      return Lose(folder, error.message());
+    }
+    CopyFolder(folder, depth);
+  }
+
+  void CopyFile(const fs::path& file) {
+    const std::string path = (from_ / file).string();
+    if (!file.has_parent_path() && kOfOneCheckpoint.count(file.string())) return;
+    if (FileExists((to_ / file).string())) return;
+    if (IsDanglingLink(path)) return Lose(file, "a link to what is not there");
+    if (IsFolder(path)) return Lose(file, "a link to a folder");
+    if (!IsRegularFile(path)) return Lose(file, "not a regular file");
+    if (result_.copied.size() >= kMaxFiles) return Lose(file, "after 1000 others");
+    std::error_code error;
+    const auto bytes = static_cast<int64_t>(fs::file_size(path, error));
+    if (bytes > kMaxFileBytes) return Lose(file, "more than 256 MiB");
+    if (bytes > kMaxBytes - bytes_) return Lose(file, "more than 1 GiB with those before it");
+    errno = 0;
+    std::ifstream in(path, std::ios::binary);
+    if (!in) return Lose(file, std::strerror(errno));
+    CopyContents(file, in);
+  }
+
+  void CopyContents(const fs::path& file, std::ifstream& in) {
+    std::string chunk(kChunkBytes, '\0');
+    const auto read = [&] {
+      in.read(chunk.data(), static_cast<std::streamsize>(chunk.size()));
+      SQ_CHECK(!in.bad(), (from_ / file).string(), ": cannot read: ", std::strerror(errno));
+      return in.gcount();
+    };
+    std::streamsize count = read();
+    const std::string_view begin(chunk.data(), static_cast<size_t>(count));
+    const std::string instead = PlaceholderText(begin.substr(0, kPlaceholderBytes));
+    const bool is_page = Extension(file.string()).rfind(".htm", 0) == 0;  // and is to be one
+    if (!instead.empty() && !is_page) return Lose(file, instead);
+    MakeFolder((to_ / file).parent_path().string());
+    // Through OutputFile, whose errors say what is wrong: a full disk is an "Input/output error" to
+    // std::filesystem.
+    OutputFile out((to_ / file).string());
+    for (; count > 0; count = read()) {
+      out.Write(chunk.data(), count);
+      bytes_ += count;
+    }
+    out.Commit();
+    result_.copied.push_back(file.string());
+  }
+
+  void Lose(const fs::path& path, const std::string& reason) {
+    result_.lost.push_back(path.string() + " (" + reason + ")");
+  }
+
+  const fs::path from_, to_;
+  CompanionFiles result_;
+  int64_t bytes_ = 0;  // copied
+};
+
+}  // namespace
+
+CompanionFiles CopyCompanionFiles(const std::string& from, const std::string& to) {
+  CompanionFiles result = Copier(from, to).Run();
+  if (!result.left_out.empty()) LogInfo(StrCat(from, ": not copied: ", NameList(result.left_out)));
+  if (!result.lost.empty()) LogWarning(StrCat(from, ": could not copy ", NameList(result.lost)));
+  return result;
+}
+
+}  // namespace sq
