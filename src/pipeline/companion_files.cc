@@ -18,9 +18,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t kMaxFileBytes = int64_t{256} << 20;  // the largest tokenizer.json have 35
-constexpr int64_t kMaxBytes = int64_t{1} << 30;        // of all
-constexpr size_t kMaxFiles = 1000;
 constexpr int kMaxDepth = 8;
 constexpr size_t kChunkBytes = 1 << 20;
 
@@ -79,7 +76,8 @@ bool IsCache(const std::string& name) {
 
 class Copier {
  public:
-  Copier(fs::path from, fs::path to) : from_(std::move(from)), to_(std::move(to)) {}
+  Copier(fs::path from, fs::path to, const CompanionLimits& limits)
+      : from_(std::move(from)), to_(std::move(to)), limits_(limits) {}
 
   CompanionFiles Run() {
     CopyFolder("", 0);
@@ -114,7 +112,7 @@ class Copier {
     std::error_code error;
     if (fs::equivalent(from_ / folder, to_, error)) return;
     if (depth > kMaxDepth) return Lose(folder, "nested too deep");
-    if (result_.copied.size() >= kMaxFiles) return Lose(folder, "after 1000 files");
+    if (Full()) return Lose(folder, "too many files");
     if (fs::directory_iterator(from_ / folder, error); error) {
       return Lose(folder, error.message());
     }
@@ -128,11 +126,11 @@ class Copier {
     if (IsDanglingLink(path)) return Lose(file, "a link to what is not there");
     if (IsFolder(path)) return Lose(file, "a link to a folder");
     if (!IsRegularFile(path)) return Lose(file, "not a regular file");
-    if (result_.copied.size() >= kMaxFiles) return Lose(file, "after 1000 others");
+    if (Full()) return Lose(file, "too many files");
     std::error_code error;
     const auto bytes = static_cast<int64_t>(fs::file_size(path, error));
-    if (bytes > kMaxFileBytes) return Lose(file, "more than 256 MiB");
-    if (bytes > kMaxBytes - bytes_) return Lose(file, "more than 1 GiB with those before it");
+    if (bytes > limits_.file_bytes) return Lose(file, StrCat(bytes, " bytes"));
+    if (bytes > limits_.bytes - bytes_) return Lose(file, "too many bytes with those before it");
     errno = 0;
     std::ifstream in(path, std::ios::binary);
     if (!in) return Lose(file, std::strerror(errno));
@@ -163,19 +161,23 @@ class Copier {
     result_.copied.push_back(file.string());
   }
 
+  bool Full() const { return result_.copied.size() >= limits_.files; }
+
   void Lose(const fs::path& path, const std::string& reason) {
     result_.lost.push_back(path.string() + " (" + reason + ")");
   }
 
   const fs::path from_, to_;
+  const CompanionLimits limits_;
   CompanionFiles result_;
   int64_t bytes_ = 0;  // copied
 };
 
 }  // namespace
 
-CompanionFiles CopyCompanionFiles(const std::string& from, const std::string& to) {
-  CompanionFiles result = Copier(from, to).Run();
+CompanionFiles CopyCompanionFiles(const std::string& from, const std::string& to,
+                                  const CompanionLimits& limits) {
+  CompanionFiles result = Copier(from, to, limits).Run();
   if (!result.left_out.empty()) LogInfo(StrCat(from, ": not copied: ", NameList(result.left_out)));
   if (!result.lost.empty()) LogWarning(StrCat(from, ": could not copy ", NameList(result.lost)));
   return result;

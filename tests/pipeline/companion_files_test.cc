@@ -184,23 +184,29 @@ TEST_F(CompanionFilesTest, WhatIsNoneOfItsOwnOrTooLargeIsLost) {
   const CompanionFiles files = Copy();
   EXPECT_THAT(Copied(), ElementsAre("a.txt"));
   EXPECT_THAT(files.lost, ElementsAre("tokenizer.json (" + PlaceholderText(pointer) + ")",
-                                      "video.mp4 (more than 256 MiB)",
+                                      "video.mp4 (268435457 bytes)",
                                       "vocab.json (" + PlaceholderText("<!DOCTYPE html>") + ")"));
 }
 
-TEST_F(CompanionFilesTest, TheNumberOfFilesAndTheDepthAreBounded) {
-  for (int i = 1000; i < 2002; ++i) Write("f" + std::to_string(i), "");
-  Write("folder/a.txt", "");
-  const CompanionFiles many = Copy();
-  EXPECT_EQ(many.copied.size(), 1000u);
-  EXPECT_THAT(many.lost, ElementsAre("f2000 (after 1000 others)", "f2001 (after 1000 others)",
-                                     "folder (after 1000 files)"));
+TEST_F(CompanionFilesTest, FilesBytesAndDepthAreBounded) {
+  Write({"a.txt", "b.txt", "c.txt", "folder/d.txt"});
+  CompanionLimits limits;
+  limits.files = 2;
+  const CompanionFiles few = CopyCompanionFiles(from_, to_ + "/few", limits);
+  EXPECT_THAT(few.copied, ElementsAre("a.txt", "b.txt"));
+  EXPECT_THAT(few.lost, ElementsAre("c.txt (too many files)", "folder (too many files)"));
+
+  limits = {};
+  limits.bytes = 32;
+  const CompanionFiles small = CopyCompanionFiles(from_, to_ + "/small", limits);
+  EXPECT_THAT(small.copied, ElementsAre("a.txt"));  // of 17 bytes
+  EXPECT_THAT(small.lost, ElementsAre("b.txt (too many bytes with those before it)",
+                                      "c.txt (too many bytes with those before it)",
+                                      "folder/d.txt (too many bytes with those before it)"));
+
   fs::remove_all(from_);
-  fs::remove_all(to_);
-  MakeFolder(to_);
-  Write("1/2/3/4/5/6/7/8/a.txt", "");
-  Write("1/2/3/4/5/6/7/8/9/b.txt", "");
-  const CompanionFiles deep = Copy();
+  Write({"1/2/3/4/5/6/7/8/a.txt", "1/2/3/4/5/6/7/8/9/b.txt"});
+  const CompanionFiles deep = CopyCompanionFiles(from_, to_ + "/deep");
   EXPECT_THAT(deep.copied, ElementsAre("1/2/3/4/5/6/7/8/a.txt"));
   EXPECT_THAT(deep.lost, ElementsAre("1/2/3/4/5/6/7/8/9 (nested too deep)"));
 }
