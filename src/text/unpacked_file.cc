@@ -20,10 +20,22 @@ namespace sq {
 namespace {
 
 constexpr size_t kBufferBytes = 1 << 17;
+constexpr int kZstdWindowLog = 31;
 static_assert(kBufferBytes >= kPlaceholderBytes);
 
 constexpr std::string_view kGzipMagic = "\x1f\x8b";
 constexpr std::string_view kZstdMagic = "\x28\xb5\x2f\xfd";
+
+// What other files that hold texts begin with.
+struct Unread {
+  std::string_view begin;
+  const char* name;
+};
+using namespace std::string_view_literals;
+constexpr Unread kUnread[] = {
+    {"BZh91AY&SY"sv, "bzip2"},     {"\xfd\x37zXZ\0"sv, "xz"}, {"PK\3\4"sv, "zip"},
+    {"\x04\x22\x4d\x18"sv, "lz4"}, {"PAR1\x15"sv, "Parquet"}, {"ARROW1\0\0"sv, "Arrow"},
+};
 
 enum class Packing { kNone, kGzip, kZstd };
 
@@ -109,12 +121,18 @@ void UnpackedFile::State::Start() {
   SQ_CHECK(any || UnpackedName(path) == path, path, ": empty, expected packed data");
   const std::string_view first(in.data(), end);
   CheckNoPlaceholder(first, path);
+  for (const Unread& unread : kUnread) {
+    SQ_CHECK(!BeginsWith(first, unread.begin), path, ": ", unread.name,
+             " data, which are not read; text, JSON lines, gzip and zstd are");
+  }
   if (BeginsWith(first, kGzipMagic)) {
     SQ_CHECK(inflateInit2(&gzip, 16 + MAX_WBITS) == Z_OK, path, ": no memory to unpack it");
     packing = Packing::kGzip;
   } else if (BeginsWithZstd(first)) {
     zstd = ZSTD_createDStream();
     SQ_CHECK(zstd != nullptr, path, ": no memory to unpack it");
+    // As far back as `zstd --long=31` looks, which large dumps are packed with.
+    ZSTD_DCtx_setParameter(zstd, ZSTD_d_windowLogMax, kZstdWindowLog);
     packing = Packing::kZstd;
   }
 }

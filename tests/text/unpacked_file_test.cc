@@ -125,6 +125,29 @@ TEST_F(UnpackedFileTest, DamageIsAnError) {
   EXPECT_THAT(Failure(checksum), HasSubstr("damaged gzip data: incorrect data check"));
 }
 
+TEST_F(UnpackedFileTest, OtherPackingsAreNamed) {
+  EXPECT_EQ(Failure("BZh91AY&SY\x99"),
+            ": bzip2 data, which are not read; text, JSON lines, gzip and zstd are");
+  EXPECT_THAT(Failure(std::string("\xfd"
+                                  "7zXZ\0\0\4",
+                                  8)),
+              StartsWith(": xz data"));
+  EXPECT_THAT(Failure("PK\3\4\x14"), StartsWith(": zip data"));
+  EXPECT_THAT(Failure("\x04\x22\x4d\x18"), StartsWith(": lz4 data"));
+  EXPECT_THAT(Failure("PAR1\x15\x04"), StartsWith(": Parquet data"));
+  EXPECT_THAT(Failure(std::string("ARROW1\0\0\xff", 9)), StartsWith(": Arrow data"));
+  EXPECT_EQ(Read("BZhou, PAR1 and ARROW1"), "BZhou, PAR1 and ARROW1");
+}
+
+// Made by `printf aaaaaaaa | zstd --long=31`: its window has 2 GiB.
+TEST_F(UnpackedFileTest, WideWindowsAreRead) {
+  EXPECT_EQ(
+      Read(std::string(
+          "\x28\xb5\x2f\xfd\x04\xa8\x41\x00\x00\x61\x61\x61\x61\x61\x61\x61\x61\xf3\x70\xe9\x1d",
+          21)),
+      "aaaaaaaa");
+}
+
 TEST_F(UnpackedFileTest, NamesWhatCannotBeRead) {
   const auto open = [](const std::string& path) {
     return MessageOf([&] { UnpackedFile file(path); });
