@@ -74,6 +74,12 @@ bool IsCache(const std::string& name) {
          name.rfind("events.out.tfevents.", 0) == 0;
 }
 
+// Whether a file may hold HTML by its own right.
+bool MayBePage(const std::string& name) {
+  const std::string extension = Extension(name);
+  return extension == ".html" || extension == ".htm" || extension == ".md";
+}
+
 class Copier {
  public:
   Copier(fs::path from, fs::path to, const CompanionLimits& limits)
@@ -141,14 +147,12 @@ class Copier {
     std::string chunk(kChunkBytes, '\0');
     const auto read = [&] {
       in.read(chunk.data(), static_cast<std::streamsize>(chunk.size()));
-      SQ_CHECK(!in.bad(), (from_ / file).string(), ": cannot read: ", std::strerror(errno));
       return in.gcount();
     };
     std::streamsize count = read();
     const std::string_view begin(chunk.data(), static_cast<size_t>(count));
     const std::string instead = PlaceholderText(begin.substr(0, kPlaceholderBytes));
-    const bool is_page = Extension(file.string()).rfind(".htm", 0) == 0;  // and is to be one
-    if (!instead.empty() && !is_page) return Lose(file, instead);
+    if (!instead.empty() && !MayBePage(file.string())) return Lose(file, instead);
     MakeFolder((to_ / file).parent_path().string());
     // Through OutputFile, whose errors say what is wrong: a full disk is an "Input/output error" to
     // std::filesystem.
@@ -157,6 +161,7 @@ class Copier {
       out.Write(chunk.data(), count);
       bytes_ += count;
     }
+    if (in.bad()) return Lose(file, std::strerror(errno));
     out.Commit();
     result_.copied.push_back(file.string());
   }

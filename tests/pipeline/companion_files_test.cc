@@ -86,10 +86,11 @@ TEST_F(CompanionFilesTest, WhatARuntimeNeedsIsCopied) {
   Write(names);
   Write("empty.txt", "");
   Write("page.html", "<!DOCTYPE html>");
+  Write("card.md", "<html>");
   Write({"config.json", "quant_config.json", "checksums.json", "report.json"});
   const CompanionFiles files = Copy();
   std::vector<std::string> expected = names;
-  expected.insert(expected.end(), {"empty.txt", "page.html"});
+  expected.insert(expected.end(), {"card.md", "empty.txt", "page.html"});
   std::sort(expected.begin(), expected.end());
   EXPECT_THAT(Copied(), ElementsAreArray(expected));
   std::vector<std::string> copied = files.copied;
