@@ -20,7 +20,7 @@ done
 
 install_packages g++ cmake ninja-build ccache pkg-config git ca-certificates python3 python3-pip \
   libspdlog-dev libcli11-dev nlohmann-json3-dev libgtest-dev libgmock-dev libbenchmark-dev \
-  libsentencepiece-dev libpcre2-dev libutf8proc-dev zlib1g-dev
+  libsentencepiece-dev libpcre2-dev libutf8proc-dev zlib1g-dev libzstd-dev
 
 wheels=$build/wheels
 # A fixed Python version, whichever one is here: the C++ libraries are the same in all of these wheels.

@@ -53,6 +53,11 @@ void AddOpenOptions(CLI::App& app, OpenOptions* open) {
   app.add_flag("--strict", open->strict, "Unused tensors are an error instead of a warning");
 }
 
+void AddTextFieldOption(CLI::App& app, std::string* field) {
+  app.add_option("--text-field", *field, "Where a text is in the JSON objects of a path")
+      ->capture_default_str();
+}
+
 void AddDeviceOption(CLI::App& app, std::string* device) {
   app.add_option("--device", *device,
                  "Where to compute: auto (a CUDA device if there is one), cpu, cuda or cuda:N")

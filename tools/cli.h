@@ -32,6 +32,9 @@ void AddCommonFlags(CLI::App& app, CommonFlags* flags);
 // --ignore-config-field, --strict: how a model folder is taken.
 void AddOpenOptions(CLI::App& app, OpenOptions* open);
 
+// --text-field: of .jsonl and .json.
+void AddTextFieldOption(CLI::App& app, std::string* field);
+
 // --device: auto, cpu, cuda or cuda:N. To be given to UseDevice.
 void AddDeviceOption(CLI::App& app, std::string* device);
 

@@ -60,14 +60,14 @@ int main(int argc, char** argv) {
       ->group("");
   app.add_flag("--eval", evaluate, "Perplexity on the positional data set also with --benchmark")
       ->group("");
-  app.add_option(
-         "--dataset", options.datasets,
-         "Perplexity on wikitext2, c4, c4-new, ptb, ptb-new, or a path: .txt, .jsonl, .jsonl.gz or "
-         "a folder of them; "
-         "may be given several times")
+  app.add_option("--dataset", options.datasets,
+                 "Perplexity on wikitext2, c4, c4-new, ptb, ptb-new, or a path: .txt, .jsonl, "
+                 ".json, packed "
+                 "too (.gz, .zst), or a folder of them; may be given several times")
       ->take_all()
       ->allow_extra_args(false);
   app.add_option("--data-dir", options.data_dir, "Where named data sets lie [SQ_DATA_DIR]");
+  sq::AddTextFieldOption(app, &options.text_field);
   app.add_option("--sequence-length", options.sequence_length, "Tokens of a window")
       ->check(CLI::Range(2, 1 << 24))
       ->capture_default_str();
@@ -107,7 +107,7 @@ int main(int argc, char** argv) {
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   app.add_option("--tokenize", tokenize,
-                 "Print the token ids of the texts in this JSON list, nothing else");
+                 "Print the token ids of the texts in this JSON file, nothing else");
   auto* gate = app.add_option("--baseline", baseline, "Compare with this earlier --json file");
   app.add_option("--max-increase-percent", max_increase_percent,
                  "Exit with 3 when a perplexity is higher than the baseline's by more")
@@ -129,7 +129,10 @@ int main(int argc, char** argv) {
 
   return sq::RunTool(app, argc, argv, flags, [&] {
     if (!tokenize.empty()) {
-      std::printf("%s\n", nlohmann::json(sq::TokenizeFile(options.model, tokenize)).dump().c_str());
+      std::printf("%s\n",
+                  nlohmann::json(sq::TokenizeFile(options.model, tokenize, options.text_field))
+                      .dump()
+                      .c_str());
       return sq::kExitDone;
     }
     if (!dataset.empty()) {

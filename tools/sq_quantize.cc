@@ -75,9 +75,10 @@ int main(int argc, char** argv) {
       app.add_option(
              "--calibration", options.calibration,
              "c4, wikitext2, ptb, ptb-new, self (the model samples its own text), or a path: .txt, "
-             ".jsonl, .jsonl.gz, a folder of them, or .json with lists of token ids")
+             ".jsonl, .json (texts, or lists of token ids), packed too (.gz, .zst), or a folder")
           ->capture_default_str();
   app.add_option("--data-dir", options.data_dir, "Where named data sets lie [SQ_DATA_DIR]");
+  sq::AddTextFieldOption(app, &options.text_field);
   app.add_option("--samples", options.samples, "Calibration samples")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();

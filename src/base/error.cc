@@ -56,6 +56,16 @@ bool IsPrintable(std::string_view text) {
   return true;
 }
 
+std::string NameList(const std::vector<std::string>& names) {
+  constexpr size_t kListed = 6;
+  std::string list;
+  for (size_t i = 0; i < names.size() && i < kListed; ++i) {
+    list += (i > 0 ? ", " : "") + (IsPrintable(names[i]) ? names[i] : Quoted(names[i]));
+  }
+  if (names.size() > kListed) list += StrCat(" and ", names.size() - kListed, " more");
+  return list;
+}
+
 int64_t CheckedMultiply(int64_t a, int64_t b, const std::string& what) {
   int64_t result = 0;
   SQ_CHECK(a >= 0 && b >= 0 && !__builtin_mul_overflow(a, b, &result), what, ": size ", a, " x ", b,

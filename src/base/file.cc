@@ -8,6 +8,7 @@
 #include <system_error>
 
 #include "sq/base/error.h"
+#include "sq/base/placeholder.h"
 
 namespace sq {
 
@@ -61,10 +62,21 @@ std::vector<std::string> FolderNames(const std::string& path) {
   return names;
 }
 
+bool IsDanglingLink(const std::string& path) {
+  std::error_code error;
+  return fs::is_symlink(path, error) && fs::status(path, error).type() == fs::file_type::not_found;
+}
+
+std::string WhyMissing(const std::string& path) {
+  if (!IsDanglingLink(path)) return "no such file";
+  std::error_code error;
+  return "a link to " + fs::read_symlink(path, error).string() + ", which is not there";
+}
+
 std::string ReadFile(const std::string& path, int64_t max_bytes) {
   std::error_code error;
   const auto status = fs::status(path, error);
-  SQ_CHECK(status.type() != fs::file_type::not_found, path, ": no such file");
+  SQ_CHECK(status.type() != fs::file_type::not_found, path, ": ", WhyMissing(path));
   SQ_CHECK(!error, path, ": ", error.message());
   SQ_CHECK(fs::is_regular_file(status), path, ": not a regular file");
   const auto size = static_cast<int64_t>(fs::file_size(path, error));
@@ -76,6 +88,7 @@ std::string ReadFile(const std::string& path, int64_t max_bytes) {
   std::string bytes(static_cast<size_t>(size), '\0');
   in.read(bytes.data(), size);
   SQ_CHECK(in.gcount() == size, path, ": expected ", size, " bytes, read ", in.gcount());
+  CheckNoPlaceholder(bytes, path);
   return bytes;
 }
 

@@ -5,17 +5,22 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
 #include "sq/base/error.h"
+#include "sq/base/file.h"
+#include "sq/base/placeholder.h"
 
 namespace sq {
 
 MappedFile::MappedFile(const std::string& path) : path_(path) {
   // O_NONBLOCK: a pipe without a writer is refused below rather than waited for.
   const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  SQ_CHECK(descriptor >= 0, path, ": cannot open: ", std::strerror(errno));
+  const int failure = errno;
+  SQ_CHECK(descriptor >= 0, path,
+           ": cannot open: ", IsDanglingLink(path) ? WhyMissing(path) : std::strerror(failure));
   struct stat status {};
   std::string problem;
   if (fstat(descriptor, &status) != 0) {
@@ -34,9 +39,17 @@ MappedFile::MappedFile(const std::string& path) : path_(path) {
   }
   close(descriptor);
   SQ_CHECK(problem.empty(), path, ": cannot map: ", problem);
+  const std::string placeholder =
+      PlaceholderText({reinterpret_cast<const char*>(data_),
+                       static_cast<size_t>(std::min<int64_t>(size_, int64_t{kPlaceholderBytes}))});
+  if (placeholder.empty()) return;
+  Unmap();
+  throw Error(StrCat(path, ": ", placeholder));
 }
 
-MappedFile::~MappedFile() {
+MappedFile::~MappedFile() { Unmap(); }
+
+void MappedFile::Unmap() {
   if (data_ != nullptr) munmap(const_cast<uint8_t*>(data_), static_cast<size_t>(size_));
 }
 

@@ -7,7 +7,7 @@
 #include "sq/calib/self_samples.h"
 #include "sq/pipeline/progress.h"
 #include "sq/text/corpus.h"
-#include "sq/text/documents.h"
+#include "sq/text/token_lists.h"
 #include "sq/text/tokenizer.h"
 
 namespace sq {
@@ -24,14 +24,18 @@ std::vector<std::vector<int32_t>> LoadCalibration(const Model& model,
         model, SelfPrefix(model.folder), options.samples, options.sequence_length, options.seed,
         [&](int64_t done) { progress.Update(done); }, options.device);
   }
-  if (IsTokenListPath(options.calibration)) return ReadTokenLists(options.calibration);
+  if (HoldsTokenLists(options.calibration)) return ReadTokenLists(options.calibration);
   const auto tokenizer = LoadTokenizer(model.folder);
   CalibrationOptions wanted;
   wanted.data_dir = options.data_dir;
+  wanted.text_field = options.text_field;
   wanted.samples = options.samples;
   wanted.sequence_length = options.sequence_length;
   wanted.seed = options.seed;
   TokenSamples found = CalibrationSamples(options.calibration, *tokenizer, wanted);
+  if (const std::string text = FilesText(found.files); !text.empty()) {
+    LogInfo(StrCat(found.source, ": ", text));
+  }
   if (static_cast<int64_t>(found.samples.size()) < options.samples) {
     LogWarning(StrCat(found.source, ": ", found.samples.size(), " samples of ",
                       options.sequence_length, " tokens instead of ", options.samples));

@@ -22,7 +22,8 @@
 #include "sq/pipeline/progress.h"
 #include "sq/pipeline/torch_model.h"
 #include "sq/text/corpus.h"
-#include "sq/text/documents.h"
+#include "sq/text/json_documents.h"
+#include "sq/text/token_lists.h"
 #include "sq/text/tokenizer.h"
 
 namespace sq {
@@ -127,10 +128,14 @@ TokenSamples DataSetWindows(const std::string& dataset, const Tokenizer& tokeniz
                             const EvaluateModelOptions& options, int64_t length, int64_t windows) {
   EvaluationOptions wanted;
   wanted.data_dir = options.data_dir;
+  wanted.text_field = options.text_field;
   wanted.sequence_length = length;
   wanted.max_windows = windows;
   TokenSamples samples = EvaluationWindows(dataset, tokenizer, wanted);
   LogDebug(StrCat(dataset, ": ", samples.samples.size(), " windows of ", samples.source));
+  if (const std::string text = FilesText(samples.files); !text.empty()) {
+    LogInfo(StrCat(samples.source, ": ", text));
+  }
   return samples;
 }
 
@@ -233,16 +238,13 @@ Json EvaluateModel(const EvaluateModelOptions& options) {
   return report;
 }
 
-TokenLists TokenizeFile(const std::string& model, const std::string& path) {
+TokenLists TokenizeFile(const std::string& model, const std::string& path,
+                        const std::string& text_field) {
   const auto tokenizer = LoadTokenizer(model);
-  const nlohmann::json texts = ReadJsonFile(path);
-  SQ_CHECK(texts.is_array(), path, ": expected a list of texts, found ", JsonTypeName(texts));
+  const JsonDocuments documents = ReadJsonDocuments(path, text_field);
+  SQ_CHECK(documents.none.empty(), documents.none);
   TokenLists ids;
-  for (const nlohmann::json& text : texts) {
-    SQ_CHECK(text.is_string(), path, ": text ", ids.size(), ": expected a string, found ",
-             JsonTypeName(text));
-    ids.push_back(tokenizer->Encode(text.get_ref<const std::string&>()));
-  }
+  for (const std::string& text : documents.texts) ids.push_back(tokenizer->Encode(text));
   return ids;
 }
 

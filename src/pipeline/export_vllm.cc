@@ -13,6 +13,7 @@
 #include "sq/checkpoint/mapped_file.h"
 #include "sq/checkpoint/packed_checkpoint.h"
 #include "sq/model/transformer.h"
+#include "sq/pipeline/companion_files.h"
 #include "sq/pipeline/output_folder.h"
 
 namespace sq {

@@ -14,25 +14,12 @@
 #include "sq/base/process.h"
 #include "sq/checkpoint/checkpoint_writer.h"
 #include "sq/checkpoint/mapped_file.h"
+#include "sq/pipeline/companion_files.h"
 
 namespace sq {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr const char* kCompanionFiles[] = {"tokenizer.json",
-                                           "tokenizer.model",
-                                           "tokenizer_config.json",
-                                           "special_tokens_map.json",
-                                           "added_tokens.json",
-                                           "vocab.json",
-                                           "merges.txt",
-                                           "r50k_base.tiktoken",
-                                           "generation_config.json",
-                                           "chat_template.jinja",
-                                           "LICENSE",
-                                           "LICENSE.txt",
-                                           "USE_POLICY.md"};
 
 // Through OutputFile, whose errors say what is wrong: a full disk is an "Input/output error" to
 // std::filesystem.
@@ -109,12 +96,6 @@ void OutputFolder::MoveContents() {
   }
   claim_.NoteMade({temporary()});  // the rest is the user's from here on
   fs::remove(temporary(), error);
-}
-
-void CopyCompanionFiles(const std::string& from, const std::string& to) {
-  for (const char* name : kCompanionFiles) {
-    if (fs::exists(fs::path(from) / name)) Copy(fs::path(from) / name, fs::path(to) / name);
-  }
 }
 
 int64_t AssembleQuantized(const Model& source, const RunFolder& run, const QuantizationInfo& info,

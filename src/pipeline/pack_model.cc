@@ -18,6 +18,7 @@
 #include "sq/checkpoint/packed_checkpoint.h"
 #include "sq/checkpoint/torch_writer.h"
 #include "sq/model/transformer.h"
+#include "sq/pipeline/companion_files.h"
 #include "sq/pipeline/output_folder.h"
 #include "sq/pipeline/torch_model.h"
 

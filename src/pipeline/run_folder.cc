@@ -10,7 +10,7 @@
 #include "sq/base/file.h"
 #include "sq/base/json.h"
 #include "sq/base/output_file.h"
-#include "sq/text/documents.h"
+#include "sq/text/token_lists.h"
 
 namespace sq {
 namespace {

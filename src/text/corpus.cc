@@ -1,7 +1,6 @@
 #include "sq/text/corpus.h"
 
 #include <algorithm>
-#include <filesystem>
 
 #include "sq/base/error.h"
 #include "sq/base/file.h"
@@ -44,12 +43,13 @@ Samples RandomWindowsOfText(const std::vector<int32_t>& ids, int64_t count, int6
 
 // The rows of a data set, or the documents at a path; `set` is null for the latter.
 Rows ReadNamed(const std::string& name, Purpose purpose, const std::string& data_dir,
-               const DataSet** set) {
+               const std::string& text_field, const DataSet** set) {
   *set = FindDataSet(name, purpose);
   if (*set != nullptr) return ReadRows(**set, data_dir);
   SQ_CHECK(FileExists(name), name, ": neither a file or folder nor a data set (",
            DataSetNames(purpose), ")");
-  return {name, ReadDocuments(name)};
+  Documents documents = ReadDocuments(name, text_field);
+  return {name, std::move(documents.texts), std::move(documents.files)};
 }
 
 void CheckLength(int64_t length) {
@@ -106,12 +106,13 @@ TokenSamples EvaluationWindows(const std::string& name, const Tokenizer& tokeniz
   const int64_t length = options.sequence_length;
   CheckLength(length);
   const DataSet* set = nullptr;
-  const Rows data = ReadNamed(name, Purpose::kEvaluation, options.data_dir, &set);
+  const Rows data =
+      ReadNamed(name, Purpose::kEvaluation, options.data_dir, options.text_field, &set);
   int64_t limit = set != nullptr ? set->max_windows : 0;
   if (options.max_windows > 0) {
     limit = limit > 0 ? std::min(limit, options.max_windows) : options.max_windows;
   }
-  TokenSamples result{data.source, {}};
+  TokenSamples result{data.source, {}, data.files};
   if (set != nullptr && set->cut == Cut::kRandomDocuments) {
     result.samples = RandomWindows(data.rows, tokenizer, limit, length, /*seed=*/0,
                                    JustLongEnough::kDrawAgain, data.source);
@@ -133,8 +134,9 @@ TokenSamples CalibrationSamples(const std::string& name, const Tokenizer& tokeni
   CheckLength(length);
   SQ_CHECK(options.samples >= 1, "samples: expected at least 1, found ", options.samples);
   const DataSet* set = nullptr;
-  const Rows data = ReadNamed(name, Purpose::kCalibration, options.data_dir, &set);
-  TokenSamples result{data.source, {}};
+  const Rows data =
+      ReadNamed(name, Purpose::kCalibration, options.data_dir, options.text_field, &set);
+  TokenSamples result{data.source, {}, data.files};
   if (set != nullptr && set->cut == Cut::kRandomDocuments) {
     result.samples = RandomWindows(data.rows, tokenizer, options.samples, length, options.seed,
                                    JustLongEnough::kWhole, data.source);
@@ -164,10 +166,6 @@ TokenSamples CalibrationSamples(const std::string& name, const Tokenizer& tokeni
   }
   if (result.samples.empty()) TooShort(data.source, total, length);
   return result;
-}
-
-bool IsTokenListPath(const std::string& name) {
-  return std::filesystem::path(name).extension() == ".json" && IsRegularFile(name);
 }
 
 }  // namespace sq

@@ -100,14 +100,16 @@ std::vector<std::string> SplitRows(std::string_view text, TextRows kind) {
   return rows;
 }
 
-// Whether a folder of C4 has documents, and none of them in a shard of one split.
+// Whether a folder of C4 has documents, and none of them in a shard of one split or of another
+// language (multilingual/c4-af.tfrecord-00000-of-00064.json.gz).
 bool HoldsDocuments(const std::string& folder) {
-  const std::vector<std::string> names = FolderNames(folder);
-  const auto is_shard = [](const std::string& name) {
-    return name.rfind("c4-train.", 0) == 0 || name.rfind("c4-validation.", 0) == 0;
+  const std::vector<std::string> names = FindDocuments(folder).read;
+  const auto is_shard = [](const std::string& path) {
+    const std::string name = fs::path(path).filename().string();
+    return name.rfind("c4-train.", 0) == 0 || name.rfind("c4-validation.", 0) == 0 ||
+           name.find(".tfrecord-") != std::string::npos;
   };
-  return std::any_of(names.begin(), names.end(), IsDocumentName) &&
-         std::none_of(names.begin(), names.end(), is_shard);
+  return !names.empty() && std::none_of(names.begin(), names.end(), is_shard);
 }
 
 bool IsThere(const fs::path& path) {
@@ -140,7 +142,8 @@ std::vector<fs::path> Roots(const DataSet& set, const fs::path& dir) {
 }
 
 Rows ReadFileOfSet(const DataSet& set, const fs::path& path, TextRows text_rows) {
-  Rows rows{path.string(), ReadDocuments(path.string(), set.column)};
+  Documents documents = ReadDocuments(path.string(), set.column);
+  Rows rows{path.string(), std::move(documents.texts), std::move(documents.files)};
   const bool is_text = path.extension() == ".txt" || path.extension() == ".raw";
   if (is_text && text_rows != TextRows::kJoined) {
     rows.rows = SplitRows(rows.rows.front(), text_rows);

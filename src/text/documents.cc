@@ -1,54 +1,32 @@
 #include "sq/text/documents.h"
 
-#include <zlib.h>
-
 #include <algorithm>
-#include <array>
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
-#include <limits>
-#include <memory>
-#include <nlohmann/json.hpp>
+#include <iterator>
+#include <set>
 
 #include "sq/base/error.h"
 #include "sq/base/file.h"
-#include "sq/base/json.h"
+#include "sq/text/json_documents.h"
+#include "sq/text/text_file.h"
+#include "sq/text/unpacked_file.h"
 
 namespace sq {
 namespace {
 
+namespace fs = std::filesystem;
+
 constexpr int64_t kMaxTextBytes = int64_t{4} << 30;
-constexpr int64_t kMaxTokenFileBytes = int64_t{1} << 30;
 
-bool EndsWith(const std::string& text, std::string_view end) {
-  return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
+std::string LowerCaseExtension(const std::string& name) {
+  std::string extension = fs::path(name).extension().string();
+  for (char& c : extension) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return extension;
 }
 
-bool IsPlainText(const std::string& path) {
-  return EndsWith(path, ".txt") || EndsWith(path, ".raw");
-}
+bool IsParquet(const std::string& path) { return LowerCaseExtension(path) == ".parquet"; }
 
-bool IsJsonLines(const std::string& path) {
-  const auto ends = {".jsonl", ".json", ".jsonl.gz", ".json.gz"};
-  return std::any_of(ends.begin(), ends.end(),
-                     [&](const char* end) { return EndsWith(path, end); });
-}
-
-bool IsParquet(const std::string& path) { return EndsWith(path, ".parquet"); }
-
-bool IsBlank(std::string_view line) {
-  return line.find_first_not_of(" \t\r") == std::string_view::npos;
-}
-
-void AppendJsonLines(const std::string& path, const std::string& column,
-                     std::vector<std::string>* documents) {
-  ForEachLine(path, [&](std::string_view line, int64_t number) {
-    if (IsBlank(line)) return;
-    const std::string what = StrCat(path, ", line ", number);
-    documents->push_back(JsonString(ParseJson(line, what), column, what));
-  });
-}
+bool IsHidden(const fs::path& path) { return path.filename().string().front() == '.'; }
 
 // Line ends as Python's open() gives them, which all published figures were taken through: "\r\n"
 // and a lone "\r" become "\n".
@@ -63,104 +41,118 @@ std::string UniversalNewlines(std::string text) {
   return text;
 }
 
-void AppendFile(const std::string& path, const std::string& column,
-                std::vector<std::string>* documents) {
+// The documents in a file; `none` says why there are none where the file describes others.
+JsonDocuments ReadOne(const std::string& path, const std::string& field) {
   SQ_CHECK(!IsParquet(path), NotParquet(path));
-  if (IsPlainText(path)) {
-    documents->push_back(UniversalNewlines(ReadFile(path, kMaxTextBytes)));
-  } else {
-    SQ_CHECK(IsJsonLines(path), path,
-             ": expected a name that ends in .txt, .jsonl, .json, .jsonl.gz or .json.gz");
-    AppendJsonLines(path, column, documents);
+  const std::optional<DocumentForm> form = FormOf(path);
+  SQ_CHECK(form.has_value(), path,
+           ": expected a name that ends in .txt, .raw, .jsonl or .json, or in one of them and .gz "
+           "or .zst");
+  if (*form != DocumentForm::kText) return ReadJsonDocuments(path, field);
+  return {{UniversalNewlines(ReadText(path, kMaxTextBytes))}, ""};
+}
+
+// Paths of what is below `folder`, hidden things and what is in them apart, in order.
+std::vector<std::string> NamesBelow(const fs::path& folder) {
+  std::vector<std::string> names;
+  std::error_code error;
+  fs::recursive_directory_iterator entry(folder, error);
+  for (; !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
+    const fs::path& path = entry->path();
+    std::error_code ignored;  // what cannot be looked up is no folder
+    const bool is_folder = entry->is_directory(ignored) && !entry->is_symlink(ignored);
+    if (IsHidden(path)) {
+      if (is_folder) entry.disable_recursion_pending();
+    } else if (!is_folder) {
+      names.push_back(path.lexically_relative(folder).string());
+    }
+  }
+  SQ_CHECK(!error, folder.string(), ": ", error.message());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+void AppendFolder(const std::string& path, const std::string& field, Documents* documents) {
+  const DocumentFiles found = FindDocuments(path);
+  documents->files.left_out = found.left_out;
+  for (const std::string& name : found.read) {
+    JsonDocuments read = ReadOne((fs::path(path) / name).string(), field);
+    const bool describes = !read.none.empty() && FormOf(name) == DocumentForm::kJson;
+    SQ_CHECK(describes || read.none.empty(), read.none);
+    if (describes) {
+      documents->files.left_out.push_back(StrCat(name, " (no ", Quoted(field), ")"));
+      continue;
+    }
+    documents->files.read.push_back(name);
+    std::move(read.texts.begin(), read.texts.end(), std::back_inserter(documents->texts));
   }
 }
 
 }  // namespace
 
-void ForEachLine(const std::string& path,
-                 const std::function<void(std::string_view, int64_t)>& visit) {
-  SQ_CHECK(FileExists(path), path, ": no such file");
-  SQ_CHECK(IsRegularFile(path), path, ": not a regular file");
-  errno = 0;
-  const std::unique_ptr<gzFile_s, decltype(&gzclose)> file(gzopen(path.c_str(), "rb"), &gzclose);
-  SQ_CHECK(file, path, ": cannot be opened: ", std::strerror(errno));
-  std::array<char, 1 << 16> buffer;
-  gzbuffer(file.get(), 1 << 17);
-  std::string begun;  // a line of which the end has not been read yet
-  int64_t number = 0;
-  while (true) {
-    const int count = gzread(file.get(), buffer.data(), buffer.size());
-    // gzread hands out what it has of a file that is cut off; the error shows with the last of it.
-    int error = Z_OK;
-    const char* message = gzerror(file.get(), &error);
-    SQ_CHECK(count >= 0 && (error == Z_OK || error == Z_STREAM_END), path, ", after line ", number,
-             ": ", error == Z_ERRNO ? std::strerror(errno) : message);
-    if (count == 0) break;
-    std::string_view rest(buffer.data(), static_cast<size_t>(count));
-    for (size_t end; (end = rest.find('\n')) != std::string_view::npos;) {
-      if (begun.empty()) {
-        visit(rest.substr(0, end), ++number);
-      } else {
-        begun.append(rest, 0, end);
-        visit(begun, ++number);
-        begun.clear();
-      }
-      rest.remove_prefix(end + 1);
-    }
-    begun.append(rest);
-  }
-  if (!begun.empty()) visit(begun, ++number);
+std::optional<DocumentForm> FormOf(const std::string& name) {
+  const std::string extension = LowerCaseExtension(UnpackedName(name));
+  if (extension == ".txt" || extension == ".raw") return DocumentForm::kText;
+  if (extension == ".jsonl") return DocumentForm::kJsonLines;
+  if (extension == ".json") return DocumentForm::kJson;
+  return std::nullopt;
 }
-
-bool IsDocumentName(const std::string& name) { return IsPlainText(name) || IsJsonLines(name); }
 
 std::string NotParquet(const std::string& path) {
   return StrCat(path, ": Parquet is not read; scripts/fetch_data.py ", path,
                 " converts it to JSON lines");
 }
 
-std::vector<std::string> ReadDocuments(const std::string& path, const std::string& column) {
-  std::vector<std::string> documents;
-  if (!IsFolder(path)) {
-    AppendFile(path, column, &documents);
-    return documents;
+DocumentFiles FindDocuments(const std::string& folder) {
+  DocumentFiles files;
+  std::set<std::string> unpacked;  // without .gz and .zst, of those to be read
+  for (const std::string& name : NamesBelow(folder)) {
+    const std::string path = (fs::path(folder) / name).string();
+    std::string reason;
+    if (IsDanglingLink(path)) {
+      reason = " (a link to what is not there)";
+    } else if (IsFolder(path)) {
+      reason = " (a link to a folder)";
+    } else if (!FormOf(name)) {
+      files.left_out.push_back(name);
+      continue;
+    } else if (!IsRegularFile(path)) {
+      reason = " (not a regular file)";
+    } else if (!unpacked.insert(UnpackedName(name)).second) {
+      reason = " (the same packed)";
+    } else {
+      files.read.push_back(name);
+      continue;
+    }
+    files.left_out.push_back(name + reason);
   }
-  bool any = false;
-  std::string parquet;
-  for (const std::string& name : FolderNames(path)) {
-    const std::string file = (std::filesystem::path(path) / name).string();
-    if (IsParquet(name)) parquet = file;
-    if (!IsRegularFile(file) || !IsDocumentName(name)) continue;
-    AppendFile(file, column, &documents);
-    any = true;
-  }
-  SQ_CHECK(any || parquet.empty(), NotParquet(parquet));
-  SQ_CHECK(any, path, ": no .txt, .jsonl or .json.gz file in this folder");
-  return documents;
+  return files;
 }
 
-std::vector<std::vector<int32_t>> ReadTokenLists(const std::string& path) {
-  const nlohmann::json file = ReadJsonFile(path, kMaxTokenFileBytes);
-  SQ_CHECK(file.is_array() && !file.empty(), path,
-           ": expected a list of lists of token ids, found ",
-           file.is_array() ? "an empty list" : JsonTypeName(file));
-  std::vector<std::vector<int32_t>> lists;
-  lists.reserve(file.size());
-  for (const nlohmann::json& list : file) {
-    const auto where = [&] { return StrCat(path, ": list ", lists.size()); };
-    SQ_CHECK(list.is_array() && !list.empty(), where(), ": expected a list of token ids, found ",
-             list.is_array() ? "an empty list" : JsonTypeName(list));
-    std::vector<int32_t> ids;
-    ids.reserve(list.size());
-    for (const nlohmann::json& id : list) {
-      SQ_CHECK(id.is_number_integer() && id >= 0 && id <= std::numeric_limits<int32_t>::max(),
-               where(), ": expected ids from 0 to 2147483647, found ",
-               id.is_number_integer() ? id.dump() : JsonTypeName(id), " at place ", ids.size());
-      ids.push_back(id.get<int32_t>());
-    }
-    lists.push_back(std::move(ids));
+std::string FilesText(const DocumentFiles& files) {
+  if (files.read.size() == 1 && files.left_out.empty()) return "";
+  std::string text = StrCat(files.read.size(), files.read.size() == 1 ? " file" : " files",
+                            " read (", NameList(files.read), ")");
+  if (!files.left_out.empty()) text += "; left aside: " + NameList(files.left_out);
+  return text;
+}
+
+Documents ReadDocuments(const std::string& path, const std::string& field) {
+  Documents documents;
+  if (!IsFolder(path)) {
+    JsonDocuments read = ReadOne(path, field);
+    SQ_CHECK(read.none.empty(), read.none);
+    documents.texts = std::move(read.texts);
+    documents.files.read.push_back(fs::path(path).filename().string());
+    return documents;
   }
-  return lists;
+  AppendFolder(path, field, &documents);
+  const std::vector<std::string>& left_out = documents.files.left_out;
+  if (!documents.files.read.empty()) return documents;
+  const auto parquet = std::find_if(left_out.begin(), left_out.end(), IsParquet);
+  SQ_CHECK(parquet == left_out.end(), NotParquet((fs::path(path) / *parquet).string()));
+  throw Error(StrCat(path, ": no document (.txt, .raw, .jsonl, .json) in this folder",
+                     left_out.empty() ? "" : "; left aside: " + NameList(left_out)));
 }
 
 }  // namespace sq

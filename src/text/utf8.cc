@@ -16,8 +16,9 @@ bool IsAscii8(const char* bytes) {
   return (word & 0x8080808080808080u) == 0;
 }
 
-// Offset of the first ill-formed sequence at or after `from`; the size of `bytes` if there is none.
-size_t FindInvalid(std::string_view bytes, size_t from) {
+}  // namespace
+
+size_t FindInvalidUtf8(std::string_view bytes, size_t from) {
   size_t i = from;
   while (i < bytes.size()) {
     if (i + 8 <= bytes.size() && IsAscii8(bytes.data() + i)) {
@@ -32,8 +33,6 @@ size_t FindInvalid(std::string_view bytes, size_t from) {
   }
   return bytes.size();
 }
-
-}  // namespace
 
 int DecodeUtf8(std::string_view bytes, char32_t* code_point, bool* valid) {
   SQ_DCHECK(!bytes.empty());
@@ -96,14 +95,14 @@ void AppendUtf8(char32_t code_point, std::string* out) {
   }
 }
 
-bool IsValidUtf8(std::string_view bytes) { return FindInvalid(bytes, 0) == bytes.size(); }
+bool IsValidUtf8(std::string_view bytes) { return FindInvalidUtf8(bytes, 0) == bytes.size(); }
 
 std::string ReplaceInvalidUtf8(std::string_view bytes) {
   std::string out;
   out.reserve(bytes.size());
   size_t begin = 0;
   while (true) {
-    const size_t invalid = FindInvalid(bytes, begin);
+    const size_t invalid = FindInvalidUtf8(bytes, begin);
     out.append(bytes, begin, invalid - begin);
     if (invalid == bytes.size()) return out;
     char32_t code_point;

@@ -34,5 +34,12 @@ TEST(Error, QuotedTextStaysOnOneLine) {
   EXPECT_EQ(shown, "\"" + std::string(80, 'x') + "...\"");
 }
 
+TEST(Error, ListsTheFirstNames) {
+  EXPECT_EQ(NameList({}), "");
+  EXPECT_EQ(NameList({"a", "b\nc"}), "a, \"b\\x0ac\"");
+  EXPECT_EQ(NameList({"1", "2", "3", "4", "5", "6"}), "1, 2, 3, 4, 5, 6");
+  EXPECT_EQ(NameList({"1", "2", "3", "4", "5", "6", "7", "8"}), "1, 2, 3, 4, 5, 6 and 2 more");
+}
+
 }  // namespace
 }  // namespace sq

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "sq/base/placeholder.h"
 #include "tests/support/error_message.h"
 
 namespace sq {
@@ -25,6 +26,18 @@ TEST(File, NamesWhatCannotBeRead) {
             SQ_TEST_SCRATCH "/none: no such file");
   EXPECT_EQ(test::MessageOf([] { ReadFile(SQ_TEST_SCRATCH, 1); }),
             SQ_TEST_SCRATCH ": not a regular file");
+}
+
+TEST(File, SaysWhatIsInTheFilesPlace) {
+  const std::string path = SQ_TEST_SCRATCH "/file_test_pointer";
+  std::ofstream(path, std::ios::binary) << "version https://git-lfs.github.com/spec/v1\n";
+  EXPECT_EQ(test::MessageOf([&] { ReadFile(path, 1000); }),
+            path + ": " + PlaceholderText("version https://git-lfs.github.com/spec/v1\n"));
+  const std::string link = SQ_TEST_SCRATCH "/file_test_link";
+  std::filesystem::remove(link);
+  std::filesystem::create_symlink("../blobs/none", link);
+  EXPECT_EQ(test::MessageOf([&] { ReadFile(link, 1); }),
+            link + ": a link to ../blobs/none, which is not there");
 }
 
 TEST(File, TellsFilesFromFolders) {

@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "sq/base/output_file.h"
+#include "sq/base/placeholder.h"
 #include "sq/base/process.h"
 #include "tests/support/error_message.h"
 #include "tests/support/scratch.h"
@@ -40,6 +41,13 @@ TEST(MappedFile, OutlivesTheNameOfItsFile) {
   const MappedFile file(path);
   WriteFile(path, "y");  // another file under the same name
   EXPECT_EQ(file.data()[0], 'x');
+}
+
+TEST(MappedFile, SaysWhatIsInTheFilesPlace) {
+  const std::string path = test::ScratchFolder() + "/model.safetensors";
+  WriteFile(path, "<!DOCTYPE html>\n");
+  EXPECT_EQ(MessageOf([&] { MappedFile file(path); }),
+            path + ": " + PlaceholderText("<!DOCTYPE html>"));
 }
 
 TEST(MappedFile, NamesWhatCannotBeMapped) {

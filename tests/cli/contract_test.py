@@ -4,6 +4,7 @@ of calibration."""
 import gzip
 import json
 import os
+import shutil
 import struct
 import subprocess
 import unittest
@@ -13,10 +14,10 @@ from cli_support import (SENTENCE, CliTest, command, digests, environment, is_lo
 
 FLAGS = {
     "sq-quantize": """--output --bits --sparsity-percent --sensitive-percent --outlier-percent --outlier-range
-        --calibration --data-dir --samples --sequence-length --seed --sensitivity --save-sensitivity
+        --calibration --data-dir --text-field --samples --sequence-length --seed --sensitivity --save-sensitivity
         --uniform-sensitivity --device --threads --dtype --max-memory --work-dir --resume --json --quiet
         --version""",
-    "sq-eval": """--load --wbits --include-sparse --dataset --data-dir --sequence-length --windows --mmlu --shots
+    "sq-eval": """--load --wbits --include-sparse --dataset --data-dir --text-field --sequence-length --windows --mmlu --shots
         --subjects --mmlu-logits --benchmark --check --batch --generate --max-new-tokens --tokenize --tokens
         --logits --save-tokens --json --baseline --max-increase-percent --device --threads --dtype --max-memory
         --quiet --version""",
@@ -195,6 +196,26 @@ class Calibration(CliTest):
                 self.check(f"out-{name}", self.texts / name)
         self.assertEqual(digests(self.folder / "out-a.jsonl"), digests(self.folder / "out-b.jsonl.gz"))
         self.check("out-folder", self.texts)
+
+    def test_the_same_texts_in_other_forms(self):
+        documents = [json.loads(line) for line in (self.texts / "a.jsonl").read_text().splitlines()]
+        folder = self.folder / "forms"
+        (folder / "inside").mkdir(parents=True)
+        write_json(folder / "objects.json", documents)
+        (folder / "indented.json").write_text(json.dumps(documents, indent=1))
+        write_json(folder / "strings.json", [document["text"] for document in documents])
+        (folder / "utf16.jsonl").write_bytes((self.texts / "a.jsonl").read_text().encode("utf-16"))
+        (folder / "content.jsonl").write_text("".join(
+            json.dumps({"content": document["text"], "text": ""}) + "\n" for document in documents))
+        shutil.copy(self.texts / "a.jsonl", folder / "inside")
+        write_json(folder / "inside/dataset_info.json", {"features": {}})
+        expected = self.check("out-lines", self.texts / "a.jsonl")
+        for name, *flags in (("objects.json",), ("indented.json",), ("strings.json",), ("utf16.jsonl",), ("inside",),
+                             ("content.jsonl", "--text-field", "content")):
+            with self.subTest(name):
+                self.assertEqual(self.check(f"out-{name}", folder / name, *flags), expected)
+        done = self.run_tool("sq-eval", self.model, "--dataset", folder / "inside", "--sequence-length", 32)
+        self.assertIn('inside: 1 file read (a.jsonl); left aside: dataset_info.json (no "text")', done.stderr)
 
     def test_named_sets_from_a_folder_and_from_the_environment(self):
         for name in ("c4", "wikitext2"):

@@ -114,7 +114,7 @@ SHARDS = [
 ]
 
 TOKENS = [
-    ("[[1, 2", "JSON"), ("{}", "list"), ("[]", "empty"), ("[[]]", "empty"), ("[1]", "list 0"), ('[["a", 1]]', "list 0"),
+    ("[[1, 2", "JSON"), ("[]", "empty"), ("[[]]", "empty"), ("[1]", "list 0"), ('[["a", 1]]', "list 0"),
     ("[[1, -2]]", "-2"), ("[[1, 2.5]]", "list 0"), ("[[1, 99999999999]]", "99999999999"), ("[[1, 2], [3, 270]]", "270"),
     ("[[1, 2], [3]]", "at least 2"),
 ]
@@ -123,7 +123,14 @@ CALIBRATIONS = [
     ("none.jsonl", None, ["none.jsonl"]), ("bad.jsonl", b'{"text": "a"}\n{"text": 3}\n', ["bad.jsonl", "line 2"]),
     ("cut.jsonl.gz", gzip.compress(b'{"text": "a b c"}\n' * 500)[:-20], ["cut.jsonl.gz"]),
     ("data.csv", b"a,b\n", ["data.csv"]), ("short.txt", b"the", ["short.txt", "token"]),
-    ("empty.txt", b"", ["empty.txt"]),
+    ("empty.txt", b"", ["empty.txt"]), ("object.json", b"{}", ["object.json", '"text"']),
+    ("other.jsonl", b'{"content": "a"}\n', ["other.jsonl", "line 1", '"text"', "--text-field", '"content"']),
+    ("chat.jsonl", b'{"messages": [{"role": "user", "content": "a"}]}\n', ["chat.jsonl", "apply_chat_template"]),
+    ("latin1.txt", b"caf\xe9", ["latin1.txt", "byte 3", "UTF-8"]),
+    ("no-mark.txt", "caf\u00e9".encode("utf-16-le"), ["no-mark.txt", "byte 1", "UTF-16"]),
+    ("rubbish.txt.gz", gzip.compress(b"a") + b"b", ["rubbish.txt.gz", "byte 21", "gzip"]),
+    ("pointer.jsonl", b"version https://git-lfs.github.com/spec/v1\n", ["pointer.jsonl", "git lfs pull"]),
+    ("page.json", b"<!DOCTYPE html>\n", ["page.json", "HTML"]),
 ]
 
 
@@ -261,7 +268,7 @@ class Damage(CliTest):
                              code=1)
         self.assertIn("perplexity", done.stdout)  # not lost with the file
         texts = write_json(self.folder / "texts.json", ["a", 3])
-        self.fails("sq-eval", self.whole, "--tokenize", texts, names=(texts, "text 1"))
+        self.fails("sq-eval", self.whole, "--tokenize", texts, names=(texts, "element 1"))
         texts.unlink()
 
     def test_quantized_twice(self):

@@ -136,20 +136,6 @@ TEST_F(OutputFolderTest, ClearsWhatAKilledRunLeft) {
   }
 }
 
-TEST_F(OutputFolderTest, CopiesCompanionFilesAlone) {
-  const std::string from = folder_ + "/from", to = folder_ + "/to";
-  MakeFolder(from);
-  MakeFolder(to);
-  for (const char* name : {"tokenizer.json", "LICENSE", "config.json", "model.safetensors", "x"}) {
-    WriteFile(from + "/" + name, std::string("contents of ") + name);
-  }
-  WriteFile(from + "/merges.txt", "");
-  CopyCompanionFiles(from, to);
-  EXPECT_THAT(NamesIn(to), ElementsAre("LICENSE", "merges.txt", "tokenizer.json"));
-  EXPECT_EQ(ReadFile(to + "/tokenizer.json", 100), "contents of tokenizer.json");
-  EXPECT_EQ(ReadFile(to + "/merges.txt", 100), "");
-}
-
 TEST_F(OutputFolderTest, AssemblesAModelThatOpens) {
   const Model source = OpenModel(SQ_GOLDEN_DIR "/models/llama-gqa-tied-fp32");
   const RunFolder run(folder_ + "/run", {{"bits", 3}}, false);

@@ -71,7 +71,7 @@ void ExpectGolden(const nlohmann::json& golden, const Tokenizer& tokenizer,
 std::string DataFolder() {
   std::string folder = test::ScratchFolder();
   std::ostringstream text, sentence;
-  for (const std::string& document : ReadDocuments(kDocuments)) {
+  for (const std::string& document : ReadDocuments(kDocuments).texts) {
     text << nlohmann::json{{"text", document}} << "\n";
     sentence << nlohmann::json{{"sentence", document}} << "\n";
   }
@@ -151,7 +151,7 @@ TEST(Corpus, DocumentsOfAPathAreJoinedForEvaluation) {
 
 TEST(Corpus, JoinedTextStaysAsItStands) {
   std::string text;
-  for (const std::string& document : ReadDocuments(kDocuments)) {
+  for (const std::string& document : ReadDocuments(kDocuments).texts) {
     text += (text.empty() ? "" : "\n\n") + document;
   }
   const std::string folder = test::ScratchFolder();
@@ -219,10 +219,20 @@ TEST(Corpus, UnknownNamesAreNamed) {
               HasSubstr("(c4, c4-new, wikitext2, ptb, ptb-new)"));
 }
 
-TEST(Corpus, TokenListsAreJsonFiles) {
-  EXPECT_TRUE(IsTokenListPath(test::GoldenText("windows.json")));
-  EXPECT_FALSE(IsTokenListPath(kDocuments));
-  EXPECT_FALSE(IsTokenListPath("none.json"));
+TEST(Corpus, WhatWasReadComesWithTheSamples) {
+  const std::string folder = test::ScratchFolder();
+  std::ofstream(folder + "/a.json") << "[{\"body\": \"one two three four five six seven\"}]";
+  std::ofstream(folder + "/notes.md") << "x";
+  EvaluationOptions evaluation = Evaluation(4);
+  evaluation.text_field = "body";
+  CalibrationOptions calibration = Calibration(1, 4, 0);
+  calibration.text_field = "body";
+  for (const TokenSamples& found : {EvaluationWindows(folder, Gpt2(), evaluation),
+                                    CalibrationSamples(folder, Gpt2(), calibration)}) {
+    EXPECT_EQ(found.samples.front().size(), 4u);
+    EXPECT_THAT(found.files.read, ElementsAre("a.json"));
+    EXPECT_THAT(found.files.left_out, ElementsAre("notes.md"));
+  }
 }
 
 }  // namespace

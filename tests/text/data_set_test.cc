@@ -134,6 +134,19 @@ TEST_F(DataSetTest, AFolderWithoutDocumentsIsNotTaken) {
               StartsWith("data set c4: not found in " + folder_));
 }
 
+TEST_F(DataSetTest, AFolderOfC4IsSearchedToItsDepth) {
+  Write("c4/a.jsonl", "{\"text\": \"x\"}");
+  Write("c4/more/b.jsonl", "{\"text\": \"y\"}");
+  Write("c4/README.md", "");
+  const Rows rows = ReadRows(*FindDataSet("c4", Purpose::kEvaluation), folder_);
+  EXPECT_THAT(rows.rows, ElementsAre("x", "y"));
+  EXPECT_THAT(rows.files.read, ElementsAre("a.jsonl", "more/b.jsonl"));
+  EXPECT_THAT(rows.files.left_out, ElementsAre("README.md"));
+  Write("c4/multilingual/c4-af.tfrecord-00000-of-00064.json.gz", "{\"text\": \"z\"}");
+  EXPECT_THAT(test::MessageOf([&] { Read("c4", Purpose::kEvaluation); }),
+              StartsWith("data set c4: not found in " + folder_));
+}
+
 TEST_F(DataSetTest, SaysWhereItLooked) {
   EXPECT_EQ(
       test::MessageOf([&] { Read("ptb", Purpose::kEvaluation); }),

@@ -2,139 +2,165 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <zlib.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <fstream>
 
 #include "tests/support/error_message.h"
+#include "tests/support/packed_bytes.h"
 #include "tests/support/scratch.h"
 
 namespace sq {
 namespace {
 
+using test::Gzip;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing::StartsWith;
+using ::testing::IsEmpty;
+namespace fs = std::filesystem;
 
 class DocumentsTest : public ::testing::Test {
  protected:
   std::string Write(const std::string& name, const std::string& bytes) {
-    std::ofstream(folder_ + "/" + name, std::ios::binary) << bytes;
-    return folder_ + "/" + name;
-  }
-  std::string WriteGzip(const std::string& name, const std::string& bytes) {
     const std::string path = folder_ + "/" + name;
-    gzFile file = gzopen(path.c_str(), "wb");
-    gzwrite(file, bytes.data(), static_cast<unsigned>(bytes.size()));
-    gzclose(file);
+    fs::create_directories(fs::path(path).parent_path());
+    std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
     return path;
+  }
+  static std::vector<std::string> Texts(const std::string& path) {
+    return ReadDocuments(path).texts;
+  }
+  static std::string Failure(const std::string& path) {
+    return test::MessageOf([&] { ReadDocuments(path); });
   }
 
   const std::string folder_ = test::ScratchFolder();
 };
 
 TEST_F(DocumentsTest, ATextFileIsOneDocumentWithUniversalNewlines) {
-  EXPECT_THAT(ReadDocuments(Write("a.txt", " a\r\n\nb\rc\r\r\nd\r")),
-              ElementsAre(" a\n\nb\nc\n\nd\n"));
-  EXPECT_THAT(ReadDocuments(Write("b.txt", "")), ElementsAre(""));
+  EXPECT_THAT(Texts(Write("a.txt", " a\r\n\nb\rc\r\r\nd\r")), ElementsAre(" a\n\nb\nc\n\nd\n"));
+  EXPECT_THAT(Texts(Write("b.raw", "")), ElementsAre(""));
+  EXPECT_THAT(Texts(Write("c.txt.gz", Gzip("a\r\nb"))), ElementsAre("a\nb"));
+  EXPECT_THAT(Texts(Write("d.TXT", "\ufeff[\"a\"]")), ElementsAre("[\"a\"]"));
 }
 
-TEST_F(DocumentsTest, JsonLinesAreADocumentEach) {
-  const std::string lines =
-      "{\"text\": \"one\", \"n\": 1}\n\n{\"text\": \"\"}\r\n{\"text\": \"th\\u00e9\\n\"}";
-  EXPECT_THAT(ReadDocuments(Write("a.jsonl", lines)), ElementsAre("one", "", "th\u00e9\n"));
-  EXPECT_THAT(ReadDocuments(WriteGzip("a.jsonl.gz", lines)), ElementsAre("one", "", "th\u00e9\n"));
-  EXPECT_THAT(ReadDocuments(WriteGzip("a.json.gz", lines + "\n")),
-              ElementsAre("one", "", "th\u00e9\n"));
+TEST_F(DocumentsTest, AJsonFileHoldsSeveral) {
+  EXPECT_THAT(Texts(Write("a.jsonl", "{\"text\": \"a\"}\n{\"text\": \"b\"}\n")),
+              ElementsAre("a", "b"));
+  EXPECT_THAT(Texts(Write("a.json", "[\"a\", \"b\"]")), ElementsAre("a", "b"));
+  EXPECT_THAT(Texts(Write("a.json.zst", test::Zstd("[\"a\", \"b\"]"))), ElementsAre("a", "b"));
+  EXPECT_THAT(ReadDocuments(Write("b.jsonl", "{\"sentence\": \"a\"}"), "sentence").texts,
+              ElementsAre("a"));
+  EXPECT_THAT(ReadDocuments(Write("c.txt", "x")).files.read, ElementsAre("c.txt"));
 }
 
-TEST_F(DocumentsTest, AColumnHasAName) {
-  const std::string path = Write("a.jsonl", "{\"text\": \"no\", \"sentence\": \"yes\"}\n");
-  EXPECT_THAT(ReadDocuments(path, "sentence"), ElementsAre("yes"));
-  EXPECT_EQ(test::MessageOf([&] { ReadDocuments(path, "body"); }), path + ", line 1: no \"body\"");
+TEST_F(DocumentsTest, FormsAreKnownByName) {
+  EXPECT_EQ(FormOf("a.b.txt"), DocumentForm::kText);
+  EXPECT_EQ(FormOf("x/a.raw.zst"), DocumentForm::kText);
+  EXPECT_EQ(FormOf("a.JsonL.GZ"), DocumentForm::kJsonLines);
+  EXPECT_EQ(FormOf("a.json"), DocumentForm::kJson);
+  for (const char* name : {"a.csv", "a.gz", "a.txt.bz2", "txt", ".gz", "", "a.json5", "x.txt/a"}) {
+    EXPECT_FALSE(FormOf(name).has_value()) << name;
+  }
 }
 
 TEST_F(DocumentsTest, ParquetIsNotRead) {
   const std::string path = Write("a.parquet", "PAR1");
   const std::string message =
       path + ": Parquet is not read; scripts/fetch_data.py " + path + " converts it to JSON lines";
-  EXPECT_EQ(test::MessageOf([&] { ReadDocuments(path); }), message);
-  EXPECT_EQ(test::MessageOf([&] { ReadDocuments(folder_); }), message);
+  EXPECT_EQ(Failure(path), message);
+  EXPECT_EQ(Failure(folder_), message);
   Write("a.jsonl", "{\"text\": \"one\"}\n");
-  EXPECT_THAT(ReadDocuments(folder_), ElementsAre("one"));
+  const Documents documents = ReadDocuments(folder_);
+  EXPECT_THAT(documents.texts, ElementsAre("one"));
+  EXPECT_THAT(documents.files.left_out, ElementsAre("a.parquet"));
 }
 
-TEST_F(DocumentsTest, LinesMayBeLong) {
-  const std::string text(300000, 'x');
-  const std::string line = "{\"text\": \"" + text + "\"}\n";
-  EXPECT_THAT(ReadDocuments(WriteGzip("a.jsonl.gz", line + line)), ElementsAre(text, text));
-}
-
-TEST_F(DocumentsTest, AFolderIsReadInOrderOfNames) {
-  Write("b.txt", "second");
-  Write("a.jsonl", "{\"text\": \"first\"}");
-  WriteGzip("c.jsonl.gz", "{\"text\": \"third\"}");
+TEST_F(DocumentsTest, AFolderIsReadToItsDepthInOrderOfPaths) {
+  Write("b.txt", "3");
+  Write("a.jsonl", "{\"text\": \"1\"}");
+  Write("a/z/x.txt", "2");
+  Write("c.jsonl.gz", Gzip("{\"text\": \"5\"}"));
+  Write("b.txt2/d.txt", "4");
   Write("README.md", "no document");
-  std::filesystem::create_directories(folder_ + "/d.txt");
-  EXPECT_THAT(ReadDocuments(folder_), ElementsAre("first", "second", "third"));
+  Write("a/picture.png", "no document");
+  Write(".git/x.txt", "hidden");
+  Write(".x.txt", "hidden");
+  fs::create_directories(folder_ + "/d.txt");
+  const Documents documents = ReadDocuments(folder_);
+  EXPECT_THAT(documents.texts, ElementsAre("1", "2", "3", "4", "5"));
+  EXPECT_THAT(documents.files.read,
+              ElementsAre("a.jsonl", "a/z/x.txt", "b.txt", "b.txt2/d.txt", "c.jsonl.gz"));
+  EXPECT_THAT(documents.files.left_out, ElementsAre("README.md", "a/picture.png"));
 }
 
-TEST_F(DocumentsTest, ErrorsNameFileAndLine) {
-  const auto message = [](const std::string& path) {
-    return test::MessageOf([&] { ReadDocuments(path); });
-  };
-  EXPECT_EQ(message(folder_), folder_ + ": no .txt, .jsonl or .json.gz file in this folder");
-  EXPECT_EQ(message(folder_ + "/none.jsonl"), folder_ + "/none.jsonl: no such file");
-  EXPECT_EQ(message(folder_ + "/none.txt"), folder_ + "/none.txt: no such file");
-  EXPECT_THAT(message(Write("a.csv", "x")), HasSubstr("a.csv: expected a name that ends in"));
-  EXPECT_THAT(message(Write("a.jsonl", "{\"text\": \"x\"}\n{\"text\": ")),
-              StartsWith(folder_ + "/a.jsonl, line 2: not valid JSON at byte "));
-  EXPECT_EQ(message(Write("a.jsonl", "\n{\"body\": \"x\"}\n")),
-            folder_ + "/a.jsonl, line 2: no \"text\"");
-  EXPECT_EQ(message(Write("a.jsonl", "{\"text\": 7}\n")),
-            folder_ + "/a.jsonl, line 1: \"text\": expected a string, found an integer");
-  EXPECT_EQ(message(Write("a.jsonl", "[]\n")),
-            folder_ + "/a.jsonl, line 1: expected an object with \"text\", found an array");
+TEST_F(DocumentsTest, FilesThatDescribeTheOthersAreLeftAside) {
+  Write("a.jsonl", "{\"text\": \"a\"}");
+  Write("b.json", "{\"text\": \"b\"}");
+  Write("dataset_info.json", "{\n \"features\": {}\n}");
+  Write("state.json", "{\"_data_files\": []}");
+  const Documents documents = ReadDocuments(folder_);
+  EXPECT_THAT(documents.texts, ElementsAre("a", "b"));
+  EXPECT_THAT(documents.files.left_out,
+              ElementsAre("dataset_info.json (no \"text\")", "state.json (no \"text\")"));
+  // In the place of a document, by its name or alone, it is an error.
+  EXPECT_THAT(Failure(folder_ + "/state.json"), HasSubstr("state.json, line 1: no \"text\""));
+  Write("c.jsonl", "{\"body\": \"a\"}");
+  EXPECT_THAT(Failure(folder_), HasSubstr("c.jsonl, line 1: no \"text\""));
 }
 
-TEST_F(DocumentsTest, DamagedGzipIsAnError) {
-  std::string lines;
-  for (int i = 0; i < 20000; ++i) lines += "{\"text\": \"" + std::to_string(i * 7919) + "\"}\n";
-  const std::string path = WriteGzip("a.jsonl.gz", lines);
-  const auto size = std::filesystem::file_size(path);
-  std::string bytes(size, '\0');
-  std::ifstream(path, std::ios::binary).read(bytes.data(), static_cast<std::streamsize>(size));
-  for (const size_t cut : {size - 1, size - 9, size / 2, size_t{12}}) {
-    Write("cut.jsonl.gz", bytes.substr(0, cut));
-    EXPECT_THAT(test::MessageOf([&] { ReadDocuments(folder_ + "/cut.jsonl.gz"); }),
-                StartsWith(folder_ + "/cut.jsonl.gz, after line "))
-        << cut;
-  }
-  bytes[size / 2] ^= 0x40;
-  Write("bad.jsonl.gz", bytes);
-  EXPECT_THAT(test::MessageOf([&] { ReadDocuments(folder_ + "/bad.jsonl.gz"); }),
-              StartsWith(folder_ + "/bad.jsonl.gz, "));
+TEST_F(DocumentsTest, APackedFileBesideTheSameUnpackedIsLeftAside) {
+  Write("a.jsonl", "{\"text\": \"a\"}");
+  Write("a.jsonl.gz", Gzip("{\"text\": \"a\"}"));
+  Write("b.txt.gz", Gzip("b"));
+  Write("b.txt.zst", test::Zstd("b"));
+  const Documents documents = ReadDocuments(folder_);
+  EXPECT_THAT(documents.texts, ElementsAre("a", "b"));
+  EXPECT_THAT(documents.files.left_out,
+              ElementsAre("a.jsonl.gz (the same packed)", "b.txt.zst (the same packed)"));
 }
 
-TEST_F(DocumentsTest, ReadsTokenLists) {
-  EXPECT_THAT(ReadTokenLists(Write("t.json", "[[1, 2], [0, 2147483647]]")),
-              ElementsAre(ElementsAre(1, 2), ElementsAre(0, 2147483647)));
-  const auto message = [&](const std::string& bytes) {
-    const std::string path = Write("t.json", bytes);
-    return test::MessageOf([&] { ReadTokenLists(path); }).substr(path.size());
-  };
-  EXPECT_EQ(message("[]"), ": expected a list of lists of token ids, found an empty list");
-  EXPECT_EQ(message("{}"), ": expected a list of lists of token ids, found an object");
-  EXPECT_EQ(message("[1, 2]"), ": list 0: expected a list of token ids, found an integer");
-  EXPECT_EQ(message("[[1], []]"), ": list 1: expected a list of token ids, found an empty list");
-  EXPECT_EQ(message("[[1, -1]]"),
-            ": list 0: expected ids from 0 to 2147483647, found -1 at place 1");
-  EXPECT_EQ(message("[[2147483648]]"),
-            ": list 0: expected ids from 0 to 2147483647, found 2147483648 at place 0");
-  EXPECT_EQ(message("[[1.5]]"),
-            ": list 0: expected ids from 0 to 2147483647, found a fraction at place 0");
-  EXPECT_THAT(message("[[1"), StartsWith(": not valid JSON at byte 4"));
+TEST_F(DocumentsTest, LinksAreFollowedToFilesAlone) {
+  const std::string other = folder_ + "/other";
+  Write("other/x.txt", "x");
+  Write("in/a.txt", "a");
+  const std::string in = folder_ + "/in/";
+  fs::create_symlink("../other/x.txt", in + "b.txt");
+  fs::create_directory_symlink("..", in + "circle");
+  fs::create_symlink("none", in + "c.txt");
+  ASSERT_EQ(mkfifo((in + "d.txt").c_str(), 0600), 0);
+  const Documents documents = ReadDocuments(in);
+  EXPECT_THAT(documents.texts, ElementsAre("a", "x"));
+  EXPECT_THAT(documents.files.left_out,
+              ElementsAre("c.txt (a link to what is not there)", "circle (a link to a folder)",
+                          "d.txt (not a regular file)"));
+}
+
+TEST_F(DocumentsTest, WhatWasReadIsSaidInOneLine) {
+  EXPECT_EQ(FilesText({{"a.txt"}, {}}), "");
+  EXPECT_EQ(FilesText({{"a.txt"}, {"b.md"}}), "1 file read (a.txt); left aside: b.md");
+  EXPECT_EQ(FilesText({{"1", "2", "3", "4", "5", "6", "7", "8"}, {}}),
+            "8 files read (1, 2, 3, 4, 5, 6 and 2 more)");
+}
+
+TEST_F(DocumentsTest, ErrorsNameTheFile) {
+  EXPECT_EQ(Failure(folder_), folder_ + ": no document (.txt, .raw, .jsonl, .json) in this folder");
+  EXPECT_EQ(Failure(folder_ + "/none.jsonl"), folder_ + "/none.jsonl: no such file");
+  EXPECT_EQ(Failure(folder_ + "/none.txt"), folder_ + "/none.txt: no such file");
+  EXPECT_THAT(Failure(Write("a.csv", "x")), HasSubstr("a.csv: expected a name that ends in"));
+  EXPECT_THAT(Failure(folder_), HasSubstr("in this folder; left aside: a.csv"));
+  EXPECT_THAT(Failure(Write("a.txt.gz", Gzip("a") + "b")),
+              HasSubstr("a.txt.gz: at byte 21: neither gzip data nor padding"));
+  EXPECT_THAT(Failure(Write("b.txt", "caf\xe9")), HasSubstr("b.txt: at byte 3: 0xE9 is not UTF-8"));
+}
+
+// The names in error messages and logs are files' own, and may hold anything.
+TEST_F(DocumentsTest, ALineStaysOneLine) {
+  Write("a.txt", "a");
+  Write("b\nc.md", "b");
+  const std::string text = FilesText(ReadDocuments(folder_).files);
+  EXPECT_EQ(text, "1 file read (a.txt); left aside: \"b\\x0ac.md\"");
 }
 
 }  // namespace

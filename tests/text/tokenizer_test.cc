@@ -142,7 +142,7 @@ TEST_P(RealTokenizer, EncodesAsHuggingFaceDoes) {
     if (!std::filesystem::exists(path)) continue;
     // WikiText-2's bytes as they stand, whatever its line ends.
     const std::vector<std::string> texts = std::filesystem::is_directory(path)
-                                               ? ReadDocuments(path)
+                                               ? ReadDocuments(path).texts
                                                : std::vector<std::string>{ReadFile(path, 1 << 24)};
     EXPECT_EQ(test::Summary(*tokenizer, texts), expected[name]) << name;
   }

@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace sq {
 
@@ -42,6 +43,10 @@ std::string Quoted(std::string_view text);
 
 // Whether `text` is UTF-8 without control characters: fit to be printed as it is.
 bool IsPrintable(std::string_view text);
+
+// The first six of `names` for use in a message, each as it is or, where it could not be printed,
+// as Quoted; and how many more there are.
+std::string NameList(const std::vector<std::string>& names);
 
 // Product and sum of sizes that come from files: throws sq::Error, naming `what`, when an operand
 // is negative or the result does not fit int64.

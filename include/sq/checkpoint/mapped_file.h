@@ -9,7 +9,7 @@ namespace sq {
 // Owns the mapping. The file must not be truncated while it is mapped.
 class MappedFile {
  public:
-  // Throws sq::Error naming the file.
+  // Throws sq::Error naming the file, also when it is none of its own (see base/placeholder.h).
   explicit MappedFile(const std::string& path);
   ~MappedFile();
   MappedFile(const MappedFile&) = delete;
@@ -24,6 +24,8 @@ class MappedFile {
   void Release(int64_t offset, int64_t bytes) const;
 
  private:
+  void Unmap();
+
   std::string path_;
   const uint8_t* data_ = nullptr;
   int64_t size_ = 0;

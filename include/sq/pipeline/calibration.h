@@ -13,7 +13,7 @@ namespace sq {
 // `self`; nothing when the folder has no tokenizer.
 std::vector<int32_t> SelfPrefix(const std::string& folder);
 
-// Token ids of the samples that `options` asks for (calibration, data_dir, samples,
+// Token ids of the samples that `options` asks for (calibration, data_dir, text_field, samples,
 // sequence_length, seed). Throws sq::Error when the source is missing or has no sample of that
 // length.
 std::vector<std::vector<int32_t>> LoadCalibration(const Model& model,

@@ -22,6 +22,7 @@ struct EvaluateModelOptions {
   bool include_sparse = false;        // that file has outliers
   std::vector<std::string> datasets;  // names that FindDataSet knows, or paths
   std::string data_dir;               // where named data sets are looked for
+  std::string text_field = "text";    // of a path's JSON
   int64_t sequence_length = 2048;
   int64_t windows = 0;      // the first so many; 0: all
   std::string save_tokens;  // file to be written with the windows of the one data set
@@ -44,8 +45,10 @@ struct EvaluateModelOptions {
 // returns the report that design and README describe.
 nlohmann::ordered_json EvaluateModel(const EvaluateModelOptions& options);
 
-// Token ids of the texts in a JSON list of strings, by the model's tokenizer.
-std::vector<std::vector<int32_t>> TokenizeFile(const std::string& model, const std::string& path);
+// Token ids of the texts in a JSON file (see ReadJsonDocuments), whatever its name, by the model's
+// tokenizer.
+std::vector<std::vector<int32_t>> TokenizeFile(const std::string& model, const std::string& path,
+                                               const std::string& text_field = "text");
 
 // The report as lines for people.
 std::string ReportText(const nlohmann::ordered_json& report);

@@ -34,10 +34,6 @@ class OutputFolder {
   std::string temporary_;
 };
 
-// Copies what makes a folder stand alone beside config and weights: tokenizer files, generation
-// settings, licence.
-void CopyCompanionFiles(const std::string& from, const std::string& to);
-
 // Puts the finished layers of `run` and the tensors that stay as they are into a quantized
 // checkpoint at `folder`, with its configuration and companion files. Returns the bytes of all
 // tensors.

@@ -17,8 +17,9 @@ struct QuantizeModelOptions {
   int bits = 4;
   OutlierOptions outliers;
 
-  std::string calibration = "c4";  // a name that FindDataSet knows, self, or a path
-  std::string data_dir;            // where named data sets are looked for
+  std::string calibration = "c4";   // a name that FindDataSet knows, self, or a path
+  std::string data_dir;             // where named data sets are looked for
+  std::string text_field = "text";  // of a path's JSON
   int64_t samples = 100;
   int64_t sequence_length = 512;
   uint64_t seed = 0;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "sq/text/documents.h"
 #include "sq/text/tokenizer.h"
 
 namespace sq {
@@ -13,12 +14,14 @@ namespace sq {
 struct TokenSamples {
   std::string source;  // the file or folder that they come from
   std::vector<std::vector<int32_t>> samples;
+  DocumentFiles files;  // what was read of it, and what not
 };
 
 struct EvaluationOptions {
-  std::string data_dir;            // the data folder; empty: the environment's SQ_DATA_DIR
-  int64_t sequence_length = 2048;  // tokens per window, at least 2
-  int64_t max_windows = 0;         // 0: all; else only the first of them
+  std::string data_dir;             // the data folder; empty: the environment's SQ_DATA_DIR
+  std::string text_field = "text";  // of a path's JSON: see ReadDocuments
+  int64_t sequence_length = 2048;   // tokens per window, at least 2
+  int64_t max_windows = 0;          // 0: all; else only the first of them
 };
 
 // The windows, `sequence_length` tokens each, of the data set `name`:
@@ -36,9 +39,10 @@ TokenSamples EvaluationWindows(const std::string& name, const Tokenizer& tokeniz
                                const EvaluationOptions& options);
 
 struct CalibrationOptions {
-  std::string data_dir;           // the data folder; empty: the environment's SQ_DATA_DIR
-  int64_t samples = 100;          // how many are wanted
-  int64_t sequence_length = 512;  // tokens per sample, at least 2
+  std::string data_dir;             // the data folder; empty: the environment's SQ_DATA_DIR
+  std::string text_field = "text";  // of a path's JSON: see ReadDocuments
+  int64_t samples = 100;            // how many are wanted
+  int64_t sequence_length = 512;    // tokens per sample, at least 2
   uint64_t seed = 0;
 };
 
@@ -51,13 +55,9 @@ struct CalibrationOptions {
 //              in a row and cut into consecutive samples: the first `samples`, or fewer if that is
 //              all
 // Throws sq::Error when the name is unknown, the data is not found or does not fill one sample.
-// Token-id lists (.json) need no tokenizer: see IsTokenListPath and ReadTokenLists.
+// Lists of token ids need no tokenizer: see token_lists.h.
 TokenSamples CalibrationSamples(const std::string& name, const Tokenizer& tokenizer,
                                 const CalibrationOptions& options);
-
-// Whether `name` is not a data set's but the path of a token-id list: a file whose name ends in
-// .json.
-bool IsTokenListPath(const std::string& name);
 
 // The windows of `length` ids that `ids` begins with, one after the other; the tail is dropped.
 std::vector<std::vector<int32_t>> Windows(const std::vector<int32_t>& ids, int64_t length);

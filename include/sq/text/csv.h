@@ -1,5 +1,4 @@
-// Comma-separated values as RFC 4180 describes them: a field in quotes may hold commas, line breaks
-// and quotes (doubled).
+// Comma-separated values as Python's csv reader takes them, by which such files are read and made.
 #pragma once
 
 #include <cstdint>
@@ -13,11 +12,12 @@ struct CsvRow {
   std::vector<std::string> fields;
 };
 
-// The rows of the file at `path`, UTF-8 with or without a byte order mark. A row ends with \n, \r\n
-// or \r; blank lines count for nothing; a quote inside a field that does not begin with one is a
-// character like any other, as it is to Python's csv. Throws sq::Error naming file and row for a
-// file that cannot be read, bytes that are not UTF-8, a quote that is never closed, and text after
-// a closing quote.
+// The rows of the text at `path` (see TextFile), the same as csv.reader gives for
+// open(path, encoding="utf-8-sig", newline=""), but that blank lines count for nothing. A row ends
+// with \n, \r\n or \r. A field that begins with a quote may hold commas, line breaks and quotes
+// (doubled); what stands behind its closing quote belongs to it as it is, and one that is never
+// closed goes on to the file's end. Any other quote is a character like others. Throws sq::Error
+// naming the file when it cannot be read.
 std::vector<CsvRow> ReadCsv(const std::string& path);
 
 }  // namespace sq

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "sq/text/documents.h"
+
 namespace sq {
 
 // What a text file (.txt, .raw) of a data set holds. Other files hold a row per document.
@@ -50,6 +52,7 @@ std::string DataSetNames(Purpose purpose);
 struct Rows {
   std::string source;  // path of the file or folder
   std::vector<std::string> rows;
+  DocumentFiles files;
 };
 
 // Reads the rows of `set` from the first of its files that is there: each is looked for in the data
@@ -57,7 +60,7 @@ struct Rows {
 // huggingface_hub (datasets--OWNER--NAME). `data_dir` is the data folder, or empty: the
 // environment's SQ_DATA_DIR. Throws sq::Error listing the names when none is there, with the
 // command that converts it when there is only Parquet. A folder of C4 is taken only if no file in
-// it is named as a shard, for shards are of one split.
+// it is named as a shard, for shards are of one split or of another language.
 Rows ReadRows(const DataSet& set, const std::string& data_dir);
 
 }  // namespace sq

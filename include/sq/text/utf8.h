@@ -16,6 +16,10 @@ void AppendUtf8(char32_t code_point, std::string* out);
 
 bool IsValidUtf8(std::string_view bytes);
 
+// Offset of the first ill-formed sequence at or after `from`, where a character begins; the size of
+// `bytes` if there is none.
+size_t FindInvalidUtf8(std::string_view bytes, size_t from = 0);
+
 // `bytes` with each maximal ill-formed subsequence replaced by one U+FFFD, as Python's
 // bytes.decode("utf-8", errors="replace") and Rust's from_utf8_lossy do.
 std::string ReplaceInvalidUtf8(std::string_view bytes);
