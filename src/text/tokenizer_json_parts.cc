@@ -135,7 +135,9 @@ SplitStep ParseMetaspace(const Json& component, const std::string& what) {
 }
 
 // Any of the steps that only split.
-SplitStep ParseSplit(const Json& component, const std::string& type, const std::string& what) {
+SplitStep ParseSplit(const Json& component, const std::string& file_what) {
+  const std::string type = Type(component, file_what);
+  const std::string what = StrCat(file_what, ": ", type);
   SplitStep step;
   const auto behavior = [&](const char* fallback) {
     return Behavior(JsonString(component, "behavior", what, fallback), what);
@@ -162,7 +164,7 @@ SplitStep ParseSplit(const Json& component, const std::string& type, const std::
     step.pattern.emplace(Regex::Literal(Character(component, "delimiter", what), what));
     step.behavior = SplitBehavior::kRemoved;
   } else {
-    RefuseType(type, what);
+    RefuseType(type, file_what);
   }
   return step;
 }
@@ -281,7 +283,7 @@ ParsedPreTokenizer ParsePreTokenizer(const Json& file, const std::string& file_n
         step.pattern.emplace(kByteLevelPattern, step_what);
       }
     } else {
-      steps.push_back(ParseSplit(*component, type, what));
+      steps.push_back(ParseSplit(*component, what));
     }
   }
   // Where bytes are spelled in the last step alone, the model may as well take them as they are.
