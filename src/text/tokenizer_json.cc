@@ -109,6 +109,11 @@ void ParseAddedTokens(const Json& file, const std::string& file_name, BpeParts* 
   }
 }
 
+bool MayRemoveStart(const NormalizeStep& step) {
+  return step.kind == NormalizeKind::kStripLeft || step.kind == NormalizeKind::kCharacterMap ||
+         (step.kind == NormalizeKind::kReplace && step.to.empty());
+}
+
 // Ids that come from nowhere would be out of the model's embedding.
 void CheckIds(const std::vector<int32_t>& ids, const BpeParts& parts, const std::string& what) {
   for (const int32_t id : ids) {
@@ -138,6 +143,12 @@ BpeParts ParseTokenizerJson(const Json& file, const std::string& what) {
   // Bytes fall back, and Unigram looks up, by how they are spelled.
   const bool of_characters = is_unigram || JsonBool(model, "byte_fallback", model_what, false);
   ParsedPreTokenizer parsed = ParsePreTokenizer(file, what, of_characters);
+  // Hugging Face's start of a text is where the unchanged text begins.
+  SQ_CHECK(!parsed.asks_for_start ||
+               std::none_of(parts.normalizer.begin(), parts.normalizer.end(), MayRemoveStart),
+           what,
+           ": pre_tokenizer: \"prepend_scheme\" \"first\" behind a normalizer that may remove the "
+           "start of a text is not supported");
   parts.pre_tokenizer = std::move(parsed.pre_tokenizer);
   parts.bpe.symbols = parsed.symbols;
   parts.decoder = ParseDecoder(file, what);

@@ -291,8 +291,10 @@ ParsedPreTokenizer ParsePreTokenizer(const Json& file, const std::string& file_n
   const bool last_alone = std::count_if(steps.begin(), steps.end(), spells) == 1 &&
                           steps.back().spell_bytes && !of_characters;
   if (last_alone) steps.back().spell_bytes = false;
-  return {PreTokenizer(std::move(steps)),
-          last_alone ? BpeSymbols::kBytes : BpeSymbols::kCharacters};
+  const bool asks_for_start = std::any_of(steps.begin(), steps.end(),
+                                          [](const SplitStep& step) { return step.only_first; });
+  return {PreTokenizer(std::move(steps)), last_alone ? BpeSymbols::kBytes : BpeSymbols::kCharacters,
+          asks_for_start};
 }
 
 std::vector<DecodeStep> ParseDecoder(const Json& file, const std::string& file_name) {

@@ -24,6 +24,7 @@ std::vector<DecodeStep> ParseDecoder(const nlohmann::json& file, const std::stri
 struct ParsedPreTokenizer {
   PreTokenizer pre_tokenizer;
   BpeSymbols symbols = BpeSymbols::kCharacters;  // kBytes: words are bytes, which ByteLevel spells
+  bool asks_for_start = false;  // whether a step treats the start of a text in a way of its own
 };
 // `of_characters`: the model is to get words as they are spelled, never their bytes.
 ParsedPreTokenizer ParsePreTokenizer(const nlohmann::json& file, const std::string& what,
