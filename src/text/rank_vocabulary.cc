@@ -3,7 +3,6 @@
 #include <array>
 #include <charconv>
 #include <fstream>
-#include <string_view>
 
 #include "sq/base/error.h"
 #include "sq/base/file.h"
@@ -72,14 +71,12 @@ bool IsRankFile(const std::string& path) {
   return true;
 }
 
-Vocabulary ReadRankFile(const std::string& path) {
-  const std::string bytes = ReadFile(path, kMaxRankFileBytes);
-  std::string_view text = bytes;
+Vocabulary ParseRanks(std::string_view text, const std::string& file_what) {
   Vocabulary vocabulary;
   for (int64_t number = 1; !text.empty(); ++number) {
     const std::string_view line = TakeLine(&text);
     if (line.empty()) continue;
-    const std::string what = StrCat(path, ", line ", number);
+    const std::string what = StrCat(file_what, ", line ", number);
     std::string_view token;
     int32_t rank;
     SQ_CHECK(SplitLine(line, &token, &rank), what,
@@ -88,6 +85,10 @@ Vocabulary ReadRankFile(const std::string& path) {
     SQ_CHECK(is_new, what, ": the token stands twice");
   }
   return vocabulary;
+}
+
+Vocabulary ReadRankFile(const std::string& path) {
+  return ParseRanks(ReadFile(path, kMaxRankFileBytes), path);
 }
 
 void CheckRanks(const Vocabulary& vocabulary, const std::string& what) {

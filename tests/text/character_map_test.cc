@@ -7,6 +7,8 @@
 #include <map>
 #include <random>
 
+#include "sq/base/error.h"
+#include "sq/text/utf8.h"
 #include "tests/support/error_message.h"
 
 namespace sq {
@@ -68,14 +70,20 @@ TEST(CharacterMap, RefusesDamage) {
 TEST(CharacterMap, SurvivesAnyTrie) {
   std::mt19937 random(1);
   const std::string good = Table({{'a', "AA"}, {'b', "\u00e9"}, {'c', "c"}});
+  int refused = 0;
   for (int i = 0; i < 2000; ++i) {
     std::string table = good;
     for (int j = 0; j < 40; ++j) {
       table[4 + random() % (table.size() - 4)] = static_cast<char>(random() % 128);
     }
-    const CharacterMap map(table, "t");
-    map.Apply("abcabc\u00e9\u6f22 xyz");
+    try {
+      const CharacterMap map(table, "t");
+      EXPECT_TRUE(IsValidUtf8(map.Apply("abcabc\u00e9\u6f22 xyz"))) << i;
+    } catch (const Error&) {
+      ++refused;  // replacements that are no UTF-8
+    }
   }
+  EXPECT_LT(refused, 1000);
 }
 
 }  // namespace

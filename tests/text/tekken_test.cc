@@ -61,7 +61,7 @@ TEST(Tekken, ListedSpecialTokensTakeThePlaceOfTheOldOnes) {
 
 TEST(Tekken, NamesWhatIsDamagedOrUnknown) {
   const std::pair<const char*, std::pair<const char*, const char*>> damages[] = {
-      {"/config", {"null", "t: \"pattern\""}},
+      {"/config", {"null", "t: config: expected an object with \"pattern\""}},
       {"/config/pattern", {"\"a$\"", "t: config: pattern \"a$\" is not supported"}},
       {"/config/default_vocab_size", {"10", "t: config: expected default_num_special_tokens (30)"}},
       {"/config/default_vocab_size", {"100000", "t: \"vocab\": expected 99970 tokens, found "}},

@@ -100,7 +100,7 @@ TEST_F(Tiktoken, RefusesWhatIsNotKnown) {
                                    "rule that cuts words is not known; known are r50k_base"));
   std::ofstream(folder_ + "/qwen.tiktoken") << "IQ== 0\nIg== 2\n";
   EXPECT_THAT(message(),
-              HasSubstr("/qwen.tiktoken: not the vocabulary of Qwen: token \"\\\"\" has id 2, "
+              HasSubstr("/qwen.tiktoken: not the vocabulary of Qwen: token \"\"\" has id 2, "
                         "expected each of 0 to 1 once"));
 }
 

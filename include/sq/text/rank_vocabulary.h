@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "sq/text/bpe_tokenizer.h"
 
@@ -13,8 +14,11 @@ namespace sq {
 // none.
 bool IsRankFile(const std::string& path);
 
-// Reads such a file, a token a line. Throws sq::Error naming file and line for damage and for a
-// token that stands twice. The vocabulary is spelled in byte-level characters.
+// Reads such a file's contents, a token a line. Throws sq::Error, opening with `what` and the line,
+// for damage and for a token that stands twice. The vocabulary is spelled in byte-level characters.
+Vocabulary ParseRanks(std::string_view text, const std::string& what);
+
+// ParseRanks of a file. Throws sq::Error too when it cannot be read.
 Vocabulary ReadRankFile(const std::string& path);
 
 // Throws sq::Error, opening with `what` (a file and what it should be), unless the ids of
