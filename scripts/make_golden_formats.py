@@ -3,7 +3,7 @@
 libraries that own them answer for the strings of texts.json and fuzz.json.
 
     pip install tokenizers==0.23.3 sentencepiece==0.2.3 tiktoken==0.14.0 mistral-common==1.13.1
-    scripts/make_golden_formats.py
+    scripts/make_golden_formats.py [DATA]     with a data folder that make_real_tokenizers.py lays out, real.json too
 
 Run it after make_golden_tokenizers.py, whose files it builds on.
 """
@@ -12,6 +12,7 @@ import base64
 import io
 import json
 import pathlib
+import sys
 import tempfile
 import unicodedata
 
@@ -207,8 +208,8 @@ def make_unigram(texts):
     write_json(OUT / "unigram" / "variants.json", result)
 
 
-def gpt2_ranks():
-    lines = (TEXT / "xgen" / "r50k_base.tiktoken").read_text().split()
+def read_ranks(path):
+    lines = path.read_text().split()
     return {base64.b64decode(token): int(rank) for token, rank in zip(lines[::2], lines[1::2])}
 
 
@@ -217,15 +218,15 @@ LLAMA3_PATTERN = (
     r"|\s*[\r\n]+|\s+(?!\S)|\s+")
 
 
-def make_tiktoken(texts):
-    """What tiktoken makes of xgen/r50k_base.tiktoken by the rules of each encoding, each with its first
-    special tokens; they lie behind the vocabulary as there, in LLaMA-3's at 128000."""
-    ranks = gpt2_ranks()
+COMPOSE = normalizers.NFC().normalize_str
+
+
+def encodings(ranks):
+    """Pattern and special tokens of each; where the latter begin there and with `ranks`; what texts begin with."""
     public = tiktoken_ext.openai_public
     public.load_tiktoken_bpe = lambda *args, **kwargs: ranks
     public.data_gym_to_mergeable_bpe_ranks = public.load_tiktoken_bpe
-    compose = normalizers.NFC().normalize_str
-    encodings = {  # pattern, where the special tokens begin there and here, what a text begins with
+    return {
         "r50k_base": (public.r50k_base(), 50256, len(ranks), []),
         "cl100k_base": (public.cl100k_base(), 100256, len(ranks), []),
         "o200k_base": (public.o200k_harmony(), 199998, len(ranks), []),
@@ -236,16 +237,24 @@ def make_tiktoken(texts):
         "llama3": ({"pat_str": LLAMA3_PATTERN, "special_tokens": {
             "<|begin_of_text|>": 128000, "<|end_of_text|>": 128001, "<|eot_id|>": 128009,
             "<|reserved_special_token_245|>": 128255}}, 128000, 128000, [128000]),
+        "llama4": ({"pat_str": public.o200k_base()["pat_str"], "special_tokens": {
+            "<|begin_of_text|>": 200000, "<|end_of_text|>": 200001}}, 200000, 200000, [200000]),
     }
+
+
+def make_tiktoken(texts):
+    """What tiktoken makes of xgen/r50k_base.tiktoken by the rules of each encoding, each with its first
+    special tokens; they lie behind the vocabulary as there, in LLaMA-3's at 128000."""
+    ranks = read_ranks(TEXT / "xgen" / "r50k_base.tiktoken")
     result = {}
-    for name, (known, there, here, begin) in encodings.items():
+    for name, (known, there, here, begin) in encodings(ranks).items():
         special = {token: rank - there + here for token, rank in known["special_tokens"].items()}
         # Two names of one id, of which the tool knows the other.
         special.pop("<|reserved_200018|>", None)
         encoding = tiktoken.Encoding(name, pat_str=known["pat_str"], mergeable_ranks=ranks,
                                      special_tokens=special)
         shown = sorted(special)[:20] + sorted(special)[-20:]
-        ids = [begin + encoding.encode(compose(text) if name == "qwen" else text,
+        ids = [begin + encoding.encode(COMPOSE(text) if name == "qwen" else text,
                                        allowed_special="all") for text in texts + shown]
         result[name] = {"special": shown, "ids": summary(ids)}
     write_json(OUT / "tiktoken.json", result)
@@ -260,7 +269,7 @@ TEKKEN_PATTERN = (
 def make_tekken(texts):
     """A tekken.json of the same tokens, bytes first and the last ten not in use; ids by mistral_common,
     which finds no special tokens in texts: those with one are left out."""
-    tokens = sorted(gpt2_ranks().items(), key=lambda item: item[1])
+    tokens = sorted(read_ranks(TEXT / "xgen" / "r50k_base.tiktoken").items(), key=lambda item: item[1])
     order = [bytes([i]) for i in range(256)] + [token for token, _ in tokens if len(token) > 1]
     value = {
         "config": {"pattern": TEKKEN_PATTERN, "num_vocab_tokens": len(order),
@@ -277,6 +286,40 @@ def make_tekken(texts):
     write_json(OUT / "tekken" / "ids.json", result)
 
 
+REAL = {"llama-3-tiktoken": ("llama3", "tokenizer.model"), "llama-4-tiktoken": ("llama4", "tokenizer.model"),
+        "qwen-7b": ("qwen", "qwen.tiktoken"), "o200k_base": ("o200k_base", "o200k_base.tiktoken"),
+        "cl100k_base": ("cl100k_base", "cl100k_base.tiktoken")}
+
+
+def load_real(folder):
+    """A function from text to ids: tiktoken's, mistral_common's or that of tokenizers."""
+    if (folder / "tekken.json").exists():
+        tokenizer = Tekkenizer.from_file(folder / "tekken.json")
+        return lambda text: tokenizer.encode(text, bos=True, eos=False)
+    if folder.name not in REAL:
+        fast = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        return lambda text: fast.encode(text).ids
+    name, file = REAL[folder.name]
+    ranks = read_ranks(folder / file)
+    known, _, _, begin = encodings(ranks)[name]
+    encoding = tiktoken.Encoding(name, pat_str=known["pat_str"], mergeable_ranks=ranks,
+                                 special_tokens=known["special_tokens"])
+    return lambda text: begin + encoding.encode(COMPOSE(text) if name == "qwen" else text,
+                                                allowed_special="all")
+
+
+def make_real(data, fuzz):
+    """What the libraries make of real files for fuzzed strings (without those that look like special tokens,
+    which mistral_common does not find) and DATA/wikitext-2/test.txt."""
+    wikitext = (data / "wikitext-2" / "test.txt").read_bytes().decode()
+    result = {}
+    for name in (*REAL, "mistral-nemo-tekken", "pixtral-tekken", "deepseek-v4"):
+        encode = load_real(data / "models" / name)
+        result[name] = {"wikitext2": summary([encode(wikitext)]),
+                        "fuzz": summary([encode(text) for text in fuzz if "<" not in text])}
+    write_json(OUT / "real.json", result)
+
+
 def main():
     short = [text for text in json.loads((TEXT / "texts.json").read_text())
              if isinstance(text, str) and len(text) <= 400]
@@ -286,6 +329,8 @@ def main():
     make_unigram(short)
     make_tiktoken(short + fuzz)
     make_tekken(short + fuzz)
+    if len(sys.argv) > 1:
+        make_real(pathlib.Path(sys.argv[1]), fuzz)
 
 
 if __name__ == "__main__":

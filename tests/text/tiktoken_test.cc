@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
@@ -70,6 +72,7 @@ TEST_F(Tiktoken, OthersByHowManyTokensTheyHave) {
   EXPECT_EQ(tokenizer->EosId(), 128001);
   EXPECT_EQ(tokenizer->VocabularySize(), 128256);
   Write("tokenizer.model", 200000);
+  ExpectGolden("llama4");
   const auto llama4 = LoadTokenizer(folder_);
   EXPECT_EQ(llama4->VocabularySize(), 202048);
   // As llama-models 0.3.0 has them.
@@ -102,6 +105,36 @@ TEST_F(Tiktoken, RefusesWhatIsNotKnown) {
   EXPECT_THAT(message(),
               HasSubstr("/qwen.tiktoken: not the vocabulary of Qwen: token \"\"\" has id 2, "
                         "expected each of 0 to 1 once"));
+}
+
+// Real files of tiktoken's and mistral_common's, where SQ_DATA_DIR has them.
+class RealRanks : public ::testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Models, RealRanks,
+                         ::testing::Values("llama-3-tiktoken", "llama-4-tiktoken", "qwen-7b",
+                                           "o200k_base", "cl100k_base", "mistral-nemo-tekken",
+                                           "pixtral-tekken", "deepseek-v4"),
+                         [](const auto& info) {
+                           std::string name = info.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
+TEST_P(RealRanks, EncodeAsTheirOwnLibraryDoes) {
+  const char* data = std::getenv("SQ_DATA_DIR");
+  if (data == nullptr) GTEST_SKIP() << "SQ_DATA_DIR is not set";
+  const std::string model = data + std::string("/models/") + GetParam();
+  if (!HasTokenizer(model)) GTEST_SKIP() << "no tokenizer in " << model;
+  const auto tokenizer = LoadTokenizer(model);
+  const nlohmann::json golden = ReadJsonFile(test::GoldenText("formats/real.json"))[GetParam()];
+  std::vector<std::string> texts = test::FuzzTexts();
+  const auto looks_special = [](const std::string& text) {
+    return text.find('<') != std::string::npos;
+  };
+  texts.erase(std::remove_if(texts.begin(), texts.end(), looks_special), texts.end());
+  EXPECT_EQ(test::Summary(*tokenizer, texts), golden["fuzz"]);
+  const std::string path = data + std::string("/wikitext-2/test.txt");
+  if (!std::filesystem::exists(path)) return;
+  EXPECT_EQ(test::Summary(*tokenizer, {ReadFile(path, 1 << 24)}), golden["wikitext2"]);
 }
 
 }  // namespace
