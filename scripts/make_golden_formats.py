@@ -238,7 +238,7 @@ def encodings(ranks):
             "<|begin_of_text|>": 128000, "<|end_of_text|>": 128001, "<|eot_id|>": 128009,
             "<|reserved_special_token_245|>": 128255}}, 128000, 128000, [128000]),
         "llama4": ({"pat_str": public.o200k_base()["pat_str"], "special_tokens": {
-            "<|begin_of_text|>": 200000, "<|end_of_text|>": 200001}}, 200000, 200000, [200000]),
+            "<|begin_of_text|>": 200000, "<|end_of_text|>": 200001, "<|eot|>": 200008}}, 200000, 200000, [200000]),
     }
 
 
