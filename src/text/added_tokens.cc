@@ -8,15 +8,6 @@
 namespace sq {
 namespace {
 
-// The last character of `text`, which is valid UTF-8 and not empty; *length in bytes.
-char32_t LastCharacter(std::string_view text, size_t* length) {
-  size_t begin = text.size() - 1;
-  while (begin > 0 && (static_cast<unsigned char>(text[begin]) & 0xc0) == 0x80) --begin;
-  char32_t c;
-  *length = static_cast<size_t>(DecodeUtf8(text.substr(begin), &c));
-  return c;
-}
-
 bool EndsInWord(std::string_view text) {
   size_t length;
   return !text.empty() && IsWordCharacter(LastCharacter(text, &length));
@@ -25,24 +16,6 @@ bool EndsInWord(std::string_view text) {
 bool BeginsWithWord(std::string_view text) {
   char32_t c;
   return !text.empty() && (DecodeUtf8(text, &c), IsWordCharacter(c));
-}
-
-size_t WhiteSpaceAtEnd(std::string_view text) {
-  const size_t size = text.size();
-  size_t length;
-  while (!text.empty() && IsWhiteSpace(LastCharacter(text, &length))) text.remove_suffix(length);
-  return size - text.size();
-}
-
-size_t WhiteSpaceAtStart(std::string_view text) {
-  size_t total = 0;
-  while (total < text.size()) {
-    char32_t c;
-    const int length = DecodeUtf8(text.substr(total), &c);
-    if (!IsWhiteSpace(c)) break;
-    total += length;
-  }
-  return total;
 }
 
 }  // namespace

@@ -60,6 +60,13 @@ struct Candidate {
 
 char32_t ByteLevelCharacter(unsigned char byte) { return Table().characters[byte]; }
 
+std::string SpellBytes(std::string_view bytes) {
+  std::string token;
+  token.reserve(bytes.size());
+  for (const char c : bytes) AppendUtf8(ByteLevelCharacter(static_cast<unsigned char>(c)), &token);
+  return token;
+}
+
 bool SpellsBytes(std::string_view token, std::string* bytes) {
   const size_t size = bytes->size();
   while (!token.empty()) {

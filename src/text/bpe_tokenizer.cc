@@ -11,10 +11,10 @@ namespace {
 // Ids of the words seen during one Encode. Most words of a text are repeats.
 class WordCache {
  public:
-  explicit WordCache(const Bpe& bpe) : bpe_(bpe) {}
+  explicit WordCache(const WordModel& model) : model_(model) {}
 
   void Append(std::string_view word, std::vector<int32_t>* ids) {
-    if (word.size() > kMaxWordBytes) return bpe_.Encode(word, ids);
+    if (word.size() > kMaxWordBytes) return model_.Encode(word, ids);
     key_.assign(word);
     const auto found = entries_.find(key_);
     if (found != entries_.end()) {
@@ -23,7 +23,7 @@ class WordCache {
       return;
     }
     const size_t before = ids->size();
-    bpe_.Encode(word, ids);
+    model_.Encode(word, ids);
     if (entries_.size() >= kMaxEntries) return;
     entries_.emplace(key_, Entry{pool_.size(), ids->size() - before});
     pool_.insert(pool_.end(), ids->begin() + static_cast<int64_t>(before), ids->end());
@@ -38,7 +38,7 @@ class WordCache {
     size_t count;
   };
 
-  const Bpe& bpe_;
+  const WordModel& model_;
   std::string key_;
   std::unordered_map<std::string, Entry> entries_;
   std::vector<int32_t> pool_;
@@ -56,10 +56,15 @@ AddedTokens Select(const BpeParts& parts, bool normalized) {
   return AddedTokens(selected);
 }
 
+std::unique_ptr<const WordModel> MakeModel(const BpeParts& parts, const std::string& what) {
+  if (parts.unigram) return std::make_unique<Unigram>(*parts.unigram, what);
+  return std::make_unique<Bpe>(parts.vocabulary, parts.merges, parts.bpe, what);
+}
+
 class BpeTokenizer : public Tokenizer {
  public:
   BpeTokenizer(BpeParts parts, const TokenizerConfig& config, const std::string& what)
-      : bpe_(parts.vocabulary, parts.merges, parts.bpe, what),
+      : model_(MakeModel(parts, what)),
         first_tokens_(Select(parts, /*normalized=*/false)),
         second_tokens_(Select(parts, /*normalized=*/true)),
         normalizer_(std::move(parts.normalizer)),
@@ -95,7 +100,7 @@ class BpeTokenizer : public Tokenizer {
     std::vector<int32_t> ids;
     if (options.add_special_tokens) ids = prefix_;
     Regex::Scratch scratch;
-    WordCache cache(bpe_);
+    WordCache cache(*model_);
     std::vector<TextPiece> pieces;
     first_tokens_.Split(text, &pieces);
     for (const TextPiece& piece : pieces) {
@@ -152,7 +157,7 @@ class BpeTokenizer : public Tokenizer {
     if (*add && id) end->push_back(*id);
   }
 
-  Bpe bpe_;
+  std::unique_ptr<const WordModel> model_;
   AddedTokens first_tokens_;
   AddedTokens second_tokens_;
   std::vector<NormalizeStep> normalizer_;

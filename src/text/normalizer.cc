@@ -7,7 +7,9 @@
 #include <memory>
 
 #include "sq/base/error.h"
+#include "sq/text/bpe.h"
 #include "sq/text/nfc_additions.h"
+#include "sq/text/unicode.h"
 #include "sq/text/utf8.h"
 
 namespace sq {
@@ -76,6 +78,15 @@ std::string ReplaceAll(std::string_view text, std::string_view from, std::string
   }
 }
 
+std::string ReplaceMatches(std::string_view text, const Regex& pattern, std::string_view to) {
+  std::string result;
+  Regex::Scratch scratch;
+  pattern.ForEachSpan(text, &scratch, [&](const Regex::Span& span) {
+    result += span.match ? to : text.substr(span.begin, span.end - span.begin);
+  });
+  return result;
+}
+
 std::string Normalize(const std::vector<NormalizeStep>& steps, std::string_view text) {
   std::string result(text);
   for (const NormalizeStep& step : steps) {
@@ -83,8 +94,17 @@ std::string Normalize(const std::vector<NormalizeStep>& steps, std::string_view 
       case NormalizeKind::kPrepend:
         if (!result.empty()) result.insert(0, step.to);
         break;
-      case NormalizeKind::kReplace: result = ReplaceAll(result, step.from, step.to); break;
+      case NormalizeKind::kReplace:
+        result = step.pattern ? ReplaceMatches(result, *step.pattern, step.to)
+                              : ReplaceAll(result, step.from, step.to);
+        break;
       case NormalizeKind::kNfc: result = Nfc(result); break;
+      case NormalizeKind::kStripLeft: result.erase(0, WhiteSpaceAtStart(result)); break;
+      case NormalizeKind::kStripRight:
+        result.resize(result.size() - WhiteSpaceAtEnd(result));
+        break;
+      case NormalizeKind::kCharacterMap: result = step.characters->Apply(result); break;
+      case NormalizeKind::kSpellBytes: result = SpellBytes(result); break;
     }
   }
   return result;

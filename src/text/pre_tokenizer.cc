@@ -3,44 +3,13 @@
 #include <string>
 
 #include "sq/base/error.h"
+#include "sq/text/bpe.h"
 #include "sq/text/normalizer.h"
-#include "sq/text/unicode_additions.h"
-#include "sq/text/utf8.h"
 
 namespace sq {
 namespace {
 
-struct Span {
-  size_t begin = 0;
-  size_t end = 0;
-  bool match = false;
-};
-
-// Calls `visit` for the matches of `pattern` in `text` and the gaps between them, in order; an
-// empty match, which divides what is around it, is allowed but right after another match.
-template <typename Visit>
-void ForEachSpan(const Regex& pattern, std::string_view text, Regex::Scratch* scratch,
-                 const Visit& visit) {
-  std::string storage;
-  const std::string_view searched = WithStandIns(text, &storage);
-  size_t done = 0;
-  size_t from = 0;
-  bool any = false;
-  Regex::Match match;
-  while (from <= text.size() && pattern.Find(searched, from, scratch, &match)) {
-    if (match.begin == match.end && any && match.end == done) {
-      if (match.end == text.size()) break;
-      char32_t c;
-      from = match.end + DecodeUtf8(text.substr(match.end), &c);
-      continue;
-    }
-    if (done < match.begin) visit(Span{done, match.begin, false});
-    visit(Span{match.begin, match.end, true});
-    done = from = match.end;
-    any = true;
-  }
-  if (done < text.size()) visit(Span{done, text.size(), false});
-}
+using Span = Regex::Span;
 
 // The words that `spans` (of all of a text) make for the behaviors that join a span to its
 // neighbour.
@@ -78,13 +47,13 @@ void SplitWord(const SplitStep& step, std::string_view text, Regex::Scratch* scr
   };
   if (step.behavior == SplitBehavior::kIsolated || step.behavior == SplitBehavior::kRemoved) {
     const bool removes = step.behavior == SplitBehavior::kRemoved;
-    ForEachSpan(*step.pattern, text, scratch, [&](const Span& span) {
+    step.pattern->ForEachSpan(text, scratch, [&](const Span& span) {
       if (!removes || span.match == step.invert) emit_span(span);
     });
     return;
   }
   std::vector<Span> spans;
-  ForEachSpan(*step.pattern, text, scratch, [&](Span span) {
+  step.pattern->ForEachSpan(text, scratch, [&](Span span) {
     span.match = span.match != step.invert;
     spans.push_back(span);
   });
@@ -113,10 +82,12 @@ void PreTokenizer::RunFrom(size_t index, std::string_view word, bool is_start,
     changed = StrCat(space, word);
     word = changed;
   }
-  if (!step.pattern) return RunFrom(index + 1, word, is_start, scratch, emit);
-  SplitWord(step, word, scratch, [&](std::string_view part) {
-    RunFrom(index + 1, part, is_start && part.data() == word.data(), scratch, emit);
-  });
+  const auto next = [&](std::string_view part) {
+    const bool part_is_start = is_start && part.data() == word.data();
+    if (!step.spell_bytes) return RunFrom(index + 1, part, part_is_start, scratch, emit);
+    RunFrom(index + 1, SpellBytes(part), part_is_start, scratch, emit);
+  };
+  step.pattern ? SplitWord(step, word, scratch, next) : next(word);
 }
 
 }  // namespace sq

@@ -6,9 +6,14 @@
 #include <pcre2.h>
 
 #include "sq/base/error.h"
+#include "sq/text/unicode_additions.h"
+#include "sq/text/utf8.h"
 
 namespace sq {
 namespace {
+
+// \w of Unicode's UTS 18, the inside of a class.
+constexpr const char* kWordMembers = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}";
 
 struct Free {
   void operator()(pcre2_code* code) const { pcre2_code_free(code); }
@@ -28,12 +33,14 @@ std::string PcreMessage(int code) {
 constexpr uint32_t kMatchLimit = 100000000;
 constexpr size_t kJitStackStart = 32 * 1024;
 constexpr size_t kJitStackLimit = 16 * 1024 * 1024;
+constexpr uint32_t kHeapLimitKib = 1024 * 1024;
 
 }  // namespace
 
 struct Regex::Code {
   std::unique_ptr<pcre2_code, Free> code;
   bool jit = false;
+  bool by_category = false;
   std::string what;
 };
 
@@ -50,27 +57,42 @@ Regex::Scratch::Scratch() : data_(std::make_unique<Data>()) {
   SQ_CHECK(data_->match && data_->context && data_->stack, "regular expressions: out of memory");
   pcre2_jit_stack_assign(data_->context.get(), nullptr, data_->stack.get());
   pcre2_set_match_limit(data_->context.get(), kMatchLimit);
+  pcre2_set_heap_limit(data_->context.get(), kHeapLimitKib);
 }
 Regex::Scratch::~Scratch() = default;
 
 Regex::Regex(const std::string& pattern, const std::string& what)
-    : Regex(TranslatePattern(pattern, what), PCRE2_UTF | PCRE2_UCP, what) {}
+    : Regex(TranslatePattern(pattern, what), what) {}
+
+Regex::Regex(const TranslatedPattern& translated, const std::string& what)
+    : Regex(translated.pattern, PCRE2_UTF | PCRE2_UCP, !translated.names_new_characters, what) {}
 
 Regex Regex::Literal(const std::string& literal, const std::string& what) {
   SQ_CHECK(!literal.empty(), what, ": empty pattern");
-  return Regex(literal, PCRE2_UTF | PCRE2_LITERAL, what);
+  return Regex(literal, PCRE2_UTF | PCRE2_LITERAL, /*by_category=*/false, what);
+}
+
+Regex Regex::FromPcre2(const std::string& pattern, const std::string& what) {
+  return Regex(pattern, PCRE2_UTF | PCRE2_UCP, /*by_category=*/false, what);
 }
 
 Regex Regex::WordCharacter() {
-  return Regex("[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}]", PCRE2_UTF | PCRE2_UCP,
-               "word characters");
+  return FromPcre2(StrCat("[", kWordMembers, "]"), "word characters");
 }
 
-Regex::Regex(const std::string& pattern, unsigned options, const std::string& what)
+Regex Regex::WordsAndSymbols() {
+  const std::string pattern =
+      StrCat("[", kWordMembers, "]+|[^", kWordMembers, "\\p{White_Space}]+");
+  return Regex(pattern, PCRE2_UTF | PCRE2_UCP, /*by_category=*/true, "words and symbols");
+}
+
+Regex::Regex(const std::string& pattern, unsigned options, bool by_category,
+             const std::string& what)
     : code_(std::make_unique<Code>()) {
   int error = 0;
   PCRE2_SIZE offset = 0;
   code_->what = what;
+  code_->by_category = by_category;
   code_->code.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
                                   options, &error, &offset, nullptr));
   SQ_CHECK(code_->code, what, ": regular expression: ", PcreMessage(error));
@@ -84,17 +106,44 @@ Regex& Regex::operator=(Regex&&) noexcept = default;
 
 bool Regex::Find(std::string_view text, size_t from, Scratch* scratch, Match* match) const {
   SQ_DCHECK(from <= text.size());
-  const auto run = code_->jit ? pcre2_jit_match : pcre2_match;
   const char* data = text.empty() ? "" : text.data();  // an empty view may have no data
   pcre2_match_data* found = scratch->data_->match.get();
-  const int result = run(code_->code.get(), reinterpret_cast<PCRE2_SPTR>(data), text.size(), from,
-                         PCRE2_NO_UTF_CHECK, found, scratch->data_->context.get());
+  const auto search = [&](auto* run, uint32_t options) {
+    return run(code_->code.get(), reinterpret_cast<PCRE2_SPTR>(data), text.size(), from,
+               PCRE2_NO_UTF_CHECK | options, found, scratch->data_->context.get());
+  };
+  int result = code_->jit ? search(pcre2_jit_match, 0) : search(pcre2_match, 0);
+  // A long run of a group has outgrown the JIT's stack; the interpreter keeps its own on the heap.
+  if (result == PCRE2_ERROR_JIT_STACKLIMIT) result = search(pcre2_match, PCRE2_NO_JIT);
   if (result == PCRE2_ERROR_NOMATCH) return false;
   // 0 is a match too: of a pattern with groups, whose places nobody asked for.
   SQ_CHECK(result >= 0, code_->what, ": regular expression: ", PcreMessage(result));
   const PCRE2_SIZE* bounds = pcre2_get_ovector_pointer(found);
   *match = {bounds[0], bounds[1]};
   return true;
+}
+
+void Regex::ForEachSpan(std::string_view text, Scratch* scratch,
+                        const std::function<void(const Span&)>& visit) const {
+  std::string storage;
+  const std::string_view searched = code_->by_category ? WithStandIns(text, &storage) : text;
+  size_t done = 0;
+  size_t from = 0;
+  bool any = false;
+  Match match;
+  while (from <= text.size() && Find(searched, from, scratch, &match)) {
+    if (match.begin == match.end && any && match.end == done) {
+      if (match.end == text.size()) break;
+      char32_t c;
+      from = match.end + DecodeUtf8(text.substr(match.end), &c);
+      continue;
+    }
+    if (done < match.begin) visit({done, match.begin, false});
+    visit({match.begin, match.end, true});
+    done = from = match.end;
+    any = true;
+  }
+  if (done < text.size()) visit({done, text.size(), false});
 }
 
 }  // namespace sq

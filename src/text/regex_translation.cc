@@ -6,6 +6,8 @@
 
 #include "sq/base/error.h"
 #include "sq/text/regex.h"
+#include "sq/text/unicode_additions.h"
+#include "sq/text/utf8.h"
 
 namespace sq {
 namespace {
@@ -19,13 +21,53 @@ constexpr std::array<const char*, 37> kGeneralCategories = {
     "Me", "Mn", "N",  "Nd", "Nl", "No", "P",  "Pc", "Pd", "Pe", "Pf", "Pi", "Po",
     "Ps", "S",  "Sc", "Sk", "Sm", "So", "Z",  "Zl", "Zp", "Zs", "Any"};
 
+// Part of a word: to \b, and to \w within a class.
+constexpr const char* kWord = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}";
+// Outside of classes Oniguruma's table of the first 256 characters has six more.
+constexpr const char* kMoreWord = "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}";
+
+struct BracketName {
+  const char* name;
+  const char* members;  // of a class
+};
+
+constexpr std::array<BracketName, 9> kBrackets = {{{"alpha", "\\p{Alphabetic}"},
+                                                   {"alnum", "\\p{Alphabetic}\\p{Nd}"},
+                                                   {"digit", "\\p{Nd}"},
+                                                   {"space", "\\p{White_Space}"},
+                                                   {"blank", "\\t\\p{Zs}"},
+                                                   {"cntrl", "\\p{Cc}"},
+                                                   {"punct", "\\p{P}\\p{S}"},
+                                                   {"xdigit", "0-9A-Fa-f"},
+                                                   {"word", kWord}}};
+
+// What Oniguruma folds into one character where case is ignored, and PCRE2 does not.
+constexpr std::array<const char*, 5> kFoldedPairs = {"ss", "ff", "fi", "fl", "st"};
+
+constexpr int kMaxClassDepth = 16;
+
+// A set of characters as it is being read: those of `members` (the inside of a PCRE2 class) and
+// those that one of `nested` matches.
+struct CharacterSet {
+  std::string members;
+  std::vector<std::string> nested;
+
+  std::string Pattern() const {
+    if (nested.empty()) return members.empty() ? "(?!)" : "[" + members + "]";
+    if (nested.size() == 1 && members.empty()) return nested[0];
+    std::string all = members.empty() ? "(?:" : "(?:[" + members + "]|";
+    for (size_t i = 0; i < nested.size(); ++i) all += (i == 0 ? "" : "|") + nested[i];
+    return all + ")";
+  }
+};
+
 class Translator {
  public:
   Translator(const std::string& pattern, const std::string& what) : in_(pattern), what_(what) {}
 
-  std::string Run() {
+  TranslatedPattern Run() {
     while (at_ < in_.size()) Item();
-    return std::move(out_);
+    return {std::move(out_), names_new_characters_};
   }
 
  private:
@@ -46,24 +88,46 @@ class Translator {
   void Item() {
     switch (in_[at_]) {
       case '\\': return Escape();
-      case '[': return Class();
+      case '[': out_ += Class(0); return;
       case '(': return Open();
       case ')':
         if (!ignore_case_.empty()) ignore_case_.pop_back();
         return Copy(1);
       case '{': return Count();
       case '^':
-      case '$': Refuse("an anchor");
+      case '$': return Assertion(in_[at_], 1);
       case '.':  // all but a line feed, whatever PCRE2 was built to take for a newline
         out_ += "[^\\n]";
         ++at_;
         return;
-      default: return Copy(1);
+      default: return Literal();
     }
   }
 
+  bool IgnoresCase() const { return !ignore_case_.empty() && ignore_case_.back(); }
+
+  void Literal() {
+    if (IgnoresCase()) {
+      std::string pair = in_.substr(at_, 2);
+      for (char& c : pair) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+      if (std::find(kFoldedPairs.begin(), kFoldedPairs.end(), pair) != kFoldedPairs.end()) {
+        Refuse(StrCat(Quoted(pair), " that ignores case"));
+      }
+    }
+    char32_t c;
+    const int length = DecodeUtf8(std::string_view(in_).substr(at_), &c);
+    NamesCharacters(c, c);
+    Copy(length);
+  }
+
+  // A pattern that tells characters apart by name, not by category.
+  void NamesCharacters(char32_t first, char32_t last) {
+    if (IgnoresCase() && last >= 0x80) Refuse("a character past ASCII that ignores case");
+    names_new_characters_ = names_new_characters_ || IsOrStandsForAddition(first, last);
+  }
+
   void Open() {
-    bool ignore_case = !ignore_case_.empty() && ignore_case_.back();
+    bool ignore_case = IgnoresCase();
     if (Peek(1) != '?') {
       // Places of groups are of no use to a tokenizer.
       out_ += "(?:";
@@ -98,47 +162,130 @@ class Translator {
     if (Peek(0) == '?' || Peek(0) == '+') Refuse("a suffix of {}");
   }
 
-  void Class() {
-    Copy(1);
-    if (Peek(0) == '^') Copy(1);
+  // The pattern of the class that begins here: intersections and classes within it become
+  // lookaheads and alternatives, which PCRE2 has.
+  std::string Class(int depth) {
+    if (depth == kMaxClassDepth) Refuse("a class so deep within others");
+    ++at_;
+    const bool negated = Peek(0) == '^';
+    if (negated) ++at_;
     if (Peek(0) == ']') Refuse("] as the first of a class");
-    while (true) {
+    std::vector<CharacterSet> sets(1);  // their intersection is meant
+    while (Peek(0) != ']' || at_ >= in_.size()) {
       if (at_ >= in_.size()) Refuse("a class without its ]");
-      if (Next("&&")) Refuse("an intersection of classes");
-      if (in_[at_] == '[') Refuse("a class within a class");
-      if (in_[at_] == ']') return Copy(1);
-      if (in_[at_] == '\\') {
-        Escape();
+      if (Next("&&")) {
+        at_ += 2;
+        sets.emplace_back();
+      } else if (Next("[:")) {
+        Bracket(&sets.back());
+      } else if (in_[at_] == '[') {
+        sets.back().nested.push_back(Class(depth + 1));
+        if (Peek(0) == '-' && Peek(1) != ']') Refuse("a range that begins with a class");
       } else {
-        Copy(1);
+        Range(&sets.back());
       }
     }
+    ++at_;
+    if (sets.size() == 1 && sets[0].nested.empty()) {
+      return (negated ? "[^" : "[") + sets[0].members + "]";
+    }
+    std::string all;
+    for (size_t i = 0; i + 1 < sets.size(); ++i) all += "(?=" + sets[i].Pattern() + ")";
+    all += sets.back().Pattern();
+    return negated ? "(?:(?!" + all + ")[\\s\\S])" : "(?:" + all + ")";
   }
 
-  // An escape, within a class or not.
-  void Escape() {
+  // [:name:] within a class.
+  void Bracket(CharacterSet* set) {
+    const size_t close = in_.find(":]", at_ + 2);
+    const std::string name =
+        in_.substr(at_ + 2, close == std::string::npos ? close : close - at_ - 2);
+    const auto found = std::find_if(kBrackets.begin(), kBrackets.end(),
+                                    [&](const auto& bracket) { return bracket.name == name; });
+    if (close == std::string::npos || found == kBrackets.end() || IgnoresCase()) {
+      Refuse(StrCat("[:", name, ":]"));
+    }
+    set->members += found->members;
+    at_ = close + 2;
+    if (Peek(0) == '-' && Peek(1) != ']') Refuse("a range that begins with a class");
+  }
+
+  // A character of a class, a range of them or an escape that stands for several.
+  void Range(CharacterSet* set) {
+    constexpr char32_t kSeveral = 0xffffffff;
+    const auto member = [&] {
+      char32_t c = kSeveral;
+      if (in_[at_] == '\\') {
+        std::string outer;
+        std::swap(outer, out_);
+        Escape(/*in_class=*/true, &c);
+        std::swap(outer, out_);
+        set->members += outer;
+        return c;
+      }
+      const int length = DecodeUtf8(std::string_view(in_).substr(at_), &c);
+      // What is common here may be special where PCRE2 gets it.
+      if (c == '-' || c == '^') set->members += '\\';
+      set->members.append(in_, at_, length);
+      at_ += length;
+      return c;
+    };
+    const char32_t first = member();
+    const bool is_range = Peek(0) == '-' && Peek(1) != ']' && !Next("-&&") && at_ + 1 < in_.size();
+    if (!is_range) {
+      if (first != kSeveral) NamesCharacters(first, first);
+      return;
+    }
+    if (first == kSeveral || Peek(1) == '[') Refuse("a range that begins or ends with a class");
+    set->members += '-';
+    ++at_;
+    const char32_t last = member();
+    if (last == kSeveral) Refuse("a range that ends with a class");
+    NamesCharacters(first, last);
+  }
+
+  // An escape, within a class or not. *character: what it stands for, if it is one character.
+  void Escape(bool in_class = false, char32_t* character = nullptr) {
     const char c = Peek(1);
+    char32_t ignored;
+    if (character == nullptr) character = &ignored;
     const auto emit = [&](const std::string& text) {
       out_ += text;
       at_ += 2;
     };
     switch (c) {
+      case 'b':
+      case 'B':
+      case 'A':
+      case 'z':
+      case 'Z':
+      case 'G':
+        if (!in_class) return Assertion(c, 2);
+        break;
       // PCRE2's own \s has U+180E, which is no white space since Unicode 6.3.
       case 's': return emit("\\p{White_Space}");
       case 'S': return emit("\\P{White_Space}");
       case 'd': return emit("\\p{Nd}");
       case 'D': return emit("\\P{Nd}");
-      case 'v': return emit("\\x0b");  // PCRE2's \v is a class
-      case 'r':
-      case 'n':
-      case 't':
-      case 'f': return Copy(2);
+      case 'w':
+        if (IgnoresCase()) Refuse("a property that ignores case");
+        return emit(in_class ? kWord : StrCat("[", kWord, kMoreWord, "]"));
+      case 'W':
+        if (IgnoresCase() || in_class) Refuse("this use of \\W");
+        return emit(StrCat("[^", kWord, kMoreWord, "]"));
+      case 'h': return emit(in_class ? "0-9A-Fa-f" : "[0-9A-Fa-f]");  // PCRE2's is white space
+      case 'v': *character = '\v'; return emit("\\x0b");              // PCRE2's is a class
+      case 'r': *character = '\r'; return Copy(2);
+      case 'n': *character = '\n'; return Copy(2);
+      case 't': *character = '\t'; return Copy(2);
+      case 'f': *character = '\f'; return Copy(2);
       case 'p':
       case 'P': return Property();
-      case 'u': return CodePoint(at_ + 2, 4, 0);
+      case 'u': *character = CodePoint(at_ + 2, 4, 0); return;
       case 'x':
-        if (Peek(2) != '{') return CodePoint(at_ + 2, 2, 0);
-        return CodePoint(at_ + 3, in_.find('}', at_) - (at_ + 3), 1);
+        *character = Peek(2) == '{' ? CodePoint(at_ + 3, in_.find('}', at_) - (at_ + 3), 1)
+                                    : CodePoint(at_ + 2, 2, 0);
+        return;
       default: break;
     }
     if (at_ + 1 >= in_.size() || IsLetter(c) || IsDigit(c) ||
@@ -147,13 +294,39 @@ class Translator {
     }
     if (static_cast<unsigned char>(c) >= 0x80) {  // means itself; PCRE2 agrees only without the \.
       ++at_;
+      Copy(DecodeUtf8(std::string_view(in_).substr(at_), character));
+      if (!in_class) NamesCharacters(*character, *character);
       return;
     }
+    *character = static_cast<unsigned char>(c);
     Copy(2);
   }
 
+  // What matches a place, not a character; `length` is that of its spelling.
+  void Assertion(char name, size_t length) {
+    const std::string word = StrCat("[", kWord, kMoreWord, "]");
+    const std::string behind = "(?<=" + word + ")", not_behind = "(?<!" + word + ")";
+    const std::string ahead = "(?=" + word + ")", not_ahead = "(?!" + word + ")";
+    if (IgnoresCase()) Refuse("an assertion that ignores case");
+    switch (name) {
+      // Lines end at a line feed alone, whatever PCRE2 was built to take for a newline; one that
+      // the text ends with begins no line.
+      case '^': out_ += "(?:\\A|(?<=\\n)(?!\\z))"; break;
+      case '$': out_ += "(?=\\n|\\z)"; break;
+      case 'Z': out_ += "(?=\\n?\\z)"; break;
+      case 'b': out_ += "(?:" + behind + not_ahead + "|" + not_behind + ahead + ")"; break;
+      case 'B': out_ += "(?:" + behind + ahead + "|" + not_behind + not_ahead + ")"; break;
+      default: out_ += StrCat("\\", std::string(1, name));  // \A, \z and \G, the same to both
+    }
+    at_ += length;
+    // Engines differ on repeats of a place.
+    if (std::string_view("*+?{").find(Peek(0)) != std::string_view::npos && at_ < in_.size()) {
+      Refuse("a repeated anchor");
+    }
+  }
+
   // `digits` hex digits from `begin`, and what closes them.
-  void CodePoint(size_t begin, size_t digits, size_t close) {
+  char32_t CodePoint(size_t begin, size_t digits, size_t close) {
     const bool inside = digits >= 1 && digits <= 8 && begin + digits + close <= in_.size();
     if (!inside || !std::all_of(in_.begin() + begin, in_.begin() + begin + digits, IsHexDigit)) {
       Refuse("a broken escape");
@@ -163,6 +336,9 @@ class Translator {
     if (close == 0 && digits == 2 && hex[0] >= '8') Refuse("a byte past 7f");
     out_ += "\\x{" + hex + "}";
     at_ = begin + digits + close;
+    const auto c = static_cast<char32_t>(std::stoul(hex, nullptr, 16));
+    NamesCharacters(c, c);
+    return c;
   }
 
   void Property() {
@@ -175,7 +351,7 @@ class Translator {
       name.erase(0, 1);
     }
     // Engines differ on whether \p{Lu} heeds case under (?i:.
-    if (!ignore_case_.empty() && ignore_case_.back()) Refuse("a property that ignores case");
+    if (IgnoresCase()) Refuse("a property that ignores case");
     if (name == "Han") {
       name = "sc:Han";  // the script itself; PCRE2's \p{Han} takes in its extensions
     } else if (std::find(kGeneralCategories.begin(), kGeneralCategories.end(), name) ==
@@ -191,11 +367,12 @@ class Translator {
   size_t at_ = 0;
   std::string out_;
   std::vector<bool> ignore_case_;  // of each open group
+  bool names_new_characters_ = false;
 };
 
 }  // namespace
 
-std::string TranslatePattern(const std::string& pattern, const std::string& what) {
+TranslatedPattern TranslatePattern(const std::string& pattern, const std::string& what) {
   return Translator(pattern, what).Run();
 }
 

@@ -78,7 +78,10 @@ void Run(const DecodeStep& step, std::vector<std::string>* tokens) {
       return;
     }
     case DecodeKind::kReplace:
-      for (std::string& token : *tokens) token = ReplaceAll(token, step.from, step.to);
+      for (std::string& token : *tokens) {
+        token = step.pattern ? ReplaceMatches(token, *step.pattern, step.to)
+                             : ReplaceAll(token, step.from, step.to);
+      }
       return;
     case DecodeKind::kByteFallback: *tokens = DecodeFallback(*tokens); return;
     case DecodeKind::kFuse: *tokens = {Join(*tokens)}; return;

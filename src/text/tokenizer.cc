@@ -9,6 +9,8 @@
 #include "sq/base/json.h"
 #include "sq/text/bpe_tokenizer.h"
 #include "sq/text/sentencepiece_tokenizer.h"
+#include "sq/text/tekken.h"
+#include "sq/text/tiktoken.h"
 #include "sq/text/tokenizer_config.h"
 #include "sq/text/tokenizer_json.h"
 #include "sq/text/vocab_merges.h"
@@ -74,6 +76,17 @@ std::unique_ptr<Tokenizer> LoadTokenizer(const std::string& model_dir) {
     AddMissingTokens(config, model_dir, &parts);
     return MakeBpeTokenizer(std::move(parts), WithDefaults(config), json_path);
   }
+  const std::string tekken_path = path("tekken.json");
+  if (FileExists(tekken_path)) {
+    TokenizerConfig named = config;
+    BpeParts parts = ParseTekken(ReadJsonFile(tekken_path), tekken_path, &named);
+    return MakeBpeTokenizer(std::move(parts), named, tekken_path);
+  }
+  if (const std::string rank_path = FindTiktokenFile(model_dir); !rank_path.empty()) {
+    TokenizerConfig named = config;
+    BpeParts parts = ReadTiktoken(rank_path, &named);
+    return MakeBpeTokenizer(std::move(parts), named, rank_path);
+  }
   if (FileExists(model_path)) return LoadSentencePieceTokenizer(model_path, config);
   const std::string vocabulary_path = path("vocab.json");
   const std::string merges_path = path("merges.txt");
@@ -87,8 +100,8 @@ bool HasTokenizer(const std::string& model_dir) {
   const auto exists = [&](const char* name) {
     return FileExists((std::filesystem::path(model_dir) / name).string());
   };
-  const auto names = {"tokenizer.json", "tokenizer.model", "vocab.json", "r50k_base.tiktoken"};
-  return std::any_of(names.begin(), names.end(), exists);
+  const auto names = {"tokenizer.json", "tokenizer.model", "vocab.json", "tekken.json"};
+  return std::any_of(names.begin(), names.end(), exists) || !FindTiktokenFile(model_dir).empty();
 }
 
 }  // namespace sq

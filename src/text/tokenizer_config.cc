@@ -105,13 +105,7 @@ TokenizerConfig ReadTokenizerConfig(const std::string& model_dir) {
 }
 
 AddedToken ParseAddedToken(const Json& item, const std::string& what) {
-  const auto known = {"id",     "content", "single_word", "lstrip",
-                      "rstrip", "special", "normalized",  "__type"};
   SQ_CHECK(item.is_object(), what, ": expected an object, found ", JsonTypeName(item));
-  for (const auto& [key, value] : item.items()) {
-    SQ_CHECK(std::find(known.begin(), known.end(), key) != known.end(), what, ": option ",
-             Quoted(key), " is not supported");
-  }
   AddedToken token;
   token.content = JsonString(item, "content", what);
   token.special = JsonBool(item, "special", what, false);

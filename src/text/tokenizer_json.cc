@@ -32,22 +32,16 @@ void CheckEmptyString(const Json& model, const char* key, const std::string& wha
   SQ_CHECK(JsonString(model, key, what, "").empty(), what, ": \"", key, "\" is not supported");
 }
 
-void ParseModel(const Json& file, const std::string& file_name, BpeParts* parts) {
-  const std::string what = file_name + ": model";
-  const Json& model = JsonMember(file, "model", file_name);
-  // Old files do not name the type; only BPE has merges.
-  const std::string type = JsonString(model, "type", what, model.contains("merges") ? "BPE" : "");
-  if (type != "BPE") RefuseType(type, what);
-  CheckKeys(model,
-            {"type", "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix",
-             "fuse_unk", "byte_fallback", "ignore_merges", "vocab", "merges"},
-            what);
+// What the file calls its model; files of old do not.
+std::string ModelType(const Json& model, const std::string& what) {
+  return JsonString(model, "type", what, model.contains("merges") ? "BPE" : "");
+}
+
+void ParseBpe(const Json& model, const std::string& what, BpeParts* parts) {
   SQ_CHECK(JsonDouble(model, "dropout", what, 0) == 0, what, ": \"dropout\" is not supported");
   CheckEmptyString(model, "continuing_subword_prefix", what);
   CheckEmptyString(model, "end_of_word_suffix", what);
   parts->bpe.byte_fallback = JsonBool(model, "byte_fallback", what, false);
-  SQ_CHECK(!parts->bpe.byte_fallback || parts->bpe.symbols == BpeSymbols::kCharacters, what,
-           ": \"byte_fallback\" with ByteLevel is not supported");
   parts->bpe.ignore_merges = JsonBool(model, "ignore_merges", what, false);
   parts->bpe.fuse_unknown = JsonBool(model, "fuse_unk", what, false);
 
@@ -65,13 +59,29 @@ void ParseModel(const Json& file, const std::string& file_name, BpeParts* parts)
   for (const Json& merge : merges) {
     parts->merges.push_back(ParseMerge(merge, parts->merges.size(), what));
   }
-  if (!IsNull(model, "unk_token")) {
-    const std::string unknown = JsonString(model, "unk_token", what);
-    const auto found = parts->vocabulary.find(unknown);
-    SQ_CHECK(found != parts->vocabulary.end(), what, ": unk_token ", Quoted(unknown),
-             " is not in the vocabulary");
-    parts->bpe.unknown_id = found->second;
+  if (IsNull(model, "unk_token")) return;
+  const std::string unknown = JsonString(model, "unk_token", what);
+  const auto found = parts->vocabulary.find(unknown);
+  SQ_CHECK(found != parts->vocabulary.end(), what, ": unk_token ", Quoted(unknown),
+           " is not in the vocabulary");
+  parts->bpe.unknown_id = found->second;
+}
+
+void ParseUnigram(const Json& model, const std::string& what, BpeParts* parts) {
+  UnigramOptions& unigram = parts->unigram.emplace();
+  unigram.byte_fallback = JsonBool(model, "byte_fallback", what, false);
+  const Json& vocabulary = JsonMember(model, "vocab", what);
+  SQ_CHECK(vocabulary.is_array(), what, ": \"vocab\": expected an array, found ",
+           JsonTypeName(vocabulary));
+  unigram.pieces.reserve(vocabulary.size());
+  for (const Json& piece : vocabulary) {
+    const size_t id = unigram.pieces.size();
+    SQ_CHECK(piece.is_array() && piece.size() == 2 && piece[0].is_string() && piece[1].is_number(),
+             what, ": piece ", id, ": expected a text and its score, as [\"a\", -1.5]");
+    unigram.pieces.emplace_back(piece[0].get<std::string>(), piece[1].get<double>());
+    parts->vocabulary.emplace(unigram.pieces.back().first, static_cast<int32_t>(id));
   }
+  if (!IsNull(model, "unk_id")) unigram.unknown_id = TokenId(model["unk_id"], what, "unk_id");
 }
 
 // Hugging Face gives an added token the id that the vocabulary has for it, or else the next free
@@ -99,6 +109,11 @@ void ParseAddedTokens(const Json& file, const std::string& file_name, BpeParts* 
   }
 }
 
+bool MayRemoveStart(const NormalizeStep& step) {
+  return step.kind == NormalizeKind::kStripLeft || step.kind == NormalizeKind::kCharacterMap ||
+         (step.kind == NormalizeKind::kReplace && step.to.empty());
+}
+
 // Ids that come from nowhere would be out of the model's embedding.
 void CheckIds(const std::vector<int32_t>& ids, const BpeParts& parts, const std::string& what) {
   for (const int32_t id : ids) {
@@ -117,13 +132,27 @@ BpeParts ParseTokenizerJson(const Json& file, const std::string& what) {
             {"version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer",
              "post_processor", "decoder", "model"},
             what);
+  const std::string model_what = what + ": model";
+  const Json& model = JsonMember(file, "model", what);
+  SQ_CHECK(model.is_object(), model_what, ": expected an object, found ", JsonTypeName(model));
+  const std::string type = ModelType(model, model_what);
+  const bool is_unigram = type == "Unigram";
+  if (!is_unigram && type != "BPE") RefuseType(type, model_what);
   BpeParts parts;
   parts.normalizer = ParseNormalizer(file, what);
-  ParsedPreTokenizer parsed = ParsePreTokenizer(file, what);
+  // Bytes fall back, and Unigram looks up, by how they are spelled.
+  const bool of_characters = is_unigram || JsonBool(model, "byte_fallback", model_what, false);
+  ParsedPreTokenizer parsed = ParsePreTokenizer(file, what, of_characters);
+  // Hugging Face's start of a text is where the unchanged text begins.
+  SQ_CHECK(!parsed.asks_for_start ||
+               std::none_of(parts.normalizer.begin(), parts.normalizer.end(), MayRemoveStart),
+           what,
+           ": pre_tokenizer: \"prepend_scheme\" \"first\" behind a normalizer that may remove the "
+           "start of a text is not supported");
   parts.pre_tokenizer = std::move(parsed.pre_tokenizer);
   parts.bpe.symbols = parsed.symbols;
   parts.decoder = ParseDecoder(file, what);
-  ParseModel(file, what, &parts);
+  is_unigram ? ParseUnigram(model, model_what, &parts) : ParseBpe(model, model_what, &parts);
   ParseAddedTokens(file, what, &parts);
   AddedIds added = ParsePostProcessor(file, what);
   parts.prefix = std::move(added.prefix);

@@ -6,7 +6,9 @@
 
 #include "sq/base/error.h"
 #include "sq/base/json.h"
+#include "sq/text/base64.h"
 #include "sq/text/bpe_tokenizer.h"
+#include "sq/text/punctuation.h"
 #include "sq/text/utf8.h"
 
 namespace sq {
@@ -27,7 +29,6 @@ void Flatten(const Json& component, const char* list_key, const std::string& wha
              std::vector<const Json*>* out) {
   if (component.is_null()) return;
   if (Type(component, what) != "Sequence") return out->push_back(&component);
-  CheckKeys(component, {"type", list_key}, what);
   const Json& list = JsonMember(component, list_key, what);
   SQ_CHECK(list.is_array(), what, ": \"", list_key, "\": expected an array, found ",
            JsonTypeName(list));
@@ -54,13 +55,32 @@ std::string Character(const Json& object, const char* key, const std::string& wh
   return text;
 }
 
-// The text that a Replace looks for; {"Regex": ...} has no use in the tokenizers known.
-std::string LiteralPattern(const Json& component, const std::string& what) {
+// The only member of "pattern", {"String": ...} or {"Regex": ...}; *is_regex tells which.
+std::string Pattern(const Json& component, const std::string& what, bool* is_regex) {
   const Json& pattern = JsonMember(component, "pattern", what);
-  CheckKeys(pattern, {"String"}, StrCat(what, ": pattern"));
-  std::string text = JsonString(pattern, "String", what);
-  SQ_CHECK(!text.empty(), what, ": empty pattern");
-  return text;
+  SQ_CHECK(pattern.is_object(), what, ": pattern: expected an object, found ",
+           JsonTypeName(pattern));
+  *is_regex = pattern.contains("Regex");
+  SQ_CHECK(pattern.size() == 1 && (*is_regex || pattern.contains("String")), what,
+           ": \"pattern\": expected either \"Regex\" or \"String\"");
+  return JsonString(pattern, *is_regex ? "Regex" : "String", what);
+}
+
+// What a Replace looks for: *literal or *pattern.
+void ReplacePattern(const Json& component, const std::string& what, std::string* literal,
+                    std::shared_ptr<const Regex>* pattern) {
+  bool is_regex;
+  std::string text = Pattern(component, what, &is_regex);
+  SQ_CHECK(is_regex || !text.empty(), what, ": empty pattern");
+  if (!is_regex) {
+    *literal = std::move(text);
+    return;
+  }
+  *pattern = std::make_shared<const Regex>(text, what);
+  Regex::Scratch scratch;
+  Regex::Match match;
+  SQ_CHECK(!(*pattern)->Find("", 0, &scratch, &match), what,
+           ": a pattern that matches nothing is not supported");
 }
 
 int Count(const Json& component, const char* key, const std::string& what) {
@@ -95,18 +115,13 @@ SplitBehavior Behavior(const std::string& name, const std::string& what) {
 }
 
 Regex SplitPattern(const Json& step, const std::string& what) {
-  const Json& pattern = JsonMember(step, "pattern", what);
-  CheckKeys(pattern, {"Regex", "String"}, StrCat(what, ": pattern"));
-  SQ_CHECK(pattern.size() == 1, what, ": \"pattern\": expected either \"Regex\" or \"String\"");
-  if (pattern.contains("Regex")) return Regex(JsonString(pattern, "Regex", what), what);
-  return Regex::Literal(JsonString(pattern, "String", what), what);
+  bool is_regex;
+  const std::string text = Pattern(step, what, &is_regex);
+  return is_regex ? Regex(text, what) : Regex::Literal(text, what);
 }
 
 // Metaspace, SentencePiece's way with spaces: each becomes a symbol, which also goes in front.
 SplitStep ParseMetaspace(const Json& component, const std::string& what) {
-  CheckKeys(component,
-            {"type", "replacement", "add_prefix_space", "prepend_scheme", "split", "str_rep"},
-            what);
   SplitStep step;
   step.space_symbol = Character(component, "replacement", what);
   const PrependScheme scheme = ParsePrependScheme(component, what);
@@ -119,8 +134,42 @@ SplitStep ParseMetaspace(const Json& component, const std::string& what) {
   return step;
 }
 
+// Any of the steps that only split.
+SplitStep ParseSplit(const Json& component, const std::string& file_what) {
+  const std::string type = Type(component, file_what);
+  const std::string what = StrCat(file_what, ": ", type);
+  SplitStep step;
+  const auto behavior = [&](const char* fallback) {
+    return Behavior(JsonString(component, "behavior", what, fallback), what);
+  };
+  if (type == "Split") {
+    step.pattern.emplace(SplitPattern(component, what));
+    step.behavior = Behavior(JsonString(component, "behavior", what), what);
+    step.invert = JsonBool(component, "invert", what, false);
+  } else if (type == "Digits") {
+    step.pattern.emplace(kNumericPattern, what);
+    step.behavior = JsonBool(component, "individual_digits", what) ? SplitBehavior::kIsolated
+                                                                   : SplitBehavior::kContiguous;
+  } else if (type == "Punctuation") {
+    step.pattern.emplace(Regex::FromPcre2(kPunctuation, what));
+    step.behavior = behavior("Isolated");
+  } else if (type == "WhitespaceSplit") {
+    step.pattern.emplace("\\s", what);
+    step.behavior = SplitBehavior::kRemoved;
+  } else if (type == "Whitespace") {
+    step.pattern.emplace(Regex::WordsAndSymbols());
+    step.behavior = SplitBehavior::kRemoved;
+    step.invert = true;
+  } else if (type == "CharDelimiterSplit") {
+    step.pattern.emplace(Regex::Literal(Character(component, "delimiter", what), what));
+    step.behavior = SplitBehavior::kRemoved;
+  } else {
+    RefuseType(type, file_what);
+  }
+  return step;
+}
+
 void ParseTemplate(const Json& component, const std::string& what, AddedIds* ids) {
-  CheckKeys(component, {"type", "single", "pair", "special_tokens"}, what);
   const Json& single = JsonMember(component, "single", what);
   const Json& special = JsonMember(component, "special_tokens", what);
   SQ_CHECK(single.is_array(), what, ": \"single\": expected an array, found ",
@@ -145,6 +194,14 @@ void ParseTemplate(const Json& component, const std::string& what, AddedIds* ids
   SQ_CHECK(past_text, what, ": \"single\" without the text");
   ids->prefix.insert(ids->prefix.begin(), before.begin(), before.end());
   ids->suffix.insert(ids->suffix.end(), after.begin(), after.end());
+}
+
+// The id of ["</s>", 2].
+int32_t EndToken(const Json& component, const char* key, const std::string& what) {
+  const Json& token = JsonMember(component, key, what);
+  SQ_CHECK(token.is_array() && token.size() == 2 && token[0].is_string(), what, ": ", Quoted(key),
+           ": expected a token and its id, as [\"</s>\", 2]");
+  return TokenId(token[1], what, token[0].get<std::string>());
 }
 
 }  // namespace
@@ -179,16 +236,29 @@ std::vector<NormalizeStep> ParseNormalizer(const Json& file, const std::string& 
   for (const Json* component : Components(file, "normalizer", "normalizers", file_name)) {
     const std::string type = Type(*component, what);
     const std::string step_what = StrCat(what, ": ", type);
+    const auto add = [&](NormalizeKind kind) -> NormalizeStep& {
+      NormalizeStep& step = steps.emplace_back();
+      step.kind = kind;
+      return step;
+    };
     if (type == "NFC") {
-      CheckKeys(*component, {"type"}, step_what);
-      steps.push_back({NormalizeKind::kNfc, "", ""});
+      add(NormalizeKind::kNfc);
     } else if (type == "Prepend") {
-      CheckKeys(*component, {"type", "prepend"}, step_what);
-      steps.push_back({NormalizeKind::kPrepend, "", JsonString(*component, "prepend", step_what)});
+      add(NormalizeKind::kPrepend).to = JsonString(*component, "prepend", step_what);
     } else if (type == "Replace") {
-      CheckKeys(*component, {"type", "pattern", "content"}, step_what);
-      steps.push_back({NormalizeKind::kReplace, LiteralPattern(*component, step_what),
-                       JsonString(*component, "content", step_what)});
+      NormalizeStep& step = add(NormalizeKind::kReplace);
+      ReplacePattern(*component, step_what, &step.from, &step.pattern);
+      step.to = JsonString(*component, "content", step_what);
+    } else if (type == "Strip") {
+      if (JsonBool(*component, "strip_left", step_what)) add(NormalizeKind::kStripLeft);
+      if (JsonBool(*component, "strip_right", step_what)) add(NormalizeKind::kStripRight);
+    } else if (type == "Precompiled") {
+      const std::string table =
+          DecodeBase64(JsonString(*component, "precompiled_charsmap", step_what), step_what);
+      add(NormalizeKind::kCharacterMap).characters =
+          std::make_shared<const CharacterMap>(table, step_what);
+    } else if (type == "ByteLevel") {
+      add(NormalizeKind::kSpellBytes);
     } else {
       RefuseType(type, what);
     }
@@ -196,41 +266,35 @@ std::vector<NormalizeStep> ParseNormalizer(const Json& file, const std::string& 
   return steps;
 }
 
-ParsedPreTokenizer ParsePreTokenizer(const Json& file, const std::string& file_name) {
+ParsedPreTokenizer ParsePreTokenizer(const Json& file, const std::string& file_name,
+                                     bool of_characters) {
   const std::string what = file_name + ": pre_tokenizer";
   std::vector<SplitStep> steps;
-  bool bytes = false;  // words have become byte-level characters
   for (const Json* component : Components(file, "pre_tokenizer", "pretokenizers", file_name)) {
-    SQ_CHECK(!bytes, what, ": a step after ByteLevel is not supported");
     const std::string type = Type(*component, what);
     const std::string step_what = StrCat(what, ": ", type);
-    SplitStep step;
-    if (type == "ByteLevel") {
-      CheckKeys(*component, {"type", "add_prefix_space", "trim_offsets", "use_regex"}, step_what);
+    if (type == "Metaspace") {
+      steps.push_back(ParseMetaspace(*component, step_what));
+    } else if (type == "ByteLevel") {
+      SplitStep& step = steps.emplace_back();
+      step.spell_bytes = true;
       step.add_prefix_space = JsonBool(*component, "add_prefix_space", step_what);
       if (JsonBool(*component, "use_regex", step_what, true)) {
         step.pattern.emplace(kByteLevelPattern, step_what);
       }
-      bytes = true;
-    } else if (type == "Digits") {
-      CheckKeys(*component, {"type", "individual_digits"}, step_what);
-      step.pattern.emplace(kNumericPattern, step_what);
-      step.behavior = JsonBool(*component, "individual_digits", step_what)
-                          ? SplitBehavior::kIsolated
-                          : SplitBehavior::kContiguous;
-    } else if (type == "Split") {
-      CheckKeys(*component, {"type", "pattern", "behavior", "invert"}, step_what);
-      step.pattern.emplace(SplitPattern(*component, step_what));
-      step.behavior = Behavior(JsonString(*component, "behavior", step_what), step_what);
-      step.invert = JsonBool(*component, "invert", step_what, false);
-    } else if (type == "Metaspace") {
-      step = ParseMetaspace(*component, step_what);
     } else {
-      RefuseType(type, what);
+      steps.push_back(ParseSplit(*component, what));
     }
-    steps.push_back(std::move(step));
   }
-  return {PreTokenizer(std::move(steps)), bytes ? BpeSymbols::kBytes : BpeSymbols::kCharacters};
+  // Where bytes are spelled in the last step alone, the model may as well take them as they are.
+  const auto spells = [](const SplitStep& step) { return step.spell_bytes; };
+  const bool last_alone = std::count_if(steps.begin(), steps.end(), spells) == 1 &&
+                          steps.back().spell_bytes && !of_characters;
+  if (last_alone) steps.back().spell_bytes = false;
+  const bool asks_for_start = std::any_of(steps.begin(), steps.end(),
+                                          [](const SplitStep& step) { return step.only_first; });
+  return {PreTokenizer(std::move(steps)), last_alone ? BpeSymbols::kBytes : BpeSymbols::kCharacters,
+          asks_for_start};
 }
 
 std::vector<DecodeStep> ParseDecoder(const Json& file, const std::string& file_name) {
@@ -243,18 +307,14 @@ std::vector<DecodeStep> ParseDecoder(const Json& file, const std::string& file_n
     if (type == "ByteLevel") {  // whose options are the pre-tokenizer's
       step.kind = DecodeKind::kByteLevel;
     } else if (type == "ByteFallback") {
-      CheckKeys(*component, {"type"}, step_what);
       step.kind = DecodeKind::kByteFallback;
     } else if (type == "Fuse") {
-      CheckKeys(*component, {"type"}, step_what);
       step.kind = DecodeKind::kFuse;
     } else if (type == "Replace") {
-      CheckKeys(*component, {"type", "pattern", "content"}, step_what);
       step.kind = DecodeKind::kReplace;
-      step.from = LiteralPattern(*component, step_what);
+      ReplacePattern(*component, step_what, &step.from, &step.pattern);
       step.to = JsonString(*component, "content", step_what);
     } else if (type == "Strip") {
-      CheckKeys(*component, {"type", "content", "start", "stop"}, step_what);
       step.kind = DecodeKind::kStrip;
       step.from = Character(*component, "content", step_what);
       step.start = Count(*component, "start", step_what);
@@ -278,6 +338,9 @@ AddedIds ParsePostProcessor(const Json& file, const std::string& file_name) {
     const std::string type = Type(*component, what);
     if (type == "TemplateProcessing") {
       ParseTemplate(*component, StrCat(what, ": ", type), &ids);
+    } else if (type == "RobertaProcessing" || type == "BertProcessing") {
+      ids.prefix.insert(ids.prefix.begin(), EndToken(*component, "cls", what));
+      ids.suffix.push_back(EndToken(*component, "sep", what));
     } else if (type != "ByteLevel") {  // which moves offsets, not ids
       RefuseType(type, what);
     }

@@ -27,6 +27,18 @@ TEST(Normalizer, StepsActInTurn) {
   EXPECT_EQ(Normalize({}, "a b"), "a b");
 }
 
+TEST(Normalizer, ReplacesMatchesStripsAndSpellsBytes) {
+  NormalizeStep spaces = {NormalizeKind::kReplace, "", "_"};
+  spaces.pattern = std::make_shared<const Regex>(" {2,}|\\s+$", "t");
+  EXPECT_EQ(Normalize({spaces}, "a b  c \n"), "a b_c_");
+  const NormalizeStep left = {NormalizeKind::kStripLeft, "", ""};
+  const NormalizeStep right = {NormalizeKind::kStripRight, "", ""};
+  EXPECT_EQ(Normalize({left}, "\u3000 a\n"), "a\n");
+  EXPECT_EQ(Normalize({right}, "\u3000 a\n"), "\u3000 a");
+  EXPECT_EQ(Normalize({left, right}, " \n"), "");
+  EXPECT_EQ(Normalize({{NormalizeKind::kSpellBytes, "", ""}}, "a \u00e9"), "a\u0120\u00c3\u00a9");
+}
+
 TEST(Normalizer, ReplaceAllGoesFromLeftToRight) {
   EXPECT_EQ(ReplaceAll("aaaa a", "aa", "b"), "bb a");
   EXPECT_EQ(ReplaceAll("aaa", "aa", "a"), "aa");

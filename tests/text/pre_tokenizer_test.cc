@@ -82,6 +82,15 @@ TEST(PreTokenizer, SymbolsTakeThePlaceOfSpaces) {
   EXPECT_THAT(Words(std::move(both), "a-b"), ElementsAre("_a", "b"));
 }
 
+TEST(PreTokenizer, StepsBehindBytesActOnTheirCharacters) {
+  std::vector<SplitStep> steps = Step("\\s", SplitBehavior::kIsolated, false, true);
+  steps[0].spell_bytes = true;
+  // U+6F22 is e6 bc a2, and U+00BC a number.
+  steps.push_back(std::move(Step("\\p{N}", SplitBehavior::kIsolated)[0]));
+  EXPECT_THAT(Words(std::move(steps), "\u6f22 1"),
+              ElementsAre("\u0120", "\u00e6", "\u00bc", "\u00a2", "\u0120", "1"));
+}
+
 TEST(PreTokenizer, WithoutStepsATextIsAWord) { EXPECT_THAT(Words({}, "a b"), ElementsAre("a b")); }
 
 }  // namespace

@@ -60,6 +60,37 @@ TEST(Regex, RunsOfAMillionCharactersAreFine) {
   EXPECT_THAT(Matches("(?:ab)+", run + "ab"), ElementsAre("ab"));
 }
 
+// Longer than the stack that the JIT has for the repeats of a group.
+TEST(Regex, RunsOfAMillionOfAnIntersectionAreFine) {
+  const std::string run(1000000, 'a');
+  EXPECT_THAT(Matches("[\\p{L}\\p{M}&&[^b]]+", run + "b"), ElementsAre(run));
+}
+
+TEST(Regex, AnchorsAreOfLines) {
+  EXPECT_THAT(Matches("^.", "ab\ncd\n"), ElementsAre("a", "c"));
+  EXPECT_THAT(Matches(".$", "ab\ncd\r\n"), ElementsAre("b", "\r"));
+  EXPECT_THAT(Matches("\\A.|.\\z", "ab\ncd"), ElementsAre("a", "d"));
+  EXPECT_THAT(Matches(".\\Z", "ab\ncd\n"), ElementsAre("d"));
+  EXPECT_THAT(Matches("\\s+$", "a  \n \nb "), ElementsAre("  \n ", " "));
+}
+
+TEST(Regex, WordsAreUnicodes) {
+  EXPECT_THAT(Matches("\\b\\w+\\b", "l\u00e9 a\u0301-x_1 \u6f22\u00b2"),
+              ElementsAre("l\u00e9", "a\u0301", "x_1", "\u6f22\u00b2"));
+  EXPECT_THAT(Matches("[\\w]+", "a\u00b2"), ElementsAre("a"));  // a quirk of Oniguruma's
+}
+
+TEST(Regex, SpansCoverTheText) {
+  const Regex regex("b*", "test");
+  Regex::Scratch scratch;
+  std::vector<std::string> spans;
+  regex.ForEachSpan("abbc", &scratch, [&](const Regex::Span& span) {
+    spans.push_back(std::string("abbc").substr(span.begin, span.end - span.begin) +
+                    (span.match ? "!" : ""));
+  });
+  EXPECT_THAT(spans, ElementsAre("!", "a", "bb!", "c", "!"));
+}
+
 TEST(Regex, GivesUpOnEndlessSearches) {
   EXPECT_THAT(test::MessageOf([] { Matches("(?:a|aa)+[bc]", std::string(200, 'a')); }),
               StartsWith("test: regular expression: "));

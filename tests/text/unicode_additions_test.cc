@@ -38,5 +38,13 @@ TEST(UnicodeAdditions, StandInsAreOfTheSameKindAndLength) {
   }
 }
 
+TEST(UnicodeAdditions, KnowsThemAndWhatStandsInForThem) {
+  EXPECT_TRUE(IsOrStandsForAddition(0x1c89, 0x1c89));
+  EXPECT_TRUE(IsOrStandsForAddition(0x10a0, 0x10a0));
+  EXPECT_TRUE(IsOrStandsForAddition(0x1000, 0x2000));
+  EXPECT_FALSE(IsOrStandsForAddition(0, 0x7ff));
+  EXPECT_FALSE(IsOrStandsForAddition(0x4e00, 0x9fa5));
+}
+
 }  // namespace
 }  // namespace sq

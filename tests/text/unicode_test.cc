@@ -16,6 +16,14 @@ TEST(Unicode, WhiteSpaceIsUnicodes) {
   for (const char32_t c : {0x1c, 0x180e, 0x200b, 0xfeff}) EXPECT_FALSE(IsWhiteSpace(c));
 }
 
+TEST(Unicode, WhiteSpaceAtBothEnds) {
+  EXPECT_EQ(WhiteSpaceAtStart(" \u3000\u00e9 "), 4u);
+  EXPECT_EQ(WhiteSpaceAtEnd(" \u00e9\u3000 "), 4u);
+  EXPECT_EQ(WhiteSpaceAtStart(" \n"), 2u);
+  EXPECT_EQ(WhiteSpaceAtEnd(" \n"), 2u);
+  EXPECT_EQ(WhiteSpaceAtStart("") + WhiteSpaceAtEnd(""), 0u);
+}
+
 TEST(Unicode, WordsAreLettersMarksDigitsAndConnectors) {
   for (const char32_t c : {U'a', U'Z', U'0', U'_', U'\u00e9', U'\u6f22', U'\u0301', U'\u0663',
                            U'\u203f', U'\u200d', U'\u2160'}) {

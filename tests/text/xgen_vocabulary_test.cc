@@ -87,9 +87,9 @@ TEST_F(XgenVocabulary, NamesWhatIsMissingOrDamaged) {
   const std::string path = folder_ + "/r50k_base.tiktoken";
   const std::pair<const char*, const char*> damages[] = {
       {"IQ== 0\nIg=\n", ", line 2: expected a token in base64, a space and its rank"},
-      {"IQ== x\n", ", line 1: expected a rank, found \"x\""},
-      {"IQ== -1\n", ", line 1: expected a rank, found \"-1\""},
-      {"I! = 0\n", ", line 1: expected a rank"},
+      {"IQ== x\n", ", line 1: expected a token in base64, a space and its rank, found \"IQ== x\""},
+      {"IQ== -1\n", ", line 1: expected a token in base64, a space and its rank"},
+      {"I! = 0\n", ", line 1: expected a token in base64"},
       {"IQ= 0\n", ", line 1: expected base64, found \"IQ=\""},
       {"I!== 0\n", ", line 1: expected base64, found \"I!==\""},
       {"IQ== 1\n", ": not GPT-2's vocabulary: token \"!\" has id 1, expected each of 0 to 0 once"},

@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "sq/text/word_model.h"
+
 namespace sq {
 
 // Token to id, spelled as in the files: byte-level vocabularies in byte-level characters (see
@@ -18,6 +20,9 @@ using Vocabulary = std::unordered_map<std::string, int32_t>;
 // The character that stands for `byte` in byte-level vocabularies: itself where it is printable
 // Latin-1, else one from U+0100 on (GPT-2, bytes_to_unicode).
 char32_t ByteLevelCharacter(unsigned char byte);
+
+// `bytes` in byte-level characters.
+std::string SpellBytes(std::string_view bytes);
 
 // Appends the bytes that `token` spells to *out; a token with a character that stands for no byte
 // is appended as it is.
@@ -48,8 +53,7 @@ struct BpeOptions {
   bool rank_by_id = false;
 };
 
-// Immutable; Encode may be called from several threads at once.
-class Bpe {
+class Bpe : public WordModel {
  public:
   // `merges` in order of rank. Throws sq::Error, opening with `what`, when a merge's part or result
   // is not in the vocabulary.
@@ -58,7 +62,7 @@ class Bpe {
 
   // Appends the ids of `word` (valid UTF-8 if symbols are characters) to *ids. Of all neighbours
   // that merge, those of the lowest rank do first, the leftmost of equals. O(n log n) for n bytes.
-  void Encode(std::string_view word, std::vector<int32_t>* ids) const;
+  void Encode(std::string_view word, std::vector<int32_t>* ids) const override;
 
  private:
   struct Merge {

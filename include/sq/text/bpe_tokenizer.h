@@ -1,9 +1,11 @@
-// The tokenizers that merge pairs by rank: byte-level ones (GPT-2, LLaMA-3, Qwen2, SmolLM2, XGen)
-// and SentencePiece's kind as a tokenizer.json holds it (LLaMA-2, Mistral).
+// The tokenizers that cut a text into words and each word into tokens. Most merge pairs by rank:
+// byte-level ones (GPT-2, LLaMA-3, Qwen2, SmolLM2, XGen) and SentencePiece's kind as a
+// tokenizer.json holds it (LLaMA-2, Mistral); Unigram chooses pieces by score (T5, XLM-R).
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,6 +17,7 @@
 #include "sq/text/token_decoder.h"
 #include "sq/text/tokenizer.h"
 #include "sq/text/tokenizer_config.h"
+#include "sq/text/unigram.h"
 
 namespace sq {
 
@@ -26,6 +29,8 @@ struct BpeParts {
   Vocabulary vocabulary;
   std::vector<std::pair<std::string, std::string>> merges;  // by rank
   BpeOptions bpe;
+  // In the place of merges and bpe; its pieces are the vocabulary's tokens.
+  std::optional<UnigramOptions> unigram;
   std::vector<AddedToken> added_tokens;
   std::vector<NormalizeStep> normalizer;
   PreTokenizer pre_tokenizer;

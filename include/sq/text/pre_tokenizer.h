@@ -30,6 +30,8 @@ struct SplitStep {
   std::string space_symbol = " ";  // takes the place of each space, before anything else
   bool add_prefix_space = false;   // that symbol, to a word that does not begin with it
   bool only_first = false;         // add it to the word at the start of the text alone
+  // Then each byte of a word becomes its byte-level character (bpe.h), for what follows to act on.
+  bool spell_bytes = false;
 };
 
 // Pre-tokenization ahead of BPE. Immutable; Split may be called from several threads at

@@ -1,14 +1,17 @@
 // Tokens back to text, as tokenizer.json's decoder asks for.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
+
+#include "sq/text/regex.h"
 
 namespace sq {
 
 enum class DecodeKind {
   kByteLevel,     // byte-level characters become bytes, all tokens one
-  kReplace,       // `to` in the place of each `from`
+  kReplace,       // `to` in the place of each `from`, or match of `pattern` where there is one
   kByteFallback,  // a run of "<0x00>" to "<0xFF>" becomes the text of its bytes
   kFuse,          // all tokens become one
   kStrip,      // up to `start` times `from` goes from the front of each token, `stop` from its end
@@ -21,6 +24,7 @@ struct DecodeStep {
   std::string to;
   int start = 0;
   int stop = 0;
+  std::shared_ptr<const Regex> pattern = nullptr;
 };
 
 // The text of `tokens` after each step in turn, joined. Valid UTF-8 if the tokens are: bytes that

@@ -47,6 +47,8 @@ class Tokenizer {
 //   and its kin the other file, tokenizer.model, gives the same ids but for special tokens within a
 //   text, which those tokenizer.json files find at its start alone. transformers 5 builds a
 //   tokenizer of its own from such a file where the class is LlamaTokenizer.)
+// - else tekken.json: see tekken.h;
+// - else a rank file of tiktoken, tokenizer.model among them: see tiktoken.h;
 // - else tokenizer.model (SentencePiece), as the slow LlamaTokenizer;
 // - else vocab.json and merges.txt, as GPT2Tokenizer;
 // - where tokenizer_config.json names XgenTokenizer: see xgen_vocabulary.h.

@@ -1,5 +1,4 @@
-// tokenizer.json of Hugging Face's tokenizers library, as far as the BPE of the supported models
-// goes.
+// tokenizer.json of Hugging Face's tokenizers library: models of the types BPE and Unigram.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>

@@ -16,16 +16,19 @@
 namespace sq {
 
 // Each reads one part of a file's contents; all throw sq::Error, opening with `what` and the part's
-// name, for a type or an option that is not implemented. A part that is missing or null does
-// nothing.
+// name, for a type or a value that is not implemented. A part that is missing or null does nothing;
+// fields that a part does not have pass unread, as they do in Hugging Face's.
 std::vector<NormalizeStep> ParseNormalizer(const nlohmann::json& file, const std::string& what);
 std::vector<DecodeStep> ParseDecoder(const nlohmann::json& file, const std::string& what);
 
 struct ParsedPreTokenizer {
   PreTokenizer pre_tokenizer;
-  BpeSymbols symbols = BpeSymbols::kCharacters;  // kBytes behind ByteLevel
+  BpeSymbols symbols = BpeSymbols::kCharacters;  // kBytes: words are bytes, which ByteLevel spells
+  bool asks_for_start = false;  // whether a step treats the start of a text in a way of its own
 };
-ParsedPreTokenizer ParsePreTokenizer(const nlohmann::json& file, const std::string& what);
+// `of_characters`: the model is to get words as they are spelled, never their bytes.
+ParsedPreTokenizer ParsePreTokenizer(const nlohmann::json& file, const std::string& what,
+                                     bool of_characters = false);
 
 struct AddedIds {
   std::vector<int32_t> prefix;  // before a text
