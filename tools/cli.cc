@@ -14,6 +14,7 @@
 #include "sq/base/process.h"
 #include "sq/model/device.h"
 #include "sq/model/runtime.h"
+#include "sq/model/transformer.h"
 
 namespace sq {
 namespace {
@@ -40,6 +41,16 @@ void AddCommonFlags(CLI::App& app, CommonFlags* flags) {
   app.set_version_flag("--version", [] {
     return StrCat("squeezellm ", Version(), ", LibTorch ", LibTorchVersion(), ", ", CpuText());
   });
+}
+
+void AddOpenOptions(CLI::App& app, OpenOptions* open) {
+  app.add_option("--ignore-config-field", open->ignore_config_fields,
+                 "Pass over this field of config.json, which is an error where it is not known; "
+                 "may be given several times")
+      ->take_all()
+      ->allow_extra_args(false)
+      ->type_name("NAME");
+  app.add_flag("--strict", open->strict, "Unused tensors are an error instead of a warning");
 }
 
 void AddDeviceOption(CLI::App& app, std::string* device) {

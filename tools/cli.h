@@ -10,6 +10,8 @@
 
 namespace sq {
 
+struct OpenOptions;
+
 // Exit codes of the contract.
 constexpr int kExitDone = 0;
 constexpr int kExitFailed = 1;  // the input or the environment is at fault
@@ -26,6 +28,9 @@ struct CommonFlags {
 
 // --threads, --quiet, --verbose, --version.
 void AddCommonFlags(CLI::App& app, CommonFlags* flags);
+
+// --ignore-config-field, --strict: how a model folder is taken.
+void AddOpenOptions(CLI::App& app, OpenOptions* open);
 
 // --device: auto, cpu, cuda or cuda:N. To be given to UseDevice.
 void AddDeviceOption(CLI::App& app, std::string* device);

@@ -49,6 +49,7 @@ int main(int argc, char** argv) {
   double max_increase_percent = 1;
 
   app.add_option("model", options.model, "Folder of the model")->required();
+  sq::AddOpenOptions(app, &options.open);
   auto* load = app.add_option("--load", options.torch_file,
                               "The original's .pt file with the model's quantized layers");
   app.add_option("--wbits", options.bits, "Bits of the model, to be checked; 16: not quantized");

@@ -45,6 +45,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   app.fallthrough();
   sq::CommonFlags flags;
+  sq::OpenOptions open;
   std::string path, output, config, format = "pt";
   bool balanced = false, json = false;
 
@@ -80,17 +81,18 @@ int main(int argc, char** argv) {
   inspect_command->add_flag("--json", json, "As JSON");
   auto* verify_command = app.add_subcommand("verify", "Check every tensor");
   verify_command->add_option("path", path, "Quantized folder or .pt file")->required();
+  sq::AddOpenOptions(app, &open);
   sq::AddCommonFlags(app, &flags);
 
   return sq::RunTool(app, argc, argv, flags, [&] {
     if (export_command->parsed() && format == "vllm") {
-      sq::ExportVllm(path, output);
+      sq::ExportVllm(path, output, open);
     } else if (export_command->parsed()) {
-      sq::ExportTorchFile(path, output, balanced);
+      sq::ExportTorchFile(path, output, balanced, open);
     } else if (import_command->parsed()) {
-      sq::ImportTorchFile(path, config, output);
+      sq::ImportTorchFile(path, config, output, open);
     } else if (dequantize_command->parsed()) {
-      sq::DequantizeFolder(path, output);
+      sq::DequantizeFolder(path, output, open);
     } else if (inspect_command->parsed()) {
       const nlohmann::ordered_json inspected = sq::Inspect(path);
       if (json) {
@@ -99,7 +101,7 @@ int main(int argc, char** argv) {
         Print(inspected);
       }
     } else if (verify_command->parsed()) {
-      const int64_t layers = sq::Verify(path);
+      const int64_t layers = sq::Verify(path, open);
       std::printf("%s: %lld packed layers, all good\n", path.c_str(),
                   static_cast<long long>(layers));
     }

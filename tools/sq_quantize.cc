@@ -46,6 +46,7 @@ int main(int argc, char** argv) {
 
   app.add_option("model", options.model, "Folder of the model: config.json, safetensors, tokenizer")
       ->required();
+  sq::AddOpenOptions(app, &options.open);
   app.add_option("--output,-o", options.output, "Folder to be made")->required();
   app.add_option("--bits", options.bits, "Bits of an index: 3 or 4 (2 as an extra)")
       ->check(CLI::Range(2, 4))

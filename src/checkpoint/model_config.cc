@@ -31,6 +31,15 @@ double PositiveDouble(const Json& json, const std::string& key, const std::strin
   return value;
 }
 
+// Takes out the member `name`; in "a.b", b of the object a. Nothing to do where it is not there.
+void EraseField(Json* json, const std::string& name) {
+  if (!json->is_object() || json->erase(name) > 0) return;
+  const size_t dot = name.find('.');
+  if (dot == std::string::npos) return;
+  const auto inner = json->find(name.substr(0, dot));
+  if (inner != json->end()) EraseField(&*inner, name.substr(dot + 1));
+}
+
 bool Present(const Json& json, const std::string& key) {
   const auto found = json.find(key);
   return found != json.end() && !found->is_null();
@@ -280,8 +289,10 @@ void CheckFixedFields(const Json& json, const std::string& path,
 
 }  // namespace
 
-ModelConfig ParseModelConfig(const std::string& text, const std::string& path) {
-  const Json json = ParseJson(text, path);
+ModelConfig ParseModelConfig(const std::string& text, const std::string& path,
+                             const std::vector<std::string>& ignored) {
+  Json json = ParseJson(text, path);
+  for (const std::string& name : ignored) EraseField(&json, name);
   ModelConfig config;
   config.model_type = JsonString(json, "model_type", path);
   const Family* family = nullptr;
@@ -302,11 +313,11 @@ ModelConfig ParseModelConfig(const std::string& text, const std::string& path) {
   return config;
 }
 
-ModelConfig ReadModelConfig(const std::string& folder) {
+ModelConfig ReadModelConfig(const std::string& folder, const std::vector<std::string>& ignored) {
   const std::filesystem::path base(folder);
   SQ_CHECK(std::filesystem::is_directory(base), folder, ": no such folder");
   const std::string path = base / "config.json";
-  ModelConfig config = ParseModelConfig(ReadFile(path, kMaxConfigBytes), path);
+  ModelConfig config = ParseModelConfig(ReadFile(path, kMaxConfigBytes), path, ignored);
   const std::string generation = base / "generation_config.json";
   if (std::filesystem::exists(generation)) {
     const Json json = ReadJsonFile(generation, kMaxConfigBytes);

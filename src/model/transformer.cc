@@ -197,8 +197,8 @@ TensorStore OpenWeights(const std::string& folder, const ModelConfig& config) {
   return WithFullNames(TensorStore::Open(folder), FindArchitecture(config.model_type), folder);
 }
 
-Model OpenModel(const std::string& folder) {
-  const ModelConfig config = ReadModelConfig(folder);
+Model OpenModel(const std::string& folder, const OpenOptions& options) {
+  const ModelConfig config = ReadModelConfig(folder, options.ignore_config_fields);
   Model model{folder, config, OpenWeights(folder, config)};
   CheckTensors(model);
   return model;

@@ -113,13 +113,13 @@ Json Generated(const Model& model, const EvaluateModelOptions& options) {
 
 Model OpenEvaluated(const EvaluateModelOptions& options) {
   if (options.torch_file.empty()) {
-    Model model = OpenModel(options.model);
+    Model model = OpenModel(options.model, options.open);
     const int bits = model.config.quantized_bits > 0 ? model.config.quantized_bits : 16;
     SQ_CHECK(options.bits == 0 || options.bits == bits, options.model, ": expected ", options.bits,
              " bits, as --wbits says, found ", bits);
     return model;
   }
-  Model model = OpenTorchModel(options.model, options.torch_file);
+  Model model = OpenTorchModel(options.model, options.torch_file, options.open);
   CheckTorchModel(model, options.torch_file, options.bits, options.include_sparse);
   return model;
 }

@@ -74,9 +74,9 @@ void SayWhatServesIt(const std::string& output, const Summary& summary) {
 
 }  // namespace
 
-void ExportVllm(const std::string& folder, const std::string& output) {
+void ExportVllm(const std::string& folder, const std::string& output, const OpenOptions& open) {
   OutputFolder made(output);
-  const Model model = OpenModel(folder);
+  const Model model = OpenModel(folder, open);
   const Summary summary = Summarize(model);
   std::vector<TensorView> views;
   std::vector<const FileTensor*> files;

@@ -62,8 +62,8 @@ PackedLayer ReadPackedLayerAnySize(const TensorStore& store, const std::string& 
   return ReadPackedLayer(store, name, qweight.shape[1], qweight.shape[0] / bits * 32);
 }
 
-Model OpenQuantized(const std::string& folder) {
-  Model model = OpenModel(folder);
+Model OpenQuantized(const std::string& folder, const OpenOptions& open) {
+  Model model = OpenModel(folder, open);
   for (int64_t layer = 0; layer < model.config.num_layers; ++layer) {
     for (const LinearInfo& linear : LayerLinears(model.config, layer)) {
       SQ_CHECK(HasPackedLayer(model.store, linear.name), folder, ": is not quantized: tensor ",
@@ -113,9 +113,10 @@ void WriteUnquantizedConfig(const std::string& source, const std::string& folder
 
 }  // namespace
 
-void ExportTorchFile(const std::string& folder, const std::string& file, bool balanced) {
+void ExportTorchFile(const std::string& folder, const std::string& file, bool balanced,
+                     const OpenOptions& open) {
   CheckFree(file);
-  const Model model = OpenQuantized(folder);
+  const Model model = OpenQuantized(folder, open);
   const Architecture& architecture = FindArchitecture(model.config.model_type);
   std::vector<TensorView> tensors;
   std::map<std::string, int64_t> integers;
@@ -148,8 +149,8 @@ void ExportTorchFile(const std::string& folder, const std::string& file, bool ba
 }
 
 void ImportTorchFile(const std::string& file, const std::string& model_folder,
-                     const std::string& output) {
-  const Model model = OpenTorchModel(model_folder, file);
+                     const std::string& output, const OpenOptions& open) {
+  const Model model = OpenTorchModel(model_folder, file, open);
   OutputFolder folder(output);
   // Packed tensors are written as they are read, in their one form; other tensors as they lie in
   // the file, biases too, whose type is the model's.
@@ -195,8 +196,9 @@ void ImportTorchFile(const std::string& file, const std::string& model_folder,
   folder.Commit();
 }
 
-void DequantizeFolder(const std::string& folder_path, const std::string& output) {
-  const Model model = OpenQuantized(folder_path);
+void DequantizeFolder(const std::string& folder_path, const std::string& output,
+                      const OpenOptions& open) {
+  const Model model = OpenQuantized(folder_path, open);
   OutputFolder folder(output);
   struct Entry {
     TensorView view;
@@ -286,7 +288,7 @@ Json Inspect(const std::string& path) {
   return inspected;
 }
 
-int64_t Verify(const std::string& path) {
+int64_t Verify(const std::string& path, const OpenOptions& open) {
   const TensorStore store = TensorStore::Open(path);
   Problems problems;
   CheckSparseCounts(store, &problems);
@@ -297,7 +299,7 @@ int64_t Verify(const std::string& path) {
   for (const std::string& name : layers) ReadPackedLayerAnySize(store, name);
   if (fs::is_directory(path)) {
     if (!VerifyChecksums(path, store)) LogWarning(path + ": no checksums.json to verify by");
-    const Model model = OpenQuantized(path);
+    const Model model = OpenQuantized(path, open);
     for (int64_t l = 0; l < model.config.num_layers; ++l) LoadDecoderLayer(model, l);
     LoadHead(model);
   }

@@ -59,6 +59,7 @@ Json Request(const QuantizeModelOptions& options, const Model& model, bool bfloa
     // Sums come in another order on another kind of device; k-means gives the same bytes on any.
     request["device"] = DeviceKind(options.device);
   }
+  request["ignore_config_fields"] = options.open.ignore_config_fields;
   request["save_sensitivity"] = !options.save_sensitivity.empty();
   return request;
 }
@@ -362,7 +363,7 @@ Json QuantizeModel(const QuantizeModelOptions& options) {
     CheckFree(options.output);
     if (!options.save_sensitivity.empty()) CheckFree(options.save_sensitivity);
   }
-  const Model model = OpenModel(options.model);
+  const Model model = OpenModel(options.model, options.open);
   CheckQuantizable(model);
   const bool bfloat16 = WantsBfloat16(options.dtype, options.device);
   const Json request = Request(options, model, bfloat16);

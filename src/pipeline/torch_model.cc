@@ -49,8 +49,10 @@ void CheckPlain(const FileTensor& tensor, const Shape& shape, Problems* problems
 
 }  // namespace
 
-Model OpenTorchModel(const std::string& folder, const std::string& file) {
-  Model model{folder, ReadModelConfig(folder), TensorStore::Open(file)};
+Model OpenTorchModel(const std::string& folder, const std::string& file,
+                     const OpenOptions& options) {
+  Model model{folder, ReadModelConfig(folder, options.ignore_config_fields),
+              TensorStore::Open(file)};
   ModelConfig& config = model.config;
   const TensorStore store = model.store;
   Problems problems;

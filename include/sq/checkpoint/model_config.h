@@ -58,11 +58,14 @@ struct ModelConfig {
 // Reads FOLDER/config.json (and eos ids from generation_config.json when it is there). Throws
 // sq::Error naming the file and the field: an unknown model_type, a missing or absurd size, a field
 // whose value this code does not implement (an activation but silu, an unknown rope type, a foreign
-// quantization method).
-ModelConfig ReadModelConfig(const std::string& folder);
+// quantization method). Fields named in `ignored` are passed over as if they were not there; one of
+// an object within by its path, "rope_scaling.factor".
+ModelConfig ReadModelConfig(const std::string& folder,
+                            const std::vector<std::string>& ignored = {});
 
 // The same on the file's text; `path` names it in errors. For ReadModelConfig, tests and the
 // fuzzer.
-ModelConfig ParseModelConfig(const std::string& text, const std::string& path);
+ModelConfig ParseModelConfig(const std::string& text, const std::string& path,
+                             const std::vector<std::string>& ignored = {});
 
 }  // namespace sq

@@ -24,9 +24,17 @@ struct Model {
   TensorStore store;
 };
 
+// What whoever opens a model knows better than its files.
+struct OpenOptions {
+  // Fields of config.json that are passed over as if they were not there; see ReadModelConfig.
+  std::vector<std::string> ignore_config_fields;
+  // Tensors that nothing uses are an error, not a warning.
+  bool strict = false;
+};
+
 // Throws sq::Error on a folder that is no model, and on tensors that the architecture lacks or does
 // not know: every one is named.
-Model OpenModel(const std::string& folder);
+Model OpenModel(const std::string& folder, const OpenOptions& options = {});
 
 // The folder's weights by the architecture's names, which of them are there not checked.
 TensorStore OpenWeights(const std::string& folder, const ModelConfig& config);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "sq/model/device.h"
+#include "sq/model/transformer.h"
 #include "sq/pipeline/benchmark.h"
 #include "sq/pipeline/evaluate_mmlu.h"
 
@@ -15,6 +16,7 @@ namespace sq {
 
 struct EvaluateModelOptions {
   std::string model;                  // folder
+  OpenOptions open;                   // how it is taken
   std::string torch_file;             // the original's .pt with its layers; see torch_model.h
   int bits = 0;                       // of that file or folder, 16 unquantized; 0: any
   bool include_sparse = false;        // that file has outliers

@@ -3,6 +3,8 @@
 
 #include <string>
 
+#include "sq/model/transformer.h"
+
 namespace sq {
 
 // Quantized folder -> folder for vLLM, for the plugin in tools/serving as for the loader that vLLM
@@ -10,6 +12,6 @@ namespace sq {
 // to both), and the width in config.json by the names that either looks for ("bits", "wbits"). Logs
 // a warning that says why when the model is one that the old loader refuses: it takes 4 bits
 // without outliers alone. Throws sq::Error when layers differ in width, which neither takes.
-void ExportVllm(const std::string& folder, const std::string& output);
+void ExportVllm(const std::string& folder, const std::string& output, const OpenOptions& open = {});
 
 }  // namespace sq

@@ -8,12 +8,14 @@
 #include <string>
 
 #include "sq/model/device.h"
+#include "sq/model/transformer.h"
 #include "sq/quant/outliers.h"
 
 namespace sq {
 
 struct QuantizeModelOptions {
   std::string model;   // folder
+  OpenOptions open;    // how it is taken
   std::string output;  // folder to be made
   int bits = 4;
   OutlierOptions outliers;

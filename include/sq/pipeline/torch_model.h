@@ -13,7 +13,8 @@ namespace sq {
 // its later ones every tensor, and it is the tensors that tell, not the file's name. Nothing but
 // headers is read. Throws sq::Error naming every tensor that is missing, unknown, or of another
 // shape or type, and every count that is not its layer's.
-Model OpenTorchModel(const std::string& folder, const std::string& file);
+Model OpenTorchModel(const std::string& folder, const std::string& file,
+                     const OpenOptions& options = {});
 
 // What the original's command line says of such a file: throws sq::Error unless its layers are of
 // `bits` (0: any) and, with `include_sparse`, some of them have outliers. Outliers without
