@@ -45,37 +45,6 @@ bool Present(const Json& json, const std::string& key) {
   return found != json.end() && !found->is_null();
 }
 
-// transformers 4 writes rope_theta and rope_scaling, transformers 5 an object rope_parameters that
-// holds both.
-Rope ParseRope(const Json& json, int64_t max_positions, const std::string& path) {
-  const bool merged = Present(json, "rope_parameters");
-  const std::string key = merged ? "rope_parameters" : "rope_scaling";
-  const std::string where = path + ": \"" + key + "\"";
-  Rope rope;
-  rope.theta = PositiveDouble(json, "rope_theta", path, 10000.0);
-  if (!Present(json, key)) return rope;
-  const Json& scaling = JsonMember(json, key, path);
-  if (merged) rope.theta = PositiveDouble(scaling, "rope_theta", where, rope.theta);
-  std::optional<std::string> fallback;
-  if (merged) fallback = "default";  // as in transformers 5; version 4 wants a type
-  const std::string type = Present(scaling, "rope_type")
-                               ? JsonString(scaling, "rope_type", where)
-                               : JsonString(scaling, "type", where, fallback);
-  if (type == "default") return rope;
-  SQ_CHECK(type == "linear" || type == "llama3", where,
-           ": rope type not supported: expected default, linear or llama3, found ", type);
-  rope.factor = PositiveDouble(scaling, "factor", where);
-  rope.scaling = type == "linear" ? Rope::Scaling::kLinear : Rope::Scaling::kLlama3;
-  if (rope.scaling == Rope::Scaling::kLinear) return rope;
-  rope.low_freq_factor = PositiveDouble(scaling, "low_freq_factor", where);
-  rope.high_freq_factor = PositiveDouble(scaling, "high_freq_factor", where);
-  rope.original_max_positions = PositiveDouble(scaling, "original_max_position_embeddings", where,
-                                               static_cast<double>(max_positions));
-  SQ_CHECK(rope.low_freq_factor < rope.high_freq_factor, where,
-           ": expected low_freq_factor below high_freq_factor");
-  return rope;
-}
-
 // A token id, a list of them, or nothing.
 std::vector<int> TokenIds(const Json& json, const std::string& key, const std::string& path) {
   std::vector<int> ids;
@@ -148,7 +117,7 @@ void ParseRotaryFamily(const Json& json, const std::string& path, const Defaults
   ParseSizes(json, path, defaults, config);
   config->intermediate_size = IntInRange(json, "intermediate_size", 1, kMaxWidth, path);
   config->norm_epsilon = PositiveDouble(json, "rms_norm_eps", path, 1e-6);
-  config->rope = ParseRope(json, config->max_positions, path);
+  config->rope = ParseRope(json, config->max_positions, config->head_dim, path);
   config->tie_word_embeddings = JsonBool(json, "tie_word_embeddings", path, false);
   config->activation = ParseActivation(json, "hidden_act", path);
 }

@@ -19,6 +19,7 @@
 #include "sq/eval/perplexity.h"
 #include "sq/model/decoder.h"
 #include "sq/model/matmul_precision.h"
+#include "sq/pipeline/model_checks.h"
 #include "sq/pipeline/progress.h"
 #include "sq/pipeline/torch_model.h"
 #include "sq/text/corpus.h"
@@ -159,6 +160,7 @@ Json EvaluateModel(const EvaluateModelOptions& options) {
   SQ_CHECK(options.save_tokens.empty() || options.datasets.size() == 1,
            "the tokens of one --dataset can be saved, not of ", options.datasets.size());
   const Model model = OpenEvaluated(options);
+  LogWarnings(model);
   const bool bfloat16 = WantsBfloat16(options.dtype, options.device);
   const MatmulPrecision precision(bfloat16);
   Json report = {

@@ -48,10 +48,6 @@ void LinkOrCopy(const fs::path& from, const fs::path& to) {
   if (error) Copy(from, to);
 }
 
-TensorView Describe(const FileTensor& tensor) {
-  return {tensor.name, tensor.dtype, tensor.shape, nullptr, tensor.bytes};
-}
-
 }  // namespace
 
 void CheckFree(const std::string& path) {
@@ -113,14 +109,15 @@ int64_t AssembleQuantized(const Model& source, const RunFolder& run, const Quant
   std::vector<const FileTensor*> files;
   int64_t bytes = 0;
   for (const auto& [name, tensor] : tensors) {
-    views.push_back(Describe(tensor));
+    views.push_back(ToWrite(tensor));
     files.push_back(&tensor);
-    bytes += tensor.bytes;
+    bytes += views.back().bytes;
   }
+  std::vector<float> buffer;
   WriteCheckpoint(folder, views, [&](size_t i) {
     StopIfInterrupted();
     if (i > 0) files[i - 1]->Release();
-    return files[i]->data();
+    return DataToWrite(*files[i], &buffer);
   });
   WriteQuantizedConfig(source.folder, folder, info);
   CopyCompanionFiles(source.folder, folder);

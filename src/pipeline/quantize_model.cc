@@ -21,6 +21,7 @@
 #include "sq/model/matmul_precision.h"
 #include "sq/model/runtime.h"
 #include "sq/pipeline/calibration.h"
+#include "sq/pipeline/model_checks.h"
 #include "sq/pipeline/output_folder.h"
 #include "sq/pipeline/progress.h"
 #include "sq/pipeline/run_folder.h"
@@ -62,16 +63,6 @@ Json Request(const QuantizeModelOptions& options, const Model& model, bool bfloa
   request["ignore_config_fields"] = options.open.ignore_config_fields;
   request["save_sensitivity"] = !options.save_sensitivity.empty();
   return request;
-}
-
-void CheckQuantizable(const Model& model) {
-  for (int64_t layer = 0; layer < model.config.num_layers; ++layer) {
-    for (const LinearInfo& linear : LayerLinears(model.config, layer)) {
-      SQ_CHECK(!HasPackedLayer(model.store, linear.name), model.folder, ": is quantized already");
-      SQ_CHECK(linear.in_features % 32 == 0, model.folder, ": tensor ", linear.name,
-               ".weight: expected a multiple of 32 input features, found ", linear.in_features);
-    }
-  }
 }
 
 MatrixView<const float> View(const at::Tensor& matrix) {
@@ -183,10 +174,7 @@ void RunFisherPass(const Model& model, const QuantizeModelOptions& options, cons
     loss = saved->loss;
   } else {
     loss = pass->Loss();
-    if (!std::isfinite(loss)) {
-      for (const std::string& name : model.store.Names()) CheckFinite(model.store.Get(name));
-      throw Error(StrCat(model.folder, ": the calibration loss is ", loss));
-    }
+    SQ_CHECK(std::isfinite(loss), model.folder, ": the calibration loss is ", loss);
     LogInfo(StrCat("calibration loss ", loss, " nats per token"));
   }
   report->json["loss"] = loss;
@@ -334,7 +322,8 @@ Json QuantizeRest(const Model& model, const QuantizeModelOptions& options, const
   OutputFolder output(options.output);
   std::optional<OutputFolder> sensitivity;
   const QuantizationInfo info{options.bits, options.outliers.sensitive_fraction,
-                              options.outliers.outlier_fraction};
+                              options.outliers.outlier_fraction,
+                              /*own_head=*/!model.config.tie_word_embeddings};
   report["bytes"] = AssembleQuantized(model, run, info, output.temporary());
   report["model_bytes"] = model.store.TotalBytes();
   if (!options.save_sensitivity.empty()) {
@@ -348,6 +337,16 @@ Json QuantizeRest(const Model& model, const QuantizeModelOptions& options, const
   if (sensitivity) sensitivity->Commit();
   run.Remove();
   return report;
+}
+
+// Found before any work rather than after hours: a part that the result cannot have.
+void CheckInput(const Model& model, const QuantizeModelOptions& options) {
+  if (!options.sensitivity.empty()) {
+    const TensorStore sensitivity = TensorStore::Open(options.sensitivity);
+    CheckSensitivity(model, sensitivity);
+    CheckValues(sensitivity);
+  }
+  CheckValues(model.store);
 }
 
 }  // namespace
@@ -364,7 +363,9 @@ Json QuantizeModel(const QuantizeModelOptions& options) {
     if (!options.save_sensitivity.empty()) CheckFree(options.save_sensitivity);
   }
   const Model model = OpenModel(options.model, options.open);
+  LogWarnings(model);
   CheckQuantizable(model);
+  if (!done) CheckInput(model, options);
   const bool bfloat16 = WantsBfloat16(options.dtype, options.device);
   const Json request = Request(options, model, bfloat16);
   const RunFolder run(work, request, options.resume);
