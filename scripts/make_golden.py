@@ -90,17 +90,17 @@ MODELS = [
         word_embed_proj_dim=32, do_layer_norm_before=True, dropout=0.0)),
     # As Qwen's model cards have it for long texts.
     Golden("qwen2-yarn-bf16", "bfloat16", legacy_config=True, family="Qwen2", config=dict(
-        vocab_size=96, hidden_size=32, intermediate_size=32, num_hidden_layers=2,
+        vocab_size=128, hidden_size=32, intermediate_size=32, num_hidden_layers=2,
         num_attention_heads=2, num_key_value_heads=1, tie_word_embeddings=True, rms_norm_eps=1e-6,
         rope_parameters={"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0,
                          "original_max_position_embeddings": 24})),
     Golden("llama-dynamic-bf16", "bfloat16", legacy_config=True, cached=True, config=dict(
-        vocab_size=96, hidden_size=32, intermediate_size=32, num_hidden_layers=2,
+        vocab_size=128, hidden_size=32, intermediate_size=32, num_hidden_layers=2,
         num_attention_heads=2, num_key_value_heads=1, tie_word_embeddings=True, rms_norm_eps=1e-5,
         max_position_embeddings=14,
         rope_parameters={"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 3.0})),
     Golden("mistral-longrope-bf16", "bfloat16", legacy_config=False, family="Mistral", cached=True, config=dict(
-        vocab_size=96, hidden_size=32, intermediate_size=32, num_hidden_layers=2,
+        vocab_size=128, hidden_size=32, intermediate_size=32, num_hidden_layers=2,
         num_attention_heads=2, num_key_value_heads=1, head_dim=16, sliding_window=None,
         tie_word_embeddings=True, rms_norm_eps=1e-5, max_position_embeddings=56,
         rope_parameters={"rope_type": "longrope", "rope_theta": 10000.0,
