@@ -208,8 +208,9 @@ void FisherPass::Backward(int64_t layer, std::array<at::Tensor, kProjections>* f
             [&slot, type](const at::Tensor& grad) { slot.output_gradient = grad.to(type); });
         return y;
       };
-      const at::Tensor out = DecoderForward(model_.config, weights, in.view(shape),
-                                            rope_.Rows(0, batch.length, batch.length), nullptr, watch);
+      const at::Tensor out =
+          DecoderForward(model_.config, weights, in.view(shape),
+                         rope_.Rows(0, batch.length, batch.length), nullptr, watch);
       // A copy: the hooks keep what they are given, and the last projection is given this very
       // tensor, which is overwritten below.
       const auto gradients =

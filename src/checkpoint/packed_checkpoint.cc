@@ -66,9 +66,7 @@ class LayerCheck {
   void Shape(const FileTensor& tensor, const sq::Shape& expected) const {
     Shape(tensor, ShapeText(expected), tensor.shape == expected);
   }
-  void Floats(const FileTensor& tensor) const {
-    Type(tensor, kFloatTypes, IsFloat(tensor.dtype));
-  }
+  void Floats(const FileTensor& tensor) const { Type(tensor, kFloatTypes, IsFloat(tensor.dtype)); }
   void Integers(const FileTensor& tensor) const {
     Type(tensor, "I32 or I64", IsInteger(tensor.dtype));
   }

@@ -152,9 +152,9 @@ void ParseYarn(const Source& source, Rope* rope) {
   const double mscale = NonZero(source, "mscale", 0);
   const double mscale_all_dim = NonZero(source, "mscale_all_dim", 0);
   const bool both = mscale != 0 && mscale_all_dim != 0;
-  rope->attention_factor = PositiveDouble(
-      source.fields, "attention_factor", source.where,
-      both ? temperature(mscale) / temperature(mscale_all_dim) : temperature(1));
+  rope->attention_factor =
+      PositiveDouble(source.fields, "attention_factor", source.where,
+                     both ? temperature(mscale) / temperature(mscale_all_dim) : temperature(1));
 }
 
 std::vector<double> Factors(const Source& source, const std::string& key) {
@@ -191,9 +191,10 @@ void CheckTheta(const Source& source, double theta, const std::string& path) {
   if (!Present(source.config, "rope_parameters")) return;
   const std::string where = path + ": \"rope_parameters\"";
   const double other = JsonDouble(source.config["rope_parameters"], "rope_theta", where, theta);
-  SQ_CHECK(other == theta, where, ": \"rope_theta\": expected ", theta,
-           ", which counts with rope_scaling beside it (or give rope_theta in rope_scaling), found ",
-           other);
+  SQ_CHECK(
+      other == theta, where, ": \"rope_theta\": expected ", theta,
+      ", which counts with rope_scaling beside it (or give rope_theta in rope_scaling), found ",
+      other);
 }
 
 }  // namespace

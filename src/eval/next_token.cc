@@ -209,7 +209,8 @@ std::vector<at::Tensor> NextTokenLogits(const Model& model, const std::vector<Pr
     work.shared.push_back(SharedTokens(config, group));
     last.push_back(at::empty({static_cast<int64_t>(group.size()), config.hidden_size}, at::kFloat));
   }
-  work.batches = MakeBatches(config, groups, work.shared, device.cuda ? kDeviceTokens : kBatchTokens);
+  work.batches =
+      MakeBatches(config, groups, work.shared, device.cuda ? kDeviceTokens : kBatchTokens);
   work.rope = RopeTables(config, longest, device);
   const std::vector<Pass> passes = MakePasses(config, work.batches, work.shared, options.max_bytes);
   const int64_t layers = static_cast<int64_t>(passes.size()) * config.num_layers;

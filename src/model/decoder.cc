@@ -160,8 +160,7 @@ Decoder::Decoder(std::shared_ptr<const LoadedModel> loaded, int64_t batch, int64
   if (loaded_->on_device != nullptr) {
     UseCudaDevice(loaded_->device.index);
     const RopeTable rope = Halves(MakeStepwiseRopeTable(config, 0, capacity));
-    on_device_ =
-        std::make_unique<CudaDecoder>(loaded_->on_device, batch, capacity, OnHost(rope));
+    on_device_ = std::make_unique<CudaDecoder>(loaded_->on_device, batch, capacity, OnHost(rope));
     for (int64_t t = 0; t < capacity; ++t) row_lengths_.push_back(RopeLength(config, t + 1));
     return;
   }

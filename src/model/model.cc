@@ -129,9 +129,9 @@ void TieHead(ModelConfig* config, TensorStore* store, std::vector<std::string>* 
   const FileTensor* embedding = store->Find(architecture.embedding);
   if (embedding != nullptr && !SameValues(*embedding, *head)) {
     config->tie_word_embeddings = false;
-    warnings->push_back(StrCat(store->path(), ": tensor ", architecture.head, " differs from ",
-                               architecture.embedding,
-                               ", to which config.json ties it: it is used as it is, and not tied"));
+    warnings->push_back(StrCat(
+        store->path(), ": tensor ", architecture.head, " differs from ", architecture.embedding,
+        ", to which config.json ties it: it is used as it is, and not tied"));
     return;
   }
   std::vector<FileTensor> tensors;
@@ -166,8 +166,8 @@ Model CheckedModel(const std::string& folder, const ModelConfig& config, const T
     if (model.store.Get(name).dtype == DType::kF64) doubles.push_back(name);
   }
   if (!doubles.empty()) {
-    model.warnings.push_back(StrCat(store.path(), ": ", TensorsText(doubles),
-                                    " of type F64, converted to F32"));
+    model.warnings.push_back(
+        StrCat(store.path(), ": ", TensorsText(doubles), " of type F64, converted to F32"));
   }
   return model;
 }

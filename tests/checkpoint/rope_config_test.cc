@@ -66,7 +66,8 @@ TEST(RopeConfigTest, RopeScalingGoesBeforeRopeParameters) {
   EXPECT_EQ(ParseScaling(R"({"rope_theta":5e5})").theta, 5e5);
   // transformers would take 10000; hardly what the file means.
   EXPECT_EQ(
-      Refusal(R"({"rope_scaling":{"type":"linear","factor":4},"rope_parameters":{"rope_theta":5e5}})"),
+      Refusal(
+          R"({"rope_scaling":{"type":"linear","factor":4},"rope_parameters":{"rope_theta":5e5}})"),
       "config.json: \"rope_parameters\": \"rope_theta\": expected 10000, which counts with "
       "rope_scaling beside it (or give rope_theta in rope_scaling), found 500000");
   EXPECT_EQ(Parse(R"({"rope_scaling":{"type":"linear","factor":4,"rope_theta":5e5},
@@ -114,8 +115,9 @@ TEST(RopeConfigTest, FieldsThatSayNothingPass) {
 }
 
 TEST(RopeConfigTest, NamesTheFieldAtFault) {
-  const std::string unknown = ": rope type not supported: expected one of default, linear, "
-                              "dynamic, llama3, yarn, longrope, found ";
+  const std::string unknown =
+      ": rope type not supported: expected one of default, linear, "
+      "dynamic, llama3, yarn, longrope, found ";
   const auto alone = [](const std::string& field, const std::string& type,
                         const std::string& found) {
     return ": \"" + field + "\": not supported: expected fields of rope type " + type +
@@ -125,11 +127,12 @@ TEST(RopeConfigTest, NamesTheFieldAtFault) {
   const struct {
     std::string value, message;
   } cases[] = {
-      {R"("linear")", ": expected an object with \"type\", found a string"},
+      {R"("linear")", ": expected an object with \"rope_theta\", found a string"},
       {R"({"factor":2})", alone("factor", "default", "2")},
       {R"({"type":"su"})", unknown + "\"su\""},
-      {R"({"type":"linear","rope_type":"yarn"})", ": \"rope_type\" is \"yarn\", but \"type\" is "
-                                                  "\"linear\""},
+      {R"({"type":"linear","rope_type":"yarn"})",
+       ": \"rope_type\" is \"yarn\", but \"type\" is "
+       "\"linear\""},
       {R"({"rope_type":7})", ": \"rope_type\": expected a string, found an integer"},
       {R"({"type":"linear"})", ": no \"factor\""},
       {R"({"type":"linear","factor":0})", ": \"factor\": expected a positive number, found 0"},

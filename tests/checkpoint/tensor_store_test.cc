@@ -184,9 +184,8 @@ TEST_F(TensorStoreTest, NamesATensorInAnotherShardThanTheIndexSays) {
   WriteShard("one.safetensors", {"a", "c"});
   WriteShard("two.safetensors", {"b"});
   WriteIndex(R"({"a":"two.safetensors","b":"two.safetensors","c":"one.safetensors"})");
-  EXPECT_EQ(OpenMessage(),
-            folder_ + "/two.safetensors: tensor a is missing; " + index_ +
-                " expects it there, not in " + folder_ + "/one.safetensors");
+  EXPECT_EQ(OpenMessage(), folder_ + "/two.safetensors: tensor a is missing; " + index_ +
+                               " expects it there, not in " + folder_ + "/one.safetensors");
 }
 
 TEST_F(TensorStoreTest, NamesATensorInTwoShards) {

@@ -156,7 +156,8 @@ TEST(Tensor, IsWrittenOnAsItIsButDoubles) {
   EXPECT_EQ(ToWrite(wide).dtype, DType::kF32);
   EXPECT_EQ(ToWrite(wide).shape, wide.shape);
   EXPECT_EQ(ToWrite(wide).bytes, 8);
-  EXPECT_EQ(DataToWrite(wide, &buffer), buffer.data());
+  const void* data = DataToWrite(wide, &buffer);
+  EXPECT_EQ(data, buffer.data());
   EXPECT_EQ(buffer, (std::vector<float>{0.1f, 2}));
 }
 

@@ -41,12 +41,12 @@ TEST(RopeTableTest, FrequenciesAreThoseOfTransformers) {
     const ModelConfig config = ParseModelConfig(text, "config.json");
     for (const Json& at_length : one["lengths"]) {
       const auto expected = at_length["frequencies"].get<std::vector<double>>();
-      const std::vector<float> found =
-          RopeFrequencies(config, at_length["length"].get<int64_t>());
+      const std::vector<float> found = RopeFrequencies(config, at_length["length"].get<int64_t>());
       ASSERT_EQ(found.size(), expected.size()) << text;
       for (size_t i = 0; i < found.size(); ++i) {
         // A few roundings in fp32, where its pow may differ from std::pow in the last bit.
-        EXPECT_NEAR(found[i] / expected[i], 1, 5e-7) << text << ' ' << at_length["length"] << ' ' << i;
+        EXPECT_NEAR(found[i] / expected[i], 1, 5e-7)
+            << text << ' ' << at_length["length"] << ' ' << i;
       }
       EXPECT_NEAR(config.rope.attention_factor, at_length["attention"].get<double>(), 1e-12)
           << text;
@@ -95,8 +95,7 @@ TEST(RopeTableTest, KeptRowsAreThoseOfTheirLength) {
     const RopeTables tables(config, 40);
     for (const int64_t length : {1, 9, 14, 15, 22, 40}) {
       ExpectSame(tables.Rows(0, length, length), MakeRopeTable(config, 0, length, length));
-      ExpectSame(tables.Rows(length - 1, 1, length),
-                 MakeRopeTable(config, length - 1, 1, length));
+      ExpectSame(tables.Rows(length - 1, 1, length), MakeRopeTable(config, length - 1, 1, length));
     }
     EXPECT_FALSE(at::equal(tables.Rows(1, 9, 14).cos, tables.Rows(1, 9, 15).cos)) << name;
     const RopeTables within(config, 14);

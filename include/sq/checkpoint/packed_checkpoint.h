@@ -73,8 +73,8 @@ struct QuantizationInfo {
 // head that is no tied one, which the file is made to say.
 nlohmann::ordered_json CarriedConfig(const std::string& source, bool own_head);
 
-// Writes `source` (a folder)'s CarriedConfig to `folder` with "quantization_config" added, and writes
-// quant_config.json, which vLLM's loader of the original format looks for.
+// Writes `source` (a folder)'s CarriedConfig to `folder` with "quantization_config" added, and
+// writes quant_config.json, which vLLM's loader of the original format looks for.
 void WriteQuantizedConfig(const std::string& source, const std::string& folder,
                           const QuantizationInfo& info);
 

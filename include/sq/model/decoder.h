@@ -56,7 +56,7 @@ class Decoder {
 
   std::shared_ptr<const LoadedModel> loaded_;
   std::unique_ptr<CudaDecoder> on_device_;  // null on the CPU
-  std::vector<int32_t> best_;  // what StepGreedily returned, while that is the last step
+  std::vector<int32_t> best_;         // what StepGreedily returned, while that is the last step
   std::vector<int64_t> row_lengths_;  // on a device: the RopeLength that each position's row is of
   RopeTables rope_;                   // on the CPU
   std::vector<LayerCache> caches_;

@@ -10,8 +10,8 @@ namespace sq {
 // To be called once for a model.
 void LogWarnings(const Model& model);
 
-// Throws sq::Error unless sq-quantize can take it: not quantized yet, and a multiple of 32 inputs to
-// each linear layer.
+// Throws sq::Error unless sq-quantize can take it: not quantized yet, and a multiple of 32 inputs
+// to each linear layer.
 void CheckQuantizable(const Model& model);
 
 // Throws sq::Error unless `store`, squared gradients by the names of the weights, has those of all
