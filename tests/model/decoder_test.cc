@@ -57,7 +57,8 @@ TEST_P(DecoderLengths, PiecesAreRotatedByTheLengthSoFar) {
   const test::GoldenModel golden(GetParam());
   const std::vector<int32_t> ids = golden.Ids("tokens.0");
   const at::Tensor expected = golden.Floats("pieces.logits");
-  Decoder decoder(LoadModel(OpenModel(golden.folder)), 1, static_cast<int64_t>(ids.size()));
+  const Model model = OpenModel(golden.folder);
+  Decoder decoder(LoadModel(model), 1, static_cast<int64_t>(ids.size()));
   for (int round = 0; round < 2; ++round) {
     auto begin = ids.begin();
     int64_t piece = 0;

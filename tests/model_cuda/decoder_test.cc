@@ -164,7 +164,8 @@ TEST_P(CudaDecoderLengths, PiecesAreRotatedByTheLengthSoFar) {
   const test::GoldenModel golden(GetParam());
   const std::vector<int32_t> ids = golden.Ids("tokens.0");
   const at::Tensor expected = golden.Floats("pieces.logits");
-  const auto loaded = LoadModel(OpenModel(golden.folder), kEmulated);
+  const Model model = OpenModel(golden.folder);
+  const auto loaded = LoadModel(model, kEmulated);
   const auto capacity = static_cast<int64_t>(ids.size());
   Decoder decoder(loaded, 1, capacity), fresh(loaded, 1, capacity);
   for (int round = 0; round < 2; ++round) {
