@@ -46,6 +46,19 @@ bool SameValues(const FileTensor& a, const FileTensor& b) {
   return same;
 }
 
+// A layer without outliers is whole; one whose outliers an index lists and no shard holds is not.
+Problems MissingOutliers(const ModelConfig& config, const TensorStore& store) {
+  Problems problems;
+  for (int64_t layer = 0; layer < config.num_layers; ++layer) {
+    for (const LinearInfo& linear : LayerLinears(config, layer)) {
+      for (const std::string& name : OptionalPackedTensorNames(linear.name)) {
+        if (store.ListedInVain(name)) problems.Add(store.Missing(name));
+      }
+    }
+  }
+  return problems;
+}
+
 // The checks of one model's tensors, and what they leave.
 class TensorCheck {
  public:
@@ -60,13 +73,10 @@ class TensorCheck {
   void Layer(const LinearInfo& linear, LayerForm form) {
     if (form == LayerForm::kPacked || HasPackedLayer(store_, linear.name)) {
       CheckPackedTensors(store_, linear.name, linear.out_features, linear.in_features, &problems_);
-      for (const std::string& name : PackedTensorNames(linear.name)) Use(name);
       for (const auto& names :
-           {OptionalPackedTensorNames(linear.name), FullRowNames(linear.name)}) {
-        for (const std::string& name : names) {
-          Use(name);
-          if (store_.ListedInVain(name)) problems_.Add(store_.Missing(name));
-        }
+           {PackedTensorNames(linear.name), OptionalPackedTensorNames(linear.name),
+            FullRowNames(linear.name)}) {
+        for (const std::string& name : names) Use(name);
       }
     } else {
       Plain(linear.name + ".weight", {linear.out_features, linear.in_features});
@@ -175,9 +185,10 @@ Model CheckedModel(const std::string& folder, const ModelConfig& config, const T
 Model OpenModel(const std::string& folder, const OpenOptions& options) {
   ModelConfig config = ReadModelConfig(folder, options.ignore_config_fields);
   TensorStore store = OpenWeights(folder, config);
+  const Problems problems = MissingOutliers(config, store);
   std::vector<std::string> warnings;
   TieHead(&config, &store, &warnings);
-  Model model = CheckedModel(folder, config, store, options);
+  Model model = CheckedModel(folder, config, store, options, LayerForm::kAny, problems);
   model.warnings.insert(model.warnings.begin(), warnings.begin(), warnings.end());
   return model;
 }
