@@ -77,6 +77,7 @@ CudaDecoder::CudaDecoder(std::shared_ptr<const CudaModel>, int64_t, int64_t, con
   Fail();
 }
 CudaDecoder::~CudaDecoder() = default;
+void CudaDecoder::SetRotary(int64_t, int64_t, const RotaryRows&) { Fail(); }
 void CudaDecoder::Step(const std::vector<std::vector<int32_t>>&, float*) { Fail(); }
 std::vector<int32_t> CudaDecoder::Best() const { Fail(); }
 void CudaDecoder::StepBest() { Fail(); }

@@ -25,6 +25,7 @@ except ImportError as error:
 
 LENGTHS = (48, 31, 16)
 PROMPT_LENGTH, NEW_TOKENS = 5, 12
+PIECES = (5, 1, 1, 9, 2, 14, 1, 15)  # of sequence 0, where `cached` is set
 
 
 @dataclass
@@ -38,6 +39,9 @@ class Golden:
     legacy_config: bool
     shard_size: str = "1GB"
     family: str = "Llama"
+    # Rotated by the sequence's length: sequences that are shorter and longer than the original context,
+    # and what follows a prompt by way of a cache, since that is not what the whole sequence gives.
+    cached: bool = False
 
 
 MODELS = [
@@ -84,6 +88,25 @@ MODELS = [
     Golden("opt-fp16", "float16", legacy_config=True, family="OPT", config=dict(
         vocab_size=128, hidden_size=32, ffn_dim=64, num_hidden_layers=2, num_attention_heads=4,
         word_embed_proj_dim=32, do_layer_norm_before=True, dropout=0.0)),
+    # As Qwen's model cards have it for long texts.
+    Golden("qwen2-yarn-bf16", "bfloat16", legacy_config=True, family="Qwen2", config=dict(
+        vocab_size=128, hidden_size=32, intermediate_size=32, num_hidden_layers=2,
+        num_attention_heads=2, num_key_value_heads=1, tie_word_embeddings=True, rms_norm_eps=1e-6,
+        rope_parameters={"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0,
+                         "original_max_position_embeddings": 24})),
+    Golden("llama-dynamic-bf16", "bfloat16", legacy_config=True, cached=True, config=dict(
+        vocab_size=128, hidden_size=32, intermediate_size=32, num_hidden_layers=2,
+        num_attention_heads=2, num_key_value_heads=1, tie_word_embeddings=True, rms_norm_eps=1e-5,
+        max_position_embeddings=14,
+        rope_parameters={"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 3.0})),
+    Golden("mistral-longrope-bf16", "bfloat16", legacy_config=False, family="Mistral", cached=True, config=dict(
+        vocab_size=128, hidden_size=32, intermediate_size=32, num_hidden_layers=2,
+        num_attention_heads=2, num_key_value_heads=1, head_dim=16, sliding_window=None,
+        tie_word_embeddings=True, rms_norm_eps=1e-5, max_position_embeddings=56,
+        rope_parameters={"rope_type": "longrope", "rope_theta": 10000.0,
+                         "original_max_position_embeddings": 14,
+                         "short_factor": [1.0, 1.0, 1.05, 1.1, 1.2, 1.3, 1.4, 1.5],
+                         "long_factor": [1.1, 1.3, 1.7, 2.3, 3.1, 4.7, 6.1, 8.9]})),
 ]
 
 
@@ -112,8 +135,8 @@ def write_model(golden, folder, seed):
     # The default range of 0.02 would leave the logits almost flat, and any mistake invisible.
     spread = "init_std" if golden.family == "OPT" else "initializer_range"
     config = getattr(transformers, golden.family + "Config")(
-        max_position_embeddings=256, bos_token_id=1, eos_token_id=2, pad_token_id=None,
-        **{spread: 0.2}, **golden.config)
+        **{"max_position_embeddings": 256, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": None,
+           spread: 0.2, **golden.config})
     model = getattr(transformers, golden.family + "ForCausalLM")(config)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -136,11 +159,36 @@ class UnluckySeed(Exception):
     pass
 
 
-def greedy(model, prompt, count):
-    """The continuation, each step from scratch: no cache that could be wrong."""
+def forget_lengths(model):
+    """transformers' rotary embedding keeps the frequencies of the longest sequence that it has seen."""
+    rotary = getattr(model.model, "rotary_emb", None)
+    if hasattr(rotary, "max_seq_len_cached"):
+        rotary.max_seq_len_cached = rotary.original_max_seq_len
+        rotary.register_buffer("inv_freq", rotary.original_inv_freq.clone(), persistent=False)
+
+
+def in_pieces(model, tokens, sizes):
+    """The logits after each piece, fed with a cache."""
+    forget_lengths(model)
+    cache, logits, begin = None, [], 0
+    for size in sizes:
+        out = model(tokens[None, begin:begin + size], past_key_values=cache, use_cache=True)
+        cache, begin = out.past_key_values, begin + size
+        logits.append(out.logits[0, -1])
+    return torch.stack(logits)
+
+
+def greedy(model, prompt, count, cached):
+    """The continuation, each step from scratch: no cache that could be wrong; or with one."""
     tokens = list(prompt)
+    forget_lengths(model)
     for _ in range(count):
-        top = model(torch.tensor([tokens])).logits[0, -1].topk(2)
+        if cached:
+            sizes = [len(prompt)] + [1] * (len(tokens) - len(prompt))
+            last = in_pieces(model, torch.tensor(tokens), sizes)[-1]
+        else:
+            last = model(torch.tensor([tokens])).logits[0, -1]
+        top = last.topk(2)
         if top.values[0] - top.values[1] < 1e-2:
             raise UnluckySeed("the greedy continuation has a near tie")
         tokens.append(int(top.indices[0]))
@@ -149,7 +197,7 @@ def greedy(model, prompt, count):
     return tokens[len(prompt):]
 
 
-def compute_golden(folder, seed):
+def compute_golden(folder, seed, cached):
     """Everything from the files on disk, in float64 (rotary angles in float32, as transformers has
     them), rounded to float32 at the end."""
     model = transformers.AutoModelForCausalLM.from_pretrained(
@@ -160,8 +208,9 @@ def compute_golden(folder, seed):
               if isinstance(module, torch.nn.Linear)}
     fisher = {name: torch.zeros_like(weight) for name, weight in layers.items()}
     result, losses = {}, []
-    for index, length in enumerate(LENGTHS):
+    for index, length in enumerate(LENGTHS[:2] + (12,) if cached else LENGTHS):
         tokens = torch.randint(model.config.vocab_size, (length,), generator=generator)
+        forget_lengths(model)
         logits = model(tokens[None]).logits[0]
         loss = torch.nn.functional.cross_entropy(logits[:-1], tokens[1:])
         gradients = torch.autograd.grad(loss, list(layers.values()))
@@ -174,7 +223,10 @@ def compute_golden(folder, seed):
     result.update({f"fisher.{name}.weight": value for name, value in fisher.items()})
     prompt = torch.randint(3, model.config.vocab_size, (PROMPT_LENGTH,), generator=generator)
     with torch.no_grad():
-        continuation = greedy(model, prompt.tolist(), NEW_TOKENS)
+        continuation = greedy(model, prompt.tolist(), NEW_TOKENS, cached)
+        if cached:
+            result["pieces.sizes"] = torch.tensor(PIECES)
+            result["pieces.logits"] = in_pieces(model, result["tokens.0"], PIECES)
     result["prompt"], result["continuation"] = prompt, torch.tensor(continuation)
     result = {name: (value.float() if value.is_floating_point() else value).contiguous()
               for name, value in result.items()}
@@ -200,7 +252,7 @@ def main():
             seed = arguments.seed + number + 100 * attempt
             write_model(golden, folder, seed)
             try:
-                compute_golden(folder, seed)
+                compute_golden(folder, seed, golden.cached)
                 break
             except UnluckySeed as error:
                 print(f"{golden.name}: seed {seed}: {error}", file=sys.stderr)

@@ -119,7 +119,7 @@ void FisherPass::Forward(int64_t layers, const Progress& progress) {
             [&](int64_t s) { SampleRows(embedded, s).copy_(EmbedTokens(model_, samples_[s])); });
   int64_t longest = 0;
   for (const auto& sample : samples_) longest = std::max<int64_t>(longest, sample.size());
-  rope_ = MakeRopeTable(model_.config, 0, longest, device);
+  rope_ = RopeTables(model_.config, longest, device);
   for (int64_t layer = 0; layer < layers; ++layer) {
     const DecoderLayer weights = loader_.Load(layer, layer + 1 < layers ? layer + 1 : -1);
     const at::Tensor in = inputs_->Slot(layer), out = inputs_->Slot(layer + 1);
@@ -129,7 +129,7 @@ void FisherPass::Forward(int64_t layers, const Progress& progress) {
       const at::Tensor hidden =
           BatchRows(in, batch).to(TensorDevice(device)).view({batch.count, batch.length, -1});
       const at::Tensor result =
-          DecoderForward(model_.config, weights, hidden, rope_.Rows(0, batch.length));
+          DecoderForward(model_.config, weights, hidden, rope_.Rows(0, batch.length, batch.length));
       BatchRows(out, batch).copy_(result.view({batch.count * batch.length, -1}));
     });
     Synchronize(device);
@@ -208,8 +208,9 @@ void FisherPass::Backward(int64_t layer, std::array<at::Tensor, kProjections>* f
             [&slot, type](const at::Tensor& grad) { slot.output_gradient = grad.to(type); });
         return y;
       };
-      const at::Tensor out = DecoderForward(model_.config, weights, in.view(shape),
-                                            rope_.Rows(0, batch.length), nullptr, watch);
+      const at::Tensor out =
+          DecoderForward(model_.config, weights, in.view(shape),
+                         rope_.Rows(0, batch.length, batch.length), nullptr, watch);
       // A copy: the hooks keep what they are given, and the last projection is given this very
       // tensor, which is overwritten below.
       const auto gradients =

@@ -16,50 +16,6 @@ using Json = nlohmann::json;
 
 constexpr int64_t kMaxConfigBytes = 16 << 20;
 
-double PositiveDouble(const Json& json, const std::string& key, const std::string& path,
-                      std::optional<double> fallback = std::nullopt) {
-  const double value = JsonDouble(json, key, path, fallback);
-  SQ_CHECK(value > 0 && value < 1e30, path, ": \"", key, "\": expected a positive number, found ",
-           value);
-  return value;
-}
-
-bool Present(const Json& json, const std::string& key) {
-  const auto found = json.find(key);
-  return found != json.end() && !found->is_null();
-}
-
-// transformers 4 writes rope_theta and rope_scaling, transformers 5 an object rope_parameters that
-// holds both.
-Rope ParseRope(const Json& json, int64_t max_positions, const std::string& path) {
-  const bool merged = Present(json, "rope_parameters");
-  const std::string key = merged ? "rope_parameters" : "rope_scaling";
-  const std::string where = path + ": \"" + key + "\"";
-  Rope rope;
-  rope.theta = PositiveDouble(json, "rope_theta", path, 10000.0);
-  if (!Present(json, key)) return rope;
-  const Json& scaling = JsonMember(json, key, path);
-  if (merged) rope.theta = PositiveDouble(scaling, "rope_theta", where, rope.theta);
-  std::optional<std::string> fallback;
-  if (merged) fallback = "default";  // as in transformers 5; version 4 wants a type
-  const std::string type = Present(scaling, "rope_type")
-                               ? JsonString(scaling, "rope_type", where)
-                               : JsonString(scaling, "type", where, fallback);
-  if (type == "default") return rope;
-  SQ_CHECK(type == "linear" || type == "llama3", where,
-           ": rope type not supported: expected default, linear or llama3, found ", type);
-  rope.factor = PositiveDouble(scaling, "factor", where);
-  rope.scaling = type == "linear" ? Rope::Scaling::kLinear : Rope::Scaling::kLlama3;
-  if (rope.scaling == Rope::Scaling::kLinear) return rope;
-  rope.low_freq_factor = PositiveDouble(scaling, "low_freq_factor", where);
-  rope.high_freq_factor = PositiveDouble(scaling, "high_freq_factor", where);
-  rope.original_max_positions = PositiveDouble(scaling, "original_max_position_embeddings", where,
-                                               static_cast<double>(max_positions));
-  SQ_CHECK(rope.low_freq_factor < rope.high_freq_factor, where,
-           ": expected low_freq_factor below high_freq_factor");
-  return rope;
-}
-
 // What ParseRope reads, and a rotary embedding of a part of each head, which is not computed.
 void MarkRope(ConfigFields* fields) {
   fields->MarkRead(
@@ -96,7 +52,7 @@ ModelConfig ParseModelConfig(const std::string& text, const std::string& path,
   family.parse(&fields, &config);
   if (family.rotary) {
     MarkRope(&fields);
-    config.rope = ParseRope(json, config.max_positions, path);
+    config.rope = ParseRope(json, config.max_positions, config.head_dim, path);
   }
   config.quantized_bits = ParseQuantization(&fields);
   fields.CheckRest(HarmlessFields());

@@ -28,10 +28,6 @@ int TableBits(const FileTensor& table, int64_t out_features) {
   return table.shape[1] == 4 ? 2 : table.shape[1] == 8 ? 3 : table.shape[1] == 16 ? 4 : 0;
 }
 
-bool IsFloat(DType dtype) {
-  return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
-}
-
 bool IsInteger(DType dtype) { return dtype == DType::kI32 || dtype == DType::kI64; }
 
 // The number of elements of a vector, or -1.
@@ -70,9 +66,7 @@ class LayerCheck {
   void Shape(const FileTensor& tensor, const sq::Shape& expected) const {
     Shape(tensor, ShapeText(expected), tensor.shape == expected);
   }
-  void Floats(const FileTensor& tensor) const {
-    Type(tensor, "F32, F16 or BF16", IsFloat(tensor.dtype));
-  }
+  void Floats(const FileTensor& tensor) const { Type(tensor, kFloatTypes, IsFloat(tensor.dtype)); }
   void Integers(const FileTensor& tensor) const {
     Type(tensor, "I32 or I64", IsInteger(tensor.dtype));
   }
@@ -255,14 +249,20 @@ std::vector<int32_t> BalancedStartRows(const Csr& csr) {
   return rows;
 }
 
-void WriteQuantizedConfig(const std::string& source, const std::string& folder,
-                          const QuantizationInfo& info) {
-  const std::filesystem::path from(source), to(folder);
-  const std::string path = from / "config.json";
+nlohmann::ordered_json CarriedConfig(const std::string& source, bool own_head) {
+  const std::string path = std::filesystem::path(source) / "config.json";
   const nlohmann::json read = ReadJsonFile(path);
   SQ_CHECK(read.is_object(), path, ": expected an object, found ", JsonTypeName(read));
   nlohmann::ordered_json config = nlohmann::ordered_json::object();
   for (const auto& [key, value] : read.items()) config[key] = value;
+  if (own_head) config["tie_word_embeddings"] = false;
+  return config;
+}
+
+void WriteQuantizedConfig(const std::string& source, const std::string& folder,
+                          const QuantizationInfo& info) {
+  const std::filesystem::path to(folder);
+  nlohmann::ordered_json config = CarriedConfig(source, info.own_head);
   config["quantization_config"] = {{"quant_method", "squeezellm"},
                                    {"bits", info.bits},
                                    {"sensitive_fraction", info.sensitive_fraction},

@@ -10,6 +10,7 @@
 #include "sq/checkpoint/mapped_file.h"
 
 namespace sq {
+
 int64_t DTypeBytes(DType dtype) {
   switch (dtype) {
     case DType::kBool:
@@ -46,6 +47,11 @@ const char* DTypeName(DType dtype) {
     case DType::kF64: return "F64";
   }
   return "?";
+}
+
+bool IsFloat(DType dtype) {
+  return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16 ||
+         dtype == DType::kF64;
 }
 
 std::string ShapeText(const Shape& shape) {
@@ -117,18 +123,34 @@ void CheckDType(const FileTensor& tensor, DType expected) {
            ", found ", DTypeName(tensor.dtype));
 }
 
+namespace {
+
+// `from`: elements [first, first + count) of the tensor.
+void DoublesToFloats(const FileTensor& tensor, const uint8_t* from, int64_t first, int64_t count,
+                     float* out) {
+  for (int64_t i = 0; i < count; ++i) {
+    double value = 0;
+    std::memcpy(&value, from + i * 8, 8);
+    out[i] = static_cast<float>(value);
+    SQ_CHECK(std::isfinite(out[i]) == std::isfinite(value), tensor.Where(), ": element ", first + i,
+             " of shape ", ShapeText(tensor.shape), " is ", value, ", which does not fit F32");
+  }
+}
+
+}  // namespace
+
 void ReadFloats(const FileTensor& tensor, int64_t first, int64_t count, float* out) {
   const int64_t size = DTypeBytes(tensor.dtype);
   SQ_DCHECK(first >= 0 && count >= 0 && (first + count) * size <= tensor.bytes);
-  SQ_CHECK(
-      tensor.dtype == DType::kF32 || tensor.dtype == DType::kF16 || tensor.dtype == DType::kBF16,
-      tensor.Where(), ": expected type F32, F16 or BF16, found ", DTypeName(tensor.dtype));
+  SQ_CHECK(IsFloat(tensor.dtype), tensor.Where(), ": expected type ", kFloatTypes, ", found ",
+           DTypeName(tensor.dtype));
   if (count == 0) return;  // `out` may be null then
   const uint8_t* from = tensor.data() + first * size;
   if (tensor.dtype == DType::kF32) {
     std::memcpy(out, from, static_cast<size_t>(count * size));
     return;
   }
+  if (tensor.dtype == DType::kF64) return DoublesToFloats(tensor, from, first, count, out);
   // Through a buffer: a tensor in a file may lie at an odd address.
   uint16_t buffer[4096];
   for (int64_t done = 0; done < count;) {
@@ -144,8 +166,7 @@ void ReadFloats(const FileTensor& tensor, int64_t first, int64_t count, float* o
 }
 
 void CheckFinite(const FileTensor& tensor) {
-  if (tensor.dtype != DType::kF32 && tensor.dtype != DType::kF16 && tensor.dtype != DType::kBF16)
-    return;
+  if (!IsFloat(tensor.dtype)) return;
   const int64_t count = tensor.bytes / DTypeBytes(tensor.dtype);
   float values[4096];
   for (int64_t done = 0; done < count; done += 4096) {
@@ -184,6 +205,19 @@ std::vector<int32_t> ReadIntegers(const FileTensor& tensor) {
     values[i] = static_cast<int32_t>(value);
   }
   return values;
+}
+
+TensorView ToWrite(const FileTensor& tensor) {
+  if (tensor.dtype != DType::kF64) {
+    return {tensor.name, tensor.dtype, tensor.shape, nullptr, tensor.bytes};
+  }
+  return {tensor.name, DType::kF32, tensor.shape, nullptr, tensor.bytes / 2};
+}
+
+const void* DataToWrite(const FileTensor& tensor, std::vector<float>* buffer) {
+  if (tensor.dtype != DType::kF64) return tensor.data();
+  *buffer = ReadFloats(tensor);
+  return buffer->data();
 }
 
 }  // namespace sq

@@ -84,8 +84,12 @@ void TensorStore::AddShards(const std::string& folder, const std::string& index)
   for (const auto& [name, shard] : json["weight_map"].items()) {
     const FileTensor* tensor = Find(name);
     const std::string file = fs::path(folder) / shard.get<std::string>();
-    SQ_CHECK(tensor != nullptr && tensor->file->path() == file, file, ": tensor ", name,
-             " is missing; ", index, " expects it there");
+    if (tensor == nullptr) {
+      absent_[name] = StrCat("; ", index, " expects it in ", shard.get<std::string>());
+      continue;
+    }
+    SQ_CHECK(tensor->file->path() == file, file, ": tensor ", name, " is missing; ", index,
+             " expects it there, not in ", tensor->file->path());
   }
 }
 
@@ -98,13 +102,18 @@ void TensorStore::Add(const std::vector<FileTensor>& tensors) {
 
 const FileTensor& TensorStore::Get(const std::string& name) const {
   const FileTensor* tensor = Find(name);
-  SQ_CHECK(tensor != nullptr, path_, ": tensor ", name, " is missing");
+  SQ_CHECK(tensor != nullptr, path_, ": ", Missing(name));
   return *tensor;
 }
 
 const FileTensor* TensorStore::Find(const std::string& name) const {
   const auto at = tensors_.find(name);
   return at == tensors_.end() ? nullptr : &at->second;
+}
+
+std::string TensorStore::Missing(const std::string& name) const {
+  const auto at = absent_.find(name);
+  return "tensor " + name + " is missing" + (at == absent_.end() ? "" : at->second);
 }
 
 std::vector<std::string> TensorStore::Names() const {
@@ -117,6 +126,20 @@ int64_t TensorStore::TotalBytes() const {
   int64_t bytes = 0;
   for (const auto& [name, tensor] : tensors_) bytes += tensor.bytes;
   return bytes;
+}
+
+void CheckFloats(const TensorStore& store, const std::string& name, const Shape& shape,
+                 Problems* problems) {
+  const FileTensor* tensor = store.Find(name);
+  if (tensor == nullptr) {
+    problems->Add(store.Missing(name));
+  } else if (tensor->shape != shape) {
+    problems->Add(StrCat("tensor ", name, ": expected shape ", ShapeText(shape), ", found ",
+                         ShapeText(tensor->shape)));
+  } else if (!IsFloat(tensor->dtype)) {
+    problems->Add(StrCat("tensor ", name, ": expected type ", kFloatTypes, ", found ",
+                         DTypeName(tensor->dtype)));
+  }
 }
 
 }  // namespace sq

@@ -24,15 +24,18 @@ struct Batch {
   size_t group;
   std::vector<size_t> prompts;
   int64_t tokens;  // of the longest, without what the group shares
+  int64_t length;  // of the longest in all; all of them are rotated alike (RopeLength)
 };
 
 int64_t Size(const std::vector<int32_t>& ids) { return static_cast<int64_t>(ids.size()); }
 
-// How many tokens all prompts begin with; at least the last token of each is its own.
-int64_t SharedTokens(const Prompts& prompts) {
+// How many tokens all prompts begin with; at least the last token of each is its own. Where the
+// prompts' lengths make their keys turn differently, they have nothing in common.
+int64_t SharedTokens(const ModelConfig& config, const Prompts& prompts) {
   const auto& first = prompts.front();
   int64_t shared = Size(first) - 1;
   for (const auto& prompt : prompts) {
+    if (RopeLength(config, Size(prompt)) != RopeLength(config, Size(first))) return 0;
     const auto end = std::mismatch(first.begin(), first.end(), prompt.begin(), prompt.end()).first;
     shared = std::min({shared, Size(prompt) - 1, static_cast<int64_t>(end - first.begin())});
   }
@@ -40,7 +43,7 @@ int64_t SharedTokens(const Prompts& prompts) {
 }
 
 // Prompts of about the same length go together, so that little is padding.
-std::vector<Batch> MakeBatches(const std::vector<Prompts>& groups,
+std::vector<Batch> MakeBatches(const ModelConfig& config, const std::vector<Prompts>& groups,
                                const std::vector<int64_t>& shared, int64_t most_tokens) {
   std::vector<Batch> batches;
   for (size_t g = 0; g < groups.size(); ++g) {
@@ -49,13 +52,15 @@ std::vector<Batch> MakeBatches(const std::vector<Prompts>& groups,
     std::stable_sort(order.begin(), order.end(),
                      [&](size_t a, size_t b) { return groups[g][a].size() < groups[g][b].size(); });
     for (const size_t prompt : order) {
-      const int64_t tokens = Size(groups[g][prompt]) - shared[g];
+      const int64_t length = Size(groups[g][prompt]), tokens = length - shared[g];
       const bool fits =
           !batches.empty() && batches.back().group == g &&
+          RopeLength(config, batches.back().length) == RopeLength(config, length) &&
           static_cast<int64_t>(batches.back().prompts.size() + 1) * tokens <= most_tokens;
-      if (!fits) batches.push_back({g, {}, 0});
+      if (!fits) batches.push_back({g, {}, 0, 0});
       batches.back().prompts.push_back(prompt);
       batches.back().tokens = tokens;
+      batches.back().length = length;
     }
   }
   return batches;
@@ -114,13 +119,14 @@ at::Tensor EmbedOwn(const Model& model, const Prompts& prompts, const Batch& bat
 
 // One layer over a batch whose prompts go on from `prefix`.
 at::Tensor ForwardBatch(const ModelConfig& config, const DecoderLayer& layer,
-                        const at::Tensor& hidden, const RopeTable& rope, const LayerCache& prefix) {
+                        const at::Tensor& hidden, const RopeTables& rope, int64_t length,
+                        const LayerCache& prefix) {
   const int64_t shared = prefix.length, tokens = hidden.size(1);
   LayerCache cache = Room(config, hidden.size(0), shared + tokens, hidden.device());
   cache.keys.narrow(2, 0, shared).copy_(prefix.keys);
   cache.values.narrow(2, 0, shared).copy_(prefix.values);
   cache.length = shared;
-  return DecoderForward(config, layer, hidden, rope.Rows(shared, tokens), &cache);
+  return DecoderForward(config, layer, hidden, rope.Rows(shared, tokens, length), &cache);
 }
 
 // What all passes work on.
@@ -130,7 +136,7 @@ struct Work {
   const NextTokenOptions& options;
   std::vector<int64_t> shared;  // tokens, of each group
   std::vector<Batch> batches;
-  RopeTable rope;
+  RopeTables rope;
 };
 
 // Takes the pass's batches through all layers: their hidden values, [prompts, tokens, hidden] each.
@@ -173,11 +179,11 @@ std::vector<at::Tensor> RunPass(const Work& work, const Pass& pass,
       const int64_t tokens = work.shared[g];
       caches[i] = Room(config, 1, tokens, where);
       if (tokens == 0) return;
-      prefixes[i] =
-          DecoderForward(config, weights, prefixes[i], work.rope.Rows(0, tokens), &caches[i]);
+      const RopeTable rope = work.rope.Rows(0, tokens, Size(work.groups[g].front()));
+      prefixes[i] = DecoderForward(config, weights, prefixes[i], rope, &caches[i]);
     });
     for_batches([&](const Batch& batch, size_t i) {
-      hidden[i] = ForwardBatch(config, weights, hidden[i], work.rope,
+      hidden[i] = ForwardBatch(config, weights, hidden[i], work.rope, batch.length,
                                caches[batch.group - pass.first_group]);
     });
     Synchronize(device);
@@ -200,11 +206,12 @@ std::vector<at::Tensor> NextTokenLogits(const Model& model, const std::vector<Pr
   for (const Prompts& group : groups) {
     SQ_DCHECK(!group.empty());
     for (const auto& prompt : group) longest = std::max(longest, Size(prompt));
-    work.shared.push_back(SharedTokens(group));
+    work.shared.push_back(SharedTokens(config, group));
     last.push_back(at::empty({static_cast<int64_t>(group.size()), config.hidden_size}, at::kFloat));
   }
-  work.batches = MakeBatches(groups, work.shared, device.cuda ? kDeviceTokens : kBatchTokens);
-  work.rope = MakeRopeTable(config, 0, longest, device);
+  work.batches =
+      MakeBatches(config, groups, work.shared, device.cuda ? kDeviceTokens : kBatchTokens);
+  work.rope = RopeTables(config, longest, device);
   const std::vector<Pass> passes = MakePasses(config, work.batches, work.shared, options.max_bytes);
   const int64_t layers = static_cast<int64_t>(passes.size()) * config.num_layers;
   int64_t layers_done = 0;

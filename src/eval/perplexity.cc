@@ -55,7 +55,7 @@ WindowLosses RunWindows(const Model& model, const std::vector<std::vector<int32_
   }
   const auto rows = [&](int64_t w) { return hidden.narrow(0, begin[w], begin[w + 1] - begin[w]); };
   DeviceFor(device, count, [&](int64_t w) { rows(w).copy_(EmbedTokens(model, windows[w])); });
-  const RopeTable rope = MakeRopeTable(config, 0, longest, device);
+  const RopeTables rope(config, longest, device);
   const std::vector<SequenceBatch> batches =
       BatchSequences(windows, device.cuda ? kDeviceTokens : 0);
   LayerLoader loader(
@@ -69,7 +69,7 @@ WindowLosses RunWindows(const Model& model, const std::vector<std::vector<int32_
       const at::Tensor in = hidden.narrow(0, batch.begin, batch.count * batch.length);
       const at::Tensor out = DecoderForward(
           config, weights, in.to(TensorDevice(device)).view({batch.count, batch.length, -1}),
-          rope.Rows(0, batch.length));
+          rope.Rows(0, batch.length, batch.length));
       in.copy_(out.view(in.sizes()));
     });
     Synchronize(device);

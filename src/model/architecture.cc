@@ -107,15 +107,4 @@ std::vector<PlainTensor> PlainTensors(const ModelConfig& config) {
   return tensors;
 }
 
-std::vector<std::string> IgnoredTensors(const ModelConfig& config) {
-  const Architecture& architecture = FindArchitecture(config.model_type);
-  std::vector<std::string> names;
-  if (config.tie_word_embeddings) names.push_back(architecture.head);
-  if (architecture.positions != nullptr) return names;
-  for (int64_t layer = 0; layer < config.num_layers; ++layer) {
-    names.push_back(LayerPrefix(architecture, layer) + "self_attn.rotary_emb.inv_freq");
-  }
-  return names;
-}
-
 }  // namespace sq

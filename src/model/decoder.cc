@@ -14,7 +14,17 @@ namespace sq {
 
 namespace {
 
-HostMatrix OnHost(const FileTensor& tensor, int64_t rows, int64_t cols, int64_t first_row = 0) {
+HostMatrix OnHost(const at::Tensor& weight) {
+  return {weight.const_data_ptr(), CudaType::kFloat32, weight.size(0), weight.size(1)};
+}
+
+// Rows from `first_row` on, as the file has them; of F64, from a copy in `floats`.
+HostMatrix OnHost(const FileTensor& tensor, int64_t rows, int64_t cols, at::Tensor* floats,
+                  int64_t first_row = 0) {
+  if (tensor.dtype == DType::kF64) {
+    *floats = LoadFloats(tensor, {first_row + rows, cols});
+    return OnHost(floats->narrow(0, first_row, rows));
+  }
   CheckShape(tensor, {first_row + rows, cols});
   float first;
   ReadFloats(tensor, 0, 1, &first);  // an error if it holds no floats
@@ -28,10 +38,14 @@ HostLinear OnHost(const Linear& linear) {
   HostLinear out;
   if (linear.packed != nullptr) {
     out.packed = *linear.packed;
-  } else if (linear.stored) {
-    out.dense = OnHost(*linear.stored, linear.stored->shape[0], linear.stored->shape[1]);
-    if (linear.bias.defined()) out.bias = linear.bias.const_data_ptr<float>();
+    return out;
   }
+  if (linear.stored) {
+    out.dense = OnHost(*linear.stored, linear.stored->shape[0], linear.stored->shape[1], nullptr);
+  } else if (linear.weight.defined()) {
+    out.dense = OnHost(linear.weight);
+  }
+  if (linear.bias.defined()) out.bias = linear.bias.const_data_ptr<float>();
   return out;
 }
 
@@ -98,33 +112,31 @@ std::shared_ptr<const CudaModel> LoadOnDevice(const Model& model) {
   const Head head = LoadHead(model, DenseWeights::kStored);
   const FileTensor& embedding = model.store.Get(architecture.embedding);
   CudaModelEnds ends;
-  ends.embedding = OnHost(embedding, config.vocab_size, config.hidden_size);
+  at::Tensor embedded, learned;  // where the file's own bytes will not do
+  ends.embedding = OnHost(embedding, config.vocab_size, config.hidden_size, &embedded);
   if (architecture.positions != nullptr) {
     ends.positions = OnHost(model.store.Get(architecture.positions), config.max_positions,
-                            config.hidden_size, kPositionOffset);
+                            config.hidden_size, &learned, kPositionOffset);
   }
   ends.norm = OnHost(head.norm);
-  ends.head = OnHost(*head.linear.stored, config.vocab_size, config.hidden_size);
+  // The very data of a tied embedding, which is then on the device once.
+  ends.head = config.tie_word_embeddings ? ends.embedding : OnHost(head.linear).dense;
   on_device->SetEnds(ends);
   embedding.Release();
-  head.linear.stored->Release();
+  if (head.linear.stored) head.linear.stored->Release();
   return on_device;
 }
 
-std::unique_ptr<CudaDecoder> MakeOnDevice(const LoadedModel& loaded, int64_t batch,
-                                          int64_t capacity) {
-  UseCudaDevice(loaded.device.index);
-  const RopeTable rope = MakeRopeTable(loaded.model.config, 0, capacity);
-  if (!rope.cos.defined()) {
-    return std::make_unique<CudaDecoder>(loaded.on_device, batch, capacity, RotaryRows());
-  }
-  // Both halves of a row are the same.
+// One half of each row: both are the same.
+RopeTable Halves(const RopeTable& rope) {
+  if (!rope.cos.defined()) return {};
   const int64_t half = rope.cos.size(1) / 2;
-  const at::Tensor cos = rope.cos.narrow(1, 0, half).contiguous();
-  const at::Tensor sin = rope.sin.narrow(1, 0, half).contiguous();
-  return std::make_unique<CudaDecoder>(
-      loaded.on_device, batch, capacity,
-      RotaryRows{cos.const_data_ptr<float>(), sin.const_data_ptr<float>()});
+  return {rope.cos.narrow(1, 0, half).contiguous(), rope.sin.narrow(1, 0, half).contiguous()};
+}
+
+RotaryRows OnHost(const RopeTable& halves) {
+  if (!halves.cos.defined()) return {};
+  return {halves.cos.const_data_ptr<float>(), halves.sin.const_data_ptr<float>()};
 }
 
 }  // namespace
@@ -145,18 +157,21 @@ std::shared_ptr<const LoadedModel> LoadModel(const Model& model, const Device& d
 
 Decoder::Decoder(std::shared_ptr<const LoadedModel> loaded, int64_t batch, int64_t capacity)
     : loaded_(std::move(loaded)), batch_(batch), capacity_(capacity) {
+  const ModelConfig& config = loaded_->model.config;
   if (loaded_->on_device != nullptr) {
-    on_device_ = MakeOnDevice(*loaded_, batch, capacity);
+    UseCudaDevice(loaded_->device.index);
+    const RopeTable rope = Halves(MakeStepwiseRopeTable(config, 0, capacity));
+    on_device_ = std::make_unique<CudaDecoder>(loaded_->on_device, batch, capacity, OnHost(rope));
+    for (int64_t t = 0; t < capacity; ++t) row_lengths_.push_back(RopeLength(config, t + 1));
     return;
   }
-  const ModelConfig& config = loaded_->model.config;
   const auto room = [&] {
     return at::empty({batch, config.num_kv_heads, capacity, config.head_dim}, at::kFloat);
   };
   for (size_t layer = 0; layer < loaded_->layers.size(); ++layer) {
     caches_.push_back({room(), room(), 0});
   }
-  rope_ = MakeRopeTable(config, 0, capacity);
+  rope_ = RopeTables(config, capacity);
 }
 
 // What EmbedTokens checks on the CPU.
@@ -174,6 +189,18 @@ void Decoder::CheckTokens(const std::vector<std::vector<int32_t>>& ids) const {
            " tokens in a sequence, but the model has positions for ", model.config.max_positions);
 }
 
+// The device begins with the rows of a text that comes token by token. Tokens that come together
+// may be rotated otherwise.
+void Decoder::PlaceRotaryRows(int64_t tokens) {
+  const ModelConfig& config = loaded_->model.config;
+  const int64_t length = RopeLength(config, length_ + tokens);
+  const auto begin = row_lengths_.begin() + length_, end = begin + tokens;
+  if (std::all_of(begin, end, [&](int64_t row) { return row == length; })) return;
+  const RopeTable rope = Halves(MakeRopeTable(config, length_, tokens, length_ + tokens));
+  on_device_->SetRotary(length_, tokens, OnHost(rope));
+  std::fill(begin, end, length);
+}
+
 at::Tensor Decoder::Step(const std::vector<std::vector<int32_t>>& ids) {
   SQ_DCHECK(static_cast<int64_t>(ids.size()) == batch_);
   const int64_t tokens = static_cast<int64_t>(ids[0].size());
@@ -182,6 +209,7 @@ at::Tensor Decoder::Step(const std::vector<std::vector<int32_t>>& ids) {
   at::Tensor logits;
   if (on_device_ != nullptr) {
     CheckTokens(ids);
+    PlaceRotaryRows(tokens);
     logits = at::empty({batch_, loaded_->model.config.vocab_size}, at::kFloat);
     on_device_->Step(ids, logits.mutable_data_ptr<float>());
   } else {
@@ -198,7 +226,7 @@ at::Tensor Decoder::StepOnHost(const std::vector<std::vector<int32_t>>& ids) {
   std::vector<at::Tensor> embedded;
   for (const auto& sequence : ids) embedded.push_back(EmbedTokens(model, sequence, length_));
   at::Tensor hidden = at::stack(embedded);
-  const RopeTable rope = rope_.Rows(length_, tokens);
+  const RopeTable rope = rope_.Rows(length_, tokens, length_ + tokens);
   for (size_t layer = 0; layer < caches_.size(); ++layer) {
     hidden = DecoderForward(model.config, loaded_->layers[layer], hidden, rope, &caches_[layer]);
   }
@@ -218,6 +246,8 @@ std::vector<int32_t> Decoder::StepGreedily(const std::vector<std::vector<int32_t
     return best;
   }
   CheckTokens(ids);
+  SQ_DCHECK(length_ + static_cast<int64_t>(ids[0].size()) <= capacity_);
+  PlaceRotaryRows(static_cast<int64_t>(ids[0].size()));
   const bool as_returned =
       ids.size() == best_.size() &&
       std::equal(ids.begin(), ids.end(), best_.begin(), [](const auto& sequence, int32_t id) {

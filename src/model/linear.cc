@@ -133,6 +133,10 @@ at::Tensor LoadTo(const Device& device, const FileTensor& tensor, const Shape& e
                   DenseWeights dense) {
   constexpr int64_t kBytesAtOnce = 1 << 22;
   CheckShape(tensor, expected);
+  if (tensor.dtype == DType::kF64) {
+    return LoadFloats(tensor, expected)
+        .to(TensorDevice(device), dense == DenseWeights::kBFloat16 ? at::kBFloat16 : at::kFloat);
+  }
   const at::ScalarType stored = TypeOf(tensor);
   const at::Tensor host = at::empty(
       expected, at::TensorOptions().dtype(stored).pinned_memory(TensorDevice(device).is_cuda()));
@@ -195,7 +199,7 @@ Linear LoadDenseWeight(const FileTensor& tensor, const Shape& expected, DenseWei
     return linear;
   }
   SQ_DCHECK(dense != DenseWeights::kBFloat16);
-  if (dense == DenseWeights::kFloat) {
+  if (dense == DenseWeights::kFloat || tensor.dtype == DType::kF64) {
     linear.weight = LoadFloats(tensor, expected);
     return linear;
   }

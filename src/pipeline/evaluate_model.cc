@@ -19,6 +19,7 @@
 #include "sq/eval/perplexity.h"
 #include "sq/model/decoder.h"
 #include "sq/model/matmul_precision.h"
+#include "sq/pipeline/model_checks.h"
 #include "sq/pipeline/progress.h"
 #include "sq/pipeline/torch_model.h"
 #include "sq/text/corpus.h"
@@ -203,6 +204,7 @@ Inputs ReadInputs(const Model& model, const EvaluateModelOptions& options) {
 Json EvaluateModel(const EvaluateModelOptions& options) {
   CheckOptions(options);
   const Model model = OpenEvaluated(options);
+  LogWarnings(model);
   const Inputs inputs = ReadInputs(model, options);
   const bool bfloat16 = WantsBfloat16(options.dtype, options.device);
   const MatmulPrecision precision(bfloat16);

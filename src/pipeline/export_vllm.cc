@@ -14,6 +14,7 @@
 #include "sq/checkpoint/packed_checkpoint.h"
 #include "sq/model/transformer.h"
 #include "sq/pipeline/companion_files.h"
+#include "sq/pipeline/model_checks.h"
 #include "sq/pipeline/output_folder.h"
 
 namespace sq {
@@ -52,11 +53,8 @@ Summary Summarize(const Model& model) {
   return summary;
 }
 
-void WriteConfig(const std::string& from, const std::string& to, int bits) {
-  const std::string path = fs::path(from) / "config.json";
-  nlohmann::ordered_json config = nlohmann::ordered_json::object();
-  const nlohmann::json read = ReadJsonFile(path);
-  for (const auto& [key, value] : read.items()) config[key] = value;
+void WriteConfig(const Model& from, const std::string& to, int bits) {
+  nlohmann::ordered_json config = CarriedConfig(from.folder, !from.config.tie_word_embeddings);
   // The first vLLM releases look for the original's name of the width here too.
   config["quantization_config"]["wbits"] = bits;
   WriteFile(fs::path(to) / "config.json", JsonText(config) + "\n");
@@ -78,21 +76,23 @@ void SayWhatServesIt(const std::string& output, const Summary& summary) {
 void ExportVllm(const std::string& folder, const std::string& output, const OpenOptions& open) {
   OutputFolder made(output);
   const Model model = OpenModel(folder, open);
+  LogWarnings(model);
   const Summary summary = Summarize(model);
   std::vector<TensorView> views;
   std::vector<const FileTensor*> files;
   for (const std::string& name : model.store.Names()) {
     if (fs::path(name).extension() == ".startrows") continue;
     const FileTensor& tensor = model.store.Get(name);
-    views.push_back({name, tensor.dtype, tensor.shape, nullptr, tensor.bytes});
+    views.push_back(ToWrite(tensor));
     files.push_back(&tensor);
   }
+  std::vector<float> buffer;
   WriteCheckpoint(made.temporary(), views, [&](size_t i) {
     StopIfInterrupted();
     if (i > 0) files[i - 1]->Release();
-    return files[i]->data();
+    return DataToWrite(*files[i], &buffer);
   });
-  WriteConfig(folder, made.temporary(), summary.bits);
+  WriteConfig(model, made.temporary(), summary.bits);
   CopyCompanionFiles(folder, made.temporary());
   made.Commit();
   SayWhatServesIt(output, summary);

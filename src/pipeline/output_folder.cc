@@ -37,10 +37,6 @@ void LinkOrCopy(const fs::path& from, const fs::path& to) {
   if (error) Copy(from, to);
 }
 
-TensorView Describe(const FileTensor& tensor) {
-  return {tensor.name, tensor.dtype, tensor.shape, nullptr, tensor.bytes};
-}
-
 }  // namespace
 
 OutputFolder::OutputFolder(const std::string& path) : claim_(path) {}
@@ -119,14 +115,15 @@ int64_t AssembleQuantized(const Model& source, const RunFolder& run, const Quant
   std::vector<const FileTensor*> files;
   int64_t bytes = 0;
   for (const auto& [name, tensor] : tensors) {
-    views.push_back(Describe(tensor));
+    views.push_back(ToWrite(tensor));
     files.push_back(&tensor);
-    bytes += tensor.bytes;
+    bytes += views.back().bytes;
   }
+  std::vector<float> buffer;
   WriteCheckpoint(folder, views, [&](size_t i) {
     StopIfInterrupted();
     if (i > 0) files[i - 1]->Release();
-    return files[i]->data();
+    return DataToWrite(*files[i], &buffer);
   });
   WriteQuantizedConfig(source.folder, folder, info);
   CopyCompanionFiles(source.folder, folder);

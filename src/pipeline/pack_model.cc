@@ -1,6 +1,7 @@
 #include "sq/pipeline/pack_model.h"
 
 #include <cmath>
+#include <deque>
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -19,6 +20,7 @@
 #include "sq/checkpoint/torch_writer.h"
 #include "sq/model/transformer.h"
 #include "sq/pipeline/companion_files.h"
+#include "sq/pipeline/model_checks.h"
 #include "sq/pipeline/output_folder.h"
 #include "sq/pipeline/torch_model.h"
 
@@ -32,9 +34,18 @@ PackedLayer ReadPackedLayer(const TensorStore& store, const LinearInfo& linear) 
   return ReadPackedLayer(store, linear.name, linear.out_features, linear.in_features);
 }
 
-TensorView View(const FileTensor& tensor) {
-  return {tensor.name, tensor.dtype, tensor.shape, tensor.data(), tensor.bytes};
-}
+// Views of tensors to be written, which it keeps where they are not as in the file.
+class Views {
+ public:
+  TensorView operator()(const FileTensor& tensor) {
+    TensorView view = ToWrite(tensor);
+    view.data = DataToWrite(tensor, &converted_.emplace_back());
+    return view;
+  }
+
+ private:
+  std::deque<std::vector<float>> converted_;
+};
 
 // The names of all packed layers in a store.
 std::vector<std::string> PackedLayers(const TensorStore& store) {
@@ -65,6 +76,7 @@ PackedLayer ReadPackedLayerAnySize(const TensorStore& store, const std::string& 
 
 Model OpenQuantized(const std::string& folder, const OpenOptions& open) {
   Model model = OpenModel(folder, open);
+  LogWarnings(model);
   for (int64_t layer = 0; layer < model.config.num_layers; ++layer) {
     for (const LinearInfo& linear : LayerLinears(model.config, layer)) {
       SQ_CHECK(HasPackedLayer(model.store, linear.name), folder, ": is not quantized: tensor ",
@@ -93,10 +105,6 @@ std::vector<uint16_t> DequantizeToFp16(const PackedLayer& layer, const std::stri
   return half;
 }
 
-bool IsFloat(const FileTensor& tensor) {
-  return tensor.dtype == DType::kF16 || tensor.dtype == DType::kBF16 || tensor.dtype == DType::kF32;
-}
-
 std::vector<uint16_t> ConvertToFp16(const FileTensor& tensor) {
   std::vector<float> values(static_cast<size_t>(tensor.bytes / DTypeBytes(tensor.dtype)));
   ReadFloats(tensor, 0, static_cast<int64_t>(values.size()), values.data());
@@ -105,8 +113,8 @@ std::vector<uint16_t> ConvertToFp16(const FileTensor& tensor) {
   return half;
 }
 
-void WriteUnquantizedConfig(const std::string& source, const std::string& folder) {
-  Json config = ReadJsonFile(fs::path(source) / "config.json");
+void WriteUnquantizedConfig(const Model& source, const std::string& folder) {
+  Json config = CarriedConfig(source.folder, !source.config.tie_word_embeddings);
   config.erase("quantization_config");
   config["torch_dtype"] = "float16";
   WriteFile(fs::path(folder) / "config.json", JsonText(config) + "\n");
@@ -120,14 +128,15 @@ void ExportTorchFile(const std::string& folder, const std::string& file, bool ba
   SQ_CHECK(!claim.is_folder(), file, ": is a folder; nothing was changed");
   const Model model = OpenQuantized(folder, open);
   const Architecture& architecture = FindArchitecture(model.config.model_type);
+  Views view;
   std::vector<TensorView> tensors;
   std::map<std::string, int64_t> integers;
   for (const std::string& name : model.store.Names()) {
-    tensors.push_back(View(model.store.Get(name)));
+    tensors.push_back(view(model.store.Get(name)));
   }
-  if (model.config.tie_word_embeddings && model.store.Find(architecture.head) == nullptr) {
+  if (model.config.tie_word_embeddings) {
     // A state dict has the head by its own name too.
-    tensors.push_back(View(model.store.Get(architecture.embedding)));
+    tensors.push_back(view(model.store.Get(architecture.embedding)));
     tensors.back().name = architecture.head;
   }
   std::vector<std::vector<int32_t>> start_rows;
@@ -154,12 +163,14 @@ void ImportTorchFile(const std::string& file, const std::string& model_folder,
                      const std::string& output, const OpenOptions& open) {
   OutputFolder folder(output);
   const Model model = OpenTorchModel(model_folder, file, open);
+  LogWarnings(model);
+  Views to_write;
   // Packed tensors are written as they are read, in their one form; other tensors as they lie in
   // the file, biases too, whose type is the model's.
   std::map<std::string, LinearInfo> packed;  // by the names of their tensors
   std::map<std::string, TensorView> views;
   for (const PlainTensor& plain : PlainTensors(model.config)) {
-    views[plain.name] = View(model.store.Get(plain.name));
+    views[plain.name] = to_write(model.store.Get(plain.name));
   }
   for (int64_t l = 0; l < model.config.num_layers; ++l) {
     for (const LinearInfo& linear : LayerLinears(model.config, l)) {
@@ -170,7 +181,7 @@ void ImportTorchFile(const std::string& file, const std::string& model_folder,
         packed.emplace(view.name, linear);
       }
       if (!linear.bias) continue;
-      views[linear.name + ".bias"] = View(model.store.Get(linear.name + ".bias"));
+      views[linear.name + ".bias"] = to_write(model.store.Get(linear.name + ".bias"));
       packed.erase(linear.name + ".bias");
     }
   }
@@ -193,6 +204,7 @@ void ImportTorchFile(const std::string& file, const std::string& model_folder,
   });
   QuantizationInfo info;
   info.bits = model.config.quantized_bits;
+  info.own_head = !model.config.tie_word_embeddings;
   WriteQuantizedConfig(model_folder, folder.temporary(), info);
   CopyCompanionFiles(model_folder, folder.temporary());
   folder.Commit();
@@ -211,8 +223,11 @@ void DequantizeFolder(const std::string& folder_path, const std::string& output,
   for (int64_t l = 0; l < model.config.num_layers; ++l) {
     for (const LinearInfo& linear : LayerLinears(model.config, l)) {
       linears.emplace(linear.name + ".weight", linear);
-      for (const std::string& name : PackedTensorNames(linear.name)) replaced.insert(name);
-      for (const std::string& name : OptionalPackedTensorNames(linear.name)) replaced.insert(name);
+      for (const auto& names :
+           {PackedTensorNames(linear.name), OptionalPackedTensorNames(linear.name),
+            FullRowNames(linear.name)}) {
+        replaced.insert(names.begin(), names.end());
+      }
     }
   }
   std::map<std::string, Entry> entries;
@@ -223,8 +238,8 @@ void DequantizeFolder(const std::string& folder_path, const std::string& output,
   }
   for (const std::string& name : model.store.Names()) {
     if (replaced.count(name) > 0) continue;
-    TensorView view = View(model.store.Get(name));
-    if (IsFloat(model.store.Get(name))) {
+    TensorView view = ToWrite(model.store.Get(name));
+    if (IsFloat(model.store.Get(name).dtype)) {
       view.bytes = view.bytes / DTypeBytes(view.dtype) * 2;
       view.dtype = DType::kF16;
     }
@@ -241,7 +256,7 @@ void DequantizeFolder(const std::string& folder_path, const std::string& output,
     StopIfInterrupted();
     if (order[i]->linear == nullptr) {
       const FileTensor& tensor = model.store.Get(order[i]->view.name);
-      if (!IsFloat(tensor)) return tensor.data();
+      if (!IsFloat(tensor.dtype)) return tensor.data();
       half = ConvertToFp16(tensor);
       return half.data();
     }
@@ -250,7 +265,7 @@ void DequantizeFolder(const std::string& folder_path, const std::string& output,
                             folder_path + ": layer " + linear.name);
     return half.data();
   });
-  WriteUnquantizedConfig(folder_path, folder.temporary());
+  WriteUnquantizedConfig(model, folder.temporary());
   CopyCompanionFiles(folder_path, folder.temporary());
   folder.Commit();
 }

@@ -5,9 +5,9 @@
 #include "sq/base/error.h"
 #include "sq/base/file.h"
 #include "sq/checkpoint/checksums.h"
-#include "sq/checkpoint/packed_checkpoint.h"
 #include "sq/model/matmul_precision.h"
 #include "sq/pipeline/calibration.h"
+#include "sq/pipeline/model_checks.h"
 
 namespace sq {
 namespace {
@@ -58,43 +58,25 @@ Json Request(const QuantizeModelOptions& options, const Model& model, bool bfloa
     // Sums come in another order on another kind of device; k-means gives the same bytes on any.
     request["device"] = DeviceKind(options.device);
   }
+  request["ignore_config_fields"] = options.open.ignore_config_fields;
   request["save_sensitivity"] = !options.save_sensitivity.empty();
   return request;
 }
 
-// The squared gradients that are to be used, all of them there and of the right shape.
-TensorStore OpenSensitivity(const std::string& path, const Model& model) {
-  TensorStore store = TensorStore::Open(path);
-  for (int64_t layer = 0; layer < model.config.num_layers; ++layer) {
-    for (const LinearInfo& linear : LayerLinears(model.config, layer)) {
-      const FileTensor& tensor = store.Get(linear.name + ".weight");
-      CheckShape(tensor, {linear.out_features, linear.in_features});
-      float first;
-      ReadFloats(tensor, 0, 1, &first);  // an error if it holds no floats
-    }
-  }
-  return store;
-}
-
-void CheckQuantizable(const Model& model) {
-  for (int64_t layer = 0; layer < model.config.num_layers; ++layer) {
-    for (const LinearInfo& linear : LayerLinears(model.config, layer)) {
-      SQ_CHECK(!HasPackedLayer(model.store, linear.name), model.folder, ": is quantized already");
-      SQ_CHECK(linear.in_features % 32 == 0, model.folder, ": tensor ", linear.name,
-               ".weight: expected a multiple of 32 input features, found ", linear.in_features);
-    }
-  }
-}
-
 }  // namespace
 
-QuantizeInputs PrepareInputs(const QuantizeModelOptions& options) {
+QuantizeInputs PrepareInputs(const QuantizeModelOptions& options, bool goes_on) {
   QuantizeInputs inputs;
   inputs.model = OpenModel(options.model, options.open);
   inputs.bfloat16 = WantsBfloat16(options.dtype, options.device);
   CheckQuantizable(inputs.model);
   if (!options.sensitivity.empty()) {
-    inputs.sensitivity = OpenSensitivity(options.sensitivity, inputs.model);
+    inputs.sensitivity = TensorStore::Open(options.sensitivity);
+    CheckSensitivity(inputs.model, *inputs.sensitivity);
+  }
+  if (!goes_on) {  // else they were looked at, and the request shows that they are the same
+    CheckValues(inputs.model.store);
+    if (inputs.sensitivity) CheckValues(*inputs.sensitivity);
   }
   if (HasFisherPass(options) && !CalibratesItself(options)) {
     const Stopwatch watch;

@@ -21,6 +21,7 @@
 #include "sq/kernels/cuda_kmeans.h"
 #include "sq/model/runtime.h"
 #include "sq/pipeline/calibration.h"
+#include "sq/pipeline/model_checks.h"
 #include "sq/pipeline/output_folder.h"
 #include "sq/pipeline/progress.h"
 #include "sq/pipeline/quantize_inputs.h"
@@ -148,10 +149,7 @@ void RunFisherPass(const Model& model, const QuantizeModelOptions& options, cons
     saved.reset();  // its file is to be replaced, which not every file system does while it is open
   } else {
     loss = pass->Loss();
-    if (!std::isfinite(loss)) {
-      for (const std::string& name : model.store.Names()) CheckFinite(model.store.Get(name));
-      throw Error(StrCat(model.folder, ": the calibration loss is ", loss));
-    }
+    SQ_CHECK(std::isfinite(loss), model.folder, ": the calibration loss is ", loss);
     LogInfo(StrCat("calibration loss ", loss, " nats per token"));
   }
   report->json["loss"] = loss;
@@ -315,7 +313,8 @@ Json QuantizeRest(const QuantizeInputs& inputs, const QuantizeModelOptions& opti
   AddLayers(model, run, &report);
 
   const QuantizationInfo info{options.bits, options.outliers.sensitive_fraction,
-                              options.outliers.outlier_fraction};
+                              options.outliers.outlier_fraction,
+                              /*own_head=*/!model.config.tie_word_embeddings};
   const std::string folder = outputs->quantized->temporary();
   report["bytes"] = AssembleQuantized(model, run, info, folder);
   report["model_bytes"] = model.store.TotalBytes();
@@ -338,11 +337,13 @@ Json QuantizeModel(const QuantizeModelOptions& options) {
       options.work_dir.empty() ? DefaultWorkFolder(options.output) : options.work_dir;
   // A run that was stopped between its last steps has its output already.
   const std::filesystem::path output = options.output;
-  const bool done = options.resume && RunFolder::IsRun(work) &&
-                    FileExists(output / "report.json") && FileExists(output / "config.json");
+  const bool goes_on = options.resume && RunFolder::IsRun(work);
+  const bool done =
+      goes_on && FileExists(output / "report.json") && FileExists(output / "config.json");
   Outputs outputs;
   Claim(options, done, &outputs);
-  QuantizeInputs inputs = PrepareInputs(options);
+  QuantizeInputs inputs = PrepareInputs(options, goes_on);
+  LogWarnings(inputs.model);
   const int64_t layers = inputs.model.config.num_layers;
   RunFolder run(work, inputs.request, options.resume);
   Json report;

@@ -1,7 +1,6 @@
 #include "sq/pipeline/torch_model.h"
 
 #include <algorithm>
-#include <set>
 
 #include "sq/base/error.h"
 #include "sq/base/log.h"
@@ -11,92 +10,62 @@
 namespace sq {
 namespace {
 
-// The tensors of `folder` that `file` lacks and is not expected to have.
-std::vector<FileTensor> FromFolder(const std::string& folder, const ModelConfig& config,
-                                   const std::vector<PlainTensor>& missing, const std::string& file,
-                                   Problems* problems) {
-  if (missing.empty()) return {};
-  const TensorStore store = [&] {
+// The tensors that the architecture needs and `store` lacks.
+std::vector<PlainTensor> Missing(const ModelConfig& config, const TensorStore& store) {
+  std::vector<PlainTensor> missing;
+  for (const PlainTensor& wanted : PlainTensors(config)) {
+    if (store.Find(wanted.name) == nullptr) missing.push_back(wanted);
+  }
+  return missing;
+}
+
+// `store`, of `file`, and from the model's folder what it lacks and the folder has. Where the file
+// has no embedding, it is the folder's weights that tell whether the head is tied.
+TensorStore WithFolders(const std::string& folder, const std::string& file,
+                        const TensorStore& store, ModelConfig* config,
+                        std::vector<std::string>* warnings) {
+  const std::vector<PlainTensor> lacking = Missing(*config, store);
+  if (lacking.empty()) return store;
+  TensorStore weights = [&] {
     try {
-      return OpenWeights(folder, config);
+      return OpenWeights(folder, *config);
     } catch (const Error& error) {
-      throw Error(StrCat(file, ": tensor ", missing.front().name,
+      throw Error(StrCat(file, ": tensor ", lacking.front().name,
                          " is missing, and the model's folder does not help: ", error.what()));
     }
   }();
+  if (store.Find(FindArchitecture(config->model_type).embedding) == nullptr) {
+    TieHead(config, &weights, warnings);
+  }
   std::vector<FileTensor> tensors;
-  for (const PlainTensor& wanted : missing) {
-    if (const FileTensor* tensor = store.Find(wanted.name)) {
-      tensors.push_back(*tensor);
-    } else {
-      problems->Add("tensor " + wanted.name + " is missing, here and in " + folder);
-    }
+  for (const std::string& name : store.Names()) tensors.push_back(store.Get(name));
+  for (const PlainTensor& wanted : Missing(*config, store)) {
+    if (const FileTensor* tensor = weights.Find(wanted.name)) tensors.push_back(*tensor);
   }
-  return tensors;
-}
-
-void CheckPlain(const FileTensor& tensor, const Shape& shape, Problems* problems) {
-  const bool is_float =
-      tensor.dtype == DType::kF32 || tensor.dtype == DType::kF16 || tensor.dtype == DType::kBF16;
-  if (tensor.shape != shape) {
-    problems->Add(StrCat("tensor ", tensor.name, ": expected shape ", ShapeText(shape), ", found ",
-                         ShapeText(tensor.shape)));
-  } else if (!is_float) {
-    problems->Add(StrCat("tensor ", tensor.name, ": expected type F32, F16 or BF16, found ",
-                         DTypeName(tensor.dtype)));
-  }
+  return TensorStore::Of(file, tensors);
 }
 
 }  // namespace
 
 Model OpenTorchModel(const std::string& folder, const std::string& file,
                      const OpenOptions& options) {
-  Model model{folder, ReadModelConfig(folder, options.ignore_config_fields),
-              TensorStore::Open(file)};
-  ModelConfig& config = model.config;
-  const TensorStore store = model.store;
+  ModelConfig config = ReadModelConfig(folder, options.ignore_config_fields);
+  TensorStore store = TensorStore::Open(file);
   Problems problems;
-  std::set<std::string> known;
-  for (const std::string& name : IgnoredTensors(config)) known.insert(name);
-  config.quantized_bits = 0;
+  CheckSparseCounts(store, &problems);
+  std::vector<std::string> warnings;
+  TieHead(&config, &store, &warnings);
+  store = WithFolders(folder, file, store, &config, &warnings);
+  Model model = CheckedModel(folder, config, store, options, LayerForm::kPacked, problems);
+  model.warnings.insert(model.warnings.begin(), warnings.begin(), warnings.end());
+  model.config.quantized_bits = 0;
   for (int64_t l = 0; l < config.num_layers; ++l) {
     for (const LinearInfo& linear : LayerLinears(config, l)) {
-      const int bits = CheckPackedTensors(store, linear.name, linear.out_features,
+      const int bits = CheckPackedTensors(model.store, linear.name, linear.out_features,
                                           linear.in_features, &problems);
-      config.quantized_bits = std::max(config.quantized_bits, bits);
-      for (const auto& names :
-           {PackedTensorNames(linear.name), OptionalPackedTensorNames(linear.name),
-            FullRowNames(linear.name)}) {
-        known.insert(names.begin(), names.end());
-      }
-      if (!linear.bias) continue;
-      known.insert(linear.name + ".bias");
-      if (store.Find(linear.name + ".bias") == nullptr) {
-        problems.Add("tensor " + linear.name + ".bias is missing");
-      }
+      model.config.quantized_bits = std::max(model.config.quantized_bits, bits);
     }
   }
-  std::vector<FileTensor> tensors;
-  std::vector<PlainTensor> missing;
-  for (const PlainTensor& wanted : PlainTensors(config)) {
-    known.insert(wanted.name);
-    if (const FileTensor* tensor = store.Find(wanted.name)) {
-      CheckPlain(*tensor, wanted.shape, &problems);
-    } else {
-      missing.push_back(wanted);
-    }
-  }
-  for (const std::string& name : store.Names()) {
-    if (known.count(name) == 0) problems.Add("tensor " + name + " is unknown");
-    tensors.push_back(store.Get(name));
-  }
-  CheckSparseCounts(store, &problems);
-  problems.Check(file);
-  for (const FileTensor& tensor : FromFolder(folder, config, missing, file, &problems)) {
-    tensors.push_back(tensor);
-  }
-  problems.Check(file);
-  model.store = TensorStore::Of(file, tensors);
   return model;
 }
 

@@ -23,7 +23,7 @@ std::vector<LayerFisher> AllLayers(const Model& model, FisherPass& pass) {
 }
 
 class FisherGolden : public ::testing::TestWithParam<const char*> {};
-INSTANTIATE_TEST_SUITE_P(Models, FisherGolden, ::testing::ValuesIn(test::kGoldenModels));
+INSTANTIATE_TEST_SUITE_P(Models, FisherGolden, ::testing::ValuesIn(test::AllGoldenModels()));
 
 TEST_P(FisherGolden, SquaredGradientsAreThoseOfTransformers) {
   const test::GoldenModel golden(GetParam());

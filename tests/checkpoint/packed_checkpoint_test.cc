@@ -300,11 +300,11 @@ TEST_F(PackedCheckpointDamage, NamesATensorOfTheWrongType) {
     const char* message;
   } cases[] = {
       {"qweight", DType::kU32, ": expected type I32 or I64, found U32"},
-      {"lookup_table", DType::kI32, ": expected type F32, F16 or BF16, found I32"},
+      {"lookup_table", DType::kI32, ": expected type F32, F16, BF16 or F64, found I32"},
       {"rows", DType::kF32, ": expected type I32 or I64, found F32"},
       {"cols", DType::kU32, ": expected type I32 or I64, found U32"},
-      {"vals", DType::kI32, ": expected type F32, F16 or BF16, found I32"},
-      {"bias", DType::kI32, ": expected type F32, F16 or BF16, found I32"},
+      {"vals", DType::kI32, ": expected type F32, F16, BF16 or F64, found I32"},
+      {"bias", DType::kI32, ": expected type F32, F16, BF16 or F64, found I32"},
   };
   for (const auto& c : cases) {
     EXPECT_EQ(Refusal([&](PackedLayer&, Tensors& tensors) { Of(tensors, c.part).dtype = c.dtype; }),

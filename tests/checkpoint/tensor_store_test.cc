@@ -89,7 +89,10 @@ TEST_F(TensorStoreTest, OpensPyTorchsShards) {
   EXPECT_THAT(store.Names(), ElementsAre("a", "b", "c"));
   EXPECT_EQ(store.Get("c").file->path(), folder_ + "/pytorch_model-00002-of-00002.bin");
   WriteFile(index, R"({"weight_map":{"c":"pytorch_model-00001-of-00002.bin"}})");
-  EXPECT_THAT(OpenMessage(), HasSubstr("tensor c is missing; " + index + " expects it there"));
+  const TensorStore other = TensorStore::Open(folder_);
+  EXPECT_EQ(MessageOf([&] { other.Get("c"); }),
+            folder_ + ": tensor c is missing; " + index +
+                " expects it in pytorch_model-00001-of-00002.bin");
 }
 
 // transformers' order.
@@ -168,16 +171,21 @@ TEST_F(TensorStoreTest, NamesAMissingShard) {
 TEST_F(TensorStoreTest, NamesATensorThatItsShardLacks) {
   WriteShard("one.safetensors", {"a"});
   WriteIndex(R"({"a":"one.safetensors","b":"one.safetensors"})");
-  EXPECT_EQ(OpenMessage(),
-            folder_ + "/one.safetensors: tensor b is missing; " + index_ + " expects it there");
+  const TensorStore store = TensorStore::Open(folder_);
+  EXPECT_THAT(store.Names(), ElementsAre("a"));
+  EXPECT_TRUE(store.ListedInVain("b"));
+  EXPECT_FALSE(store.ListedInVain("a") || store.ListedInVain("c"));
+  EXPECT_EQ(MessageOf([&] { store.Get("b"); }),
+            folder_ + ": tensor b is missing; " + index_ + " expects it in one.safetensors");
+  EXPECT_EQ(store.Missing("c"), "tensor c is missing");
 }
 
 TEST_F(TensorStoreTest, NamesATensorInAnotherShardThanTheIndexSays) {
   WriteShard("one.safetensors", {"a", "c"});
   WriteShard("two.safetensors", {"b"});
   WriteIndex(R"({"a":"two.safetensors","b":"two.safetensors","c":"one.safetensors"})");
-  EXPECT_EQ(OpenMessage(),
-            folder_ + "/two.safetensors: tensor a is missing; " + index_ + " expects it there");
+  EXPECT_EQ(OpenMessage(), folder_ + "/two.safetensors: tensor a is missing; " + index_ +
+                               " expects it there, not in " + folder_ + "/one.safetensors");
 }
 
 TEST_F(TensorStoreTest, NamesATensorInTwoShards) {

@@ -125,10 +125,40 @@ TEST(Tensor, ReadFloatsConvertsARangeOfEachFloatType) {
 }
 
 TEST(Tensor, ReadFloatsRefusesOtherTypes) {
-  const FileTensor tensor = TensorOf<double>(DType::kF64, {1});
+  const FileTensor tensor = TensorOf<int64_t>(DType::kI64, {1});
   float value = 0;
-  EXPECT_EQ(MessageOf([&] { ReadFloats(tensor, 0, 1, &value); }),
-            tensor.file->path() + ": tensor weight: expected type F32, F16 or BF16, found F64");
+  EXPECT_EQ(
+      MessageOf([&] { ReadFloats(tensor, 0, 1, &value); }),
+      tensor.file->path() + ": tensor weight: expected type F32, F16, BF16 or F64, found I64");
+}
+
+TEST(Tensor, DoublesAreRoundedOnce) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  const FileTensor tensor = TensorOf<double>(DType::kF64, {0.1, -1e-50, 3e38, kInfinity}, 3);
+  EXPECT_EQ(ReadFloats(tensor), (std::vector<float>{0.1f, -0.0f, 3e38f, INFINITY}));
+  EXPECT_EQ(MessageOf([&] { CheckFinite(tensor); }),
+            tensor.Where() + ": element 3 of shape [4] is inf");
+  float one = 0;
+  ReadFloats(tensor, 2, 1, &one);
+  EXPECT_EQ(one, 3e38f);
+  const FileTensor large = TensorOf<double>(DType::kF64, {1, 1e39});
+  EXPECT_EQ(MessageOf([&] { ReadFloats(large); }),
+            large.Where() + ": element 1 of shape [2] is 1e+39, which does not fit F32");
+}
+
+TEST(Tensor, IsWrittenOnAsItIsButDoubles) {
+  std::vector<float> buffer;
+  const FileTensor half = TensorOf(DType::kF16, std::vector<uint16_t>{0x3c00, 0x4000});
+  EXPECT_EQ(ToWrite(half).dtype, DType::kF16);
+  EXPECT_EQ(ToWrite(half).bytes, 4);
+  EXPECT_EQ(DataToWrite(half, &buffer), half.data());
+  const FileTensor wide = TensorOf<double>(DType::kF64, {0.1, 2});
+  EXPECT_EQ(ToWrite(wide).dtype, DType::kF32);
+  EXPECT_EQ(ToWrite(wide).shape, wide.shape);
+  EXPECT_EQ(ToWrite(wide).bytes, 8);
+  const void* data = DataToWrite(wide, &buffer);
+  EXPECT_EQ(data, buffer.data());
+  EXPECT_EQ(buffer, (std::vector<float>{0.1f, 2}));
 }
 
 TEST(Tensor, IsReadAgainAfterRelease) {

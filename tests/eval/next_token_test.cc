@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 
 #include "sq/base/parallel.h"
+#include "sq/eval/perplexity.h"
 #include "tests/support/error_message.h"
 #include "tests/support/golden_model.h"
 
@@ -68,6 +69,31 @@ TEST_P(NextTokenGolden, ADeviceGivesTheSame) {
   const auto rounded = NextTokenLogits(model, groups, kCandidates, options);
   EXPECT_FALSE(at::equal(rounded[0], expected[0]));
   EXPECT_LT((rounded[0] - expected[0]).abs().max().item<float>(), 0.1f);
+}
+
+class NextTokenLengths : public ::testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Models, NextTokenLengths, ::testing::ValuesIn(test::kLengthModels));
+
+// Keys of a common beginning turn by the length of each prompt, up to 14 tokens alike.
+TEST_P(NextTokenLengths, LogitsAreThoseOfWholePrompts) {
+  const test::GoldenModel golden(GetParam());
+  const Model model = OpenModel(golden.folder);
+  const auto ids = golden.Sequences();
+  const std::vector<Prompts> groups = {
+      {ids[0], First(ids[0], 20), First(ids[0], 33), First(ids[0], 13), First(ids[0], 20)},
+      {First(ids[1], 14), First(ids[1], 11), First(ids[1], 9)},
+      {First(ids[1], 15), First(ids[1], 31)},
+      {ids[2]}};
+  const auto logits = NextTokenLogits(model, groups, kCandidates, {});
+  for (size_t g = 0; g < groups.size(); ++g) {
+    EvaluateWindows(model, groups[g], {}, [&](int64_t p, const at::Tensor& whole) {
+      for (size_t c = 0; c < kCandidates.size(); ++c) {
+        EXPECT_NEAR(logits[g][p][static_cast<int64_t>(c)].item<float>(),
+                    whole[whole.size(0) - 1][kCandidates[c]].item<float>(), 4e-5f)
+            << "group " << g << ", prompt " << p;
+      }
+    });
+  }
 }
 
 // Prompts that share nothing, and prompts that are alike.

@@ -13,7 +13,7 @@ namespace sq {
 namespace {
 
 class PerplexityGolden : public ::testing::TestWithParam<const char*> {};
-INSTANTIATE_TEST_SUITE_P(Models, PerplexityGolden, ::testing::ValuesIn(test::kGoldenModels));
+INSTANTIATE_TEST_SUITE_P(Models, PerplexityGolden, ::testing::ValuesIn(test::AllGoldenModels()));
 
 TEST_P(PerplexityGolden, LogitsAndLossesAreThoseOfTransformers) {
   const test::GoldenModel golden(GetParam());
@@ -32,7 +32,9 @@ TEST_P(PerplexityGolden, LogitsAndLossesAreThoseOfTransformers) {
   for (int64_t s = 0; s < 3; ++s) {
     EXPECT_NEAR(losses.nll[s], expected_losses[s].item<double>(), 5e-6);
   }
-  EXPECT_THAT(losses.tokens, ::testing::ElementsAre(47, 30, 15));
+  for (size_t s = 0; s < 3; ++s) {
+    EXPECT_EQ(losses.tokens[s] + 1, static_cast<int64_t>(golden.Sequences()[s].size()));
+  }
   const double mean = expected_losses.mean().item<double>();
   EXPECT_NEAR(Perplexity(losses), std::exp(mean), 1e-5 * std::exp(mean));
 }

@@ -10,7 +10,11 @@ namespace sq {
 namespace {
 
 class DecoderGolden : public ::testing::TestWithParam<const char*> {};
-INSTANTIATE_TEST_SUITE_P(Models, DecoderGolden, ::testing::ValuesIn(test::kGoldenModels));
+INSTANTIATE_TEST_SUITE_P(Models, DecoderGolden, ::testing::ValuesIn(test::AllGoldenModels()));
+class DecoderPieces : public ::testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Models, DecoderPieces, ::testing::ValuesIn(test::kGoldenModels));
+class DecoderLengths : public ::testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Models, DecoderLengths, ::testing::ValuesIn(test::kLengthModels));
 
 TEST_P(DecoderGolden, GreedyTextIsThatOfTransformers) {
   const test::GoldenModel golden(GetParam());
@@ -35,7 +39,7 @@ TEST_P(DecoderGolden, TokenByTokenGivesTheLogitsOfTheWholeSequence) {
   EXPECT_EQ(decoder.length(), 0);
 }
 
-TEST_P(DecoderGolden, TextComesInPiecesOfAnySize) {
+TEST_P(DecoderPieces, TextComesInPiecesOfAnySize) {
   const test::GoldenModel golden(GetParam());
   const Model model = OpenModel(golden.folder);
   const std::vector<int32_t> ids = golden.Ids("tokens.0");
@@ -45,6 +49,26 @@ TEST_P(DecoderGolden, TextComesInPiecesOfAnySize) {
     const size_t end = std::min(begin + size, ids.size());
     const at::Tensor logits = decoder.Step({{ids.begin() + begin, ids.begin() + end}});
     ASSERT_LT((logits[0] - expected[end - 1]).abs().max().item<float>(), 4e-5f) << begin;
+  }
+}
+
+// Each piece by the length that the text has with it, as in transformers.
+TEST_P(DecoderLengths, PiecesAreRotatedByTheLengthSoFar) {
+  const test::GoldenModel golden(GetParam());
+  const std::vector<int32_t> ids = golden.Ids("tokens.0");
+  const at::Tensor expected = golden.Floats("pieces.logits");
+  const Model model = OpenModel(golden.folder);
+  Decoder decoder(LoadModel(model), 1, static_cast<int64_t>(ids.size()));
+  for (int round = 0; round < 2; ++round) {
+    auto begin = ids.begin();
+    int64_t piece = 0;
+    for (const int32_t size : golden.Ids("pieces.sizes")) {
+      const at::Tensor logits = decoder.Step({{begin, begin + size}});
+      EXPECT_LT((logits[0] - expected[piece]).abs().max().item<float>(), 4e-5f) << piece;
+      begin += size;
+      ++piece;
+    }
+    decoder.Reset();
   }
 }
 

@@ -3,12 +3,8 @@
 #include <ATen/ATen.h>
 #include <gmock/gmock.h>
 
-#include <filesystem>
-
-#include "sq/checkpoint/checkpoint_writer.h"
 #include "tests/support/error_message.h"
 #include "tests/support/golden_model.h"
-#include "tests/support/scratch.h"
 
 namespace sq {
 namespace {
@@ -37,19 +33,15 @@ TEST(LayerLoaderTest, GivesTheLayersThatAreAskedFor) {
 
 TEST(LayerLoaderTest, AnErrorComesWithTheLayerThatHasIt) {
   const test::GoldenModel golden("llama-mha-fp16");
-  const std::string folder = test::ScratchFolder();
-  std::filesystem::copy(golden.folder + "/config.json", folder);
-  const TensorStore store = TensorStore::Open(golden.folder);
-  std::vector<TensorView> tensors;
-  for (const std::string& name : store.Names()) {
-    const FileTensor& tensor = store.Get(name);
-    tensors.push_back({name, tensor.dtype, tensor.shape, tensor.data(), tensor.bytes});
+  Model model = OpenModel(golden.folder);
+  std::vector<FileTensor> tensors;
+  for (const std::string& name : model.store.Names()) {
+    tensors.push_back(model.store.Get(name));
     if (name == "model.layers.1.mlp.down_proj.weight") {
       std::swap(tensors.back().shape[0], tensors.back().shape[1]);
     }
   }
-  WriteCheckpoint(folder, tensors, [&](size_t i) { return tensors[i].data; });
-  const Model model = OpenModel(folder);
+  model.store = TensorStore::Of(golden.folder, tensors);
   LayerLoader loader(model, DenseWeights::kFloat, ChooseDevice("cuda"));
   EXPECT_NO_THROW(loader.Load(0, 1));
   EXPECT_THAT(test::MessageOf([&] { loader.Load(1, -1); }),

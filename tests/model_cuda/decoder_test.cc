@@ -47,7 +47,7 @@ class RoundedDecoder {
     at::Tensor hidden = EmbedTokens(model_, {id}, length_).unsqueeze(0);
     const bool learned = FindArchitecture(model_.config.model_type).positions != nullptr;
     if (!learned) hidden = ToHalf(hidden);  // a row of the table
-    const RopeTable rope = MakeRopeTable(model_.config, length_, 1);
+    const RopeTable rope = MakeRopeTable(model_.config, length_, 1, length_ + 1);
     const auto apply = [&](Projection p, const Linear& linear, const at::Tensor& x) {
       const at::Tensor in = p == Projection::kDown ? ToHalf(x / 64) * 64 : ToHalf(x);
       const at::Tensor y = ApplyLinear(linear, in);
@@ -73,7 +73,8 @@ class RoundedDecoder {
       const at::Tensor turned = at::cat({-x.narrow(1, half, half), x.narrow(1, 0, half)}, 1);
       return x * rope.cos + direction * turned * rope.sin;
     };
-    return rotate(ToHalf(rotate(heads, 1)), -1).view(key.sizes());
+    const double scale = model_.config.rope.attention_factor;  // of a rotation, and of its inverse
+    return (rotate(ToHalf(rotate(heads, 1)), -1) / (scale * scale)).view(key.sizes());
   }
 
   const Model& model_;
@@ -88,7 +89,11 @@ double Farthest(const at::Tensor& a, const at::Tensor& b) {
 }
 
 class CudaDecoderGolden : public ::testing::TestWithParam<const char*> {};
-INSTANTIATE_TEST_SUITE_P(Models, CudaDecoderGolden, ::testing::ValuesIn(test::kGoldenModels));
+INSTANTIATE_TEST_SUITE_P(Models, CudaDecoderGolden, ::testing::ValuesIn(test::AllGoldenModels()));
+class CudaDecoderPieces : public ::testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Models, CudaDecoderPieces, ::testing::ValuesIn(test::kGoldenModels));
+class CudaDecoderLengths : public ::testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Models, CudaDecoderLengths, ::testing::ValuesIn(test::kLengthModels));
 
 // How far the device's logits are from those of a rounded forward, token by token, and that from
 // what is exact.
@@ -140,7 +145,7 @@ TEST_P(CudaDecoderGolden, GreedyTextIsThatOfTransformers) {
 }
 
 // A prompt goes through other kernels than single tokens do, on the device in chunks.
-TEST_P(CudaDecoderGolden, TextComesInPiecesOfAnySize) {
+TEST_P(CudaDecoderPieces, TextComesInPiecesOfAnySize) {
   const test::GoldenModel golden(GetParam());
   const Model model = OpenModel(golden.folder);
   const auto loaded = LoadModel(model, kEmulated);
@@ -152,6 +157,29 @@ TEST_P(CudaDecoderGolden, TextComesInPiecesOfAnySize) {
     const at::Tensor logits = decoder.Step({{ids.begin() + begin, ids.begin() + end}});
     ASSERT_LT(Farthest(logits[0], expected[static_cast<int64_t>(end) - 1]), 0.02) << begin;
   }
+}
+
+// Rows of the device's table are replaced for a piece, and those of single tokens put back.
+TEST_P(CudaDecoderLengths, PiecesAreRotatedByTheLengthSoFar) {
+  const test::GoldenModel golden(GetParam());
+  const std::vector<int32_t> ids = golden.Ids("tokens.0");
+  const at::Tensor expected = golden.Floats("pieces.logits");
+  const Model model = OpenModel(golden.folder);
+  const auto loaded = LoadModel(model, kEmulated);
+  const auto capacity = static_cast<int64_t>(ids.size());
+  Decoder decoder(loaded, 1, capacity), fresh(loaded, 1, capacity);
+  for (int round = 0; round < 2; ++round) {
+    auto begin = ids.begin();
+    int64_t piece = 0;
+    for (const int32_t size : golden.Ids("pieces.sizes")) {
+      const at::Tensor logits = decoder.Step({{begin, begin + size}});
+      EXPECT_LT(Farthest(logits[0], expected[piece]), 0.02) << piece;
+      begin += size;
+      ++piece;
+    }
+    decoder.Reset();
+  }
+  for (const int32_t id : ids) ASSERT_TRUE(at::equal(decoder.Step({{id}}), fresh.Step({{id}})));
 }
 
 TEST(CudaDecoder, SequencesOfABatchDoNotMix) {

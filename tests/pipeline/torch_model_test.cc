@@ -8,11 +8,14 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "sq/base/json.h"
 #include "sq/checkpoint/mapped_file.h"
 #include "sq/checkpoint/packed_checkpoint.h"
 #include "sq/checkpoint/torch_writer.h"
+#include "sq/pipeline/export_vllm.h"
 #include "sq/pipeline/pack_model.h"
 #include "sq/pipeline/quantize_model.h"
+#include "tests/support/changed_model.h"
 #include "tests/support/error_message.h"
 #include "tests/support/golden_model.h"
 #include "tests/support/scratch.h"
@@ -133,11 +136,27 @@ TEST_F(TorchModelTest, NamesEveryTensorAtFault) {
   for (const std::string problem :
        {"model.pt: tensor model.layers.0.self_attn.q_proj.qweight is missing; ",
         "tensor model.norm.weight: expected shape [64], found [32, 2]; ",
-        "tensor model.layers.9.mlp.up_proj.weight is unknown; ", "the number epoch is unknown; ",
+        "the number epoch is unknown; ",
         "sparse_threshold.model.layers.0.self_attn.q_proj: expected "}) {
     EXPECT_THAT(refusal, HasSubstr(problem));
   }
   EXPECT_THAT(refusal, Not(HasSubstr("\n")));
+}
+
+TEST_F(TorchModelTest, WhatNobodyUsesIsLeftOutWithAWarning) {
+  const std::string surplus = "model.layers.9.mlp.up_proj.weight";
+  tensors_[surplus] = tensors_["model.norm.weight"];
+  tensors_[surplus].name = surplus;
+  const Model model = OpenTorchModel(source_, Write());
+  EXPECT_THAT(model.warnings, ::testing::ElementsAre(file_ + ": tensor " + surplus +
+                                                     " is not used, and not carried into an "
+                                                     "output"));
+  EXPECT_EQ(model.store.Find(surplus), nullptr);
+  ExpectImported(folder_ + "/imported");
+  OpenOptions strict;
+  strict.strict = true;
+  EXPECT_EQ(MessageOf([&] { OpenTorchModel(source_, file_, strict); }),
+            file_ + ": tensor " + surplus + " is unknown");
 }
 
 TEST_F(TorchModelTest, ImportWritesOneFormOfWhatTheOriginalsFilesMayHold) {
@@ -194,6 +213,67 @@ TEST_F(TorchModelTest, ChecksWhatTheOriginalsCommandLineSays) {
   CheckTorchModel(dense, file_, 3, false);
   EXPECT_EQ(MessageOf([&] { CheckTorchModel(dense, file_, 3, true); }),
             file_ + ": expected outliers, as --include-sparse says, found none");
+}
+
+// A configuration that ties, and a head that differs: every form of the model has the head and says
+// that it is not tied.
+class OwnHead : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    test::ChangedModel changed("llama-gqa-tied-fp32");
+    head_ = ReadFloats(OpenModel(test::GoldenModel("llama-gqa-tied-fp32").folder)
+                           .store.Get("model.embed_tokens.weight"));
+    for (float& value : head_) value = 0.5f - value;
+    changed.Set("lm_head.weight", DType::kF32, {128, 32}, head_);
+    changed.Widen("model.norm.weight");
+    QuantizeModelOptions options;
+    options.model = changed.Write(folder_ + "/source");
+    options.output = folder_ + "/quantized";
+    options.uniform_sensitivity = true;
+    QuantizeModel(options);
+  }
+  void ExpectOwnHead(const std::string& name, bool half = false) const {
+    const std::string folder = folder_ + "/" + name;
+    EXPECT_EQ(ReadJsonFile(folder + "/config.json")["tie_word_embeddings"], false) << name;
+    const Model model = OpenModel(folder);
+    EXPECT_THAT(model.warnings, ::testing::IsEmpty()) << name;
+    const std::vector<float> head = ReadFloats(model.store.Get("lm_head.weight"));
+    EXPECT_THAT(head, ::testing::Pointwise(::testing::FloatNear(half ? 1e-3f : 0), head_)) << name;
+    EXPECT_EQ(model.store.Get("model.norm.weight").dtype, half ? DType::kF16 : DType::kF32);
+  }
+
+  const std::string folder_ = test::ScratchFolder();
+  std::vector<float> head_;
+};
+
+TEST_F(OwnHead, GoesThroughEveryTool) {
+  ExpectOwnHead("quantized");
+  DequantizeFolder(folder_ + "/quantized", folder_ + "/dense");
+  ExpectOwnHead("dense", /*half=*/true);
+  ExportVllm(folder_ + "/quantized", folder_ + "/vllm");
+  ExpectOwnHead("vllm");
+  ExportTorchFile(folder_ + "/quantized", folder_ + "/a.pt", false);
+  // The source's configuration ties; the file's tensors tell.
+  ImportTorchFile(folder_ + "/a.pt", folder_ + "/source", folder_ + "/imported");
+  ExpectOwnHead("imported");
+}
+
+// The layers from the file, all else from the folder with the head of its own.
+TEST_F(OwnHead, ComesFromTheFolderOfAFileWithoutEnds) {
+  const TensorStore store = TensorStore::Open(folder_ + "/quantized");
+  std::vector<TensorView> layers;
+  for (const std::string& name : store.Names()) {
+    const FileTensor& tensor = store.Get(name);
+    if (name.rfind("model.layers.", 0) != 0 || name.find("norm") != std::string::npos) continue;
+    layers.push_back({name, tensor.dtype, tensor.shape, tensor.data(), tensor.bytes});
+  }
+  WriteTorchFile(folder_ + "/layers.pt", layers, {});
+  const Model model = OpenTorchModel(folder_ + "/source", folder_ + "/layers.pt");
+  EXPECT_FALSE(model.config.tie_word_embeddings);
+  EXPECT_EQ(ReadFloats(model.store.Get("lm_head.weight")), head_);
+  EXPECT_EQ(model.warnings.size(), 2u);  // the head, and a norm of doubles
+  ImportTorchFile(folder_ + "/layers.pt", folder_ + "/source", folder_ + "/imported");
+  ExpectOwnHead("imported");
 }
 
 // Biases, learned positions, tied heads and norms of heads included.

@@ -78,7 +78,7 @@ class FisherPass {
   std::vector<int64_t> begin_;  // first row of each sample, then the total
   // The input of each layer, then the output of the last.
   std::unique_ptr<ActivationStore> inputs_;
-  RopeTable rope_;
+  RopeTables rope_;
   at::Tensor gradient_;
 };
 

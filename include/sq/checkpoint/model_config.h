@@ -6,22 +6,9 @@
 #include <string>
 #include <vector>
 
-namespace sq {
+#include "sq/checkpoint/rope_config.h"
 
-// Rotary position embedding: frequency of pair i is theta^(-2i/head_dim), then scaled.
-struct Rope {
-  enum class Scaling {
-    kNone,
-    kLinear,  // frequencies divided by factor
-    kLlama3,  // long wave lengths divided by factor, with a ramp between (LLaMA-3.1 model card)
-  };
-  double theta = 10000;
-  Scaling scaling = Scaling::kNone;
-  double factor = 1;
-  double low_freq_factor = 1;
-  double high_freq_factor = 4;
-  double original_max_positions = 8192;
-};
+namespace sq {
 
 enum class Activation { kSilu, kRelu, kGelu, kGeluTanh };
 
@@ -59,7 +46,7 @@ struct ModelConfig {
 // sq::Error naming the file and the field: an unknown model_type, a missing or absurd size, a value
 // that is not computed here, and any field that is neither read nor known to be harmless
 // (config_fields.h). Fields named in `ignored` are passed over as if they were not there; one of an
-// object within by its path, "quantization_config.bits".
+// object within by its path, "rope_scaling.factor".
 ModelConfig ReadModelConfig(const std::string& folder,
                             const std::vector<std::string>& ignored = {});
 

@@ -15,6 +15,7 @@
 //   where both have one for the same weight, as their sum in fp32.
 #pragma once
 
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -65,10 +66,15 @@ struct QuantizationInfo {
   int bits = 0;                   // the width of all layers (the default where they differ)
   double sensitive_fraction = 0;  // of each matrix's weights, kept exact for their sensitivity
   double outlier_fraction = 0;    // of each matrix's weights, kept exact for their magnitude
+  bool own_head = false;          // see CarriedConfig
 };
 
-// Copies `source` (a folder)'s config.json to `folder` with "quantization_config" added, and writes
-// quant_config.json, which vLLM's loader of the original format looks for.
+// `source` (a folder)'s config.json, to be written beside the same tensors. `own_head`: there is a
+// head that is no tied one, which the file is made to say.
+nlohmann::ordered_json CarriedConfig(const std::string& source, bool own_head);
+
+// Writes `source` (a folder)'s CarriedConfig to `folder` with "quantization_config" added, and
+// writes quant_config.json, which vLLM's loader of the original format looks for.
 void WriteQuantizedConfig(const std::string& source, const std::string& folder,
                           const QuantizationInfo& info);
 

@@ -18,6 +18,10 @@ enum class DType { kBool, kU8, kI8, kU16, kI16, kF16, kBF16, kU32, kI32, kF32, k
 int64_t DTypeBytes(DType dtype);
 const char* DTypeName(DType dtype);
 
+// The types that ReadFloats takes, and how messages list them.
+bool IsFloat(DType dtype);
+constexpr char kFloatTypes[] = "F32, F16, BF16 or F64";
+
 using Shape = std::vector<int64_t>;
 
 // "[4096, 11008]"
@@ -79,17 +83,23 @@ struct TensorView {
 void CheckShape(const FileTensor& tensor, const Shape& expected);
 void CheckDType(const FileTensor& tensor, DType expected);
 
-// Converts elements [first, first + count) of an F32, F16 or BF16 tensor to fp32. Throws sq::Error
-// for other types.
+// Converts elements [first, first + count) of a tensor of floats to fp32. Throws sq::Error for
+// other types, and for a finite F64 that is too large.
 void ReadFloats(const FileTensor& tensor, int64_t first, int64_t count, float* out);
 
-// Throws sq::Error naming the first element that is NaN or infinite, of an F32, F16 or BF16 tensor;
-// other types have none.
+// Throws sq::Error naming the first element that is NaN or infinite, of a tensor of floats; other
+// types have none.
 void CheckFinite(const FileTensor& tensor);
 
-// All elements: of an F32, F16 or BF16 tensor as fp32; of an I32 or I64 tensor as int32. Throws
-// sq::Error for other types and for integers that do not fit.
+// All elements: of a tensor of floats as fp32; of an I32 or I64 tensor as int32. Throws sq::Error
+// for other types and for values that do not fit.
 std::vector<float> ReadFloats(const FileTensor& tensor);
 std::vector<int32_t> ReadIntegers(const FileTensor& tensor);
+
+// A tensor as it goes into another checkpoint: as it is stored, but F64 as F32, in which everything
+// is computed. Its data is for DataToWrite, which returns the file's own bytes, or those of
+// `buffer`, which it fills.
+TensorView ToWrite(const FileTensor& tensor);
+const void* DataToWrite(const FileTensor& tensor, std::vector<float>* buffer);
 
 }  // namespace sq

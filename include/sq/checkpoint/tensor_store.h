@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "sq/base/problems.h"
 #include "sq/checkpoint/safetensors.h"
 
 namespace sq {
@@ -15,8 +16,9 @@ class TensorStore {
   // Opens a folder's model.safetensors, or the shards that its model.safetensors.index.json names,
   // or its pytorch_model.bin, or the shards of pytorch_model.bin.index.json: the first of these
   // that is there, as transformers does. Where `path` is a file, opens that: a safetensors file if
-  // its name ends so, else one of PyTorch's. Throws sq::Error: no such files; a tensor that the
-  // index puts into a shard which lacks it, or that two shards hold.
+  // its name ends so, else one of PyTorch's. Throws sq::Error: no such files; a tensor that two
+  // shards hold, or another than the one that the index puts it into. One that the index lists and
+  // no shard holds is an error when it is asked for: it may be a tied head, which nobody needs.
   static TensorStore Open(const std::string& path);
 
   // A store of tensors that are open already; `path` names it in errors.
@@ -25,6 +27,10 @@ class TensorStore {
   const std::string& path() const { return path_; }
   // Throws sq::Error naming the checkpoint and the tensor when it is missing.
   const FileTensor& Get(const std::string& name) const;
+  // Whether the index lists it and no shard holds it.
+  bool ListedInVain(const std::string& name) const { return absent_.count(name) > 0; }
+  // "tensor NAME is missing", and what the index says of it.
+  std::string Missing(const std::string& name) const;
   // Null when it is missing.
   const FileTensor* Find(const std::string& name) const;
   // All names, sorted.
@@ -42,8 +48,13 @@ class TensorStore {
 
   std::string path_;
   std::map<std::string, FileTensor> tensors_;
+  std::map<std::string, std::string> absent_;  // what the index lists in vain -> words of where
   Metadata metadata_;
   std::map<std::string, int64_t> integers_;
 };
+
+// Adds a problem unless `store` has floats of this name and shape.
+void CheckFloats(const TensorStore& store, const std::string& name, const Shape& shape,
+                 Problems* problems);
 
 }  // namespace sq

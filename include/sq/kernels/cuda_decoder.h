@@ -111,6 +111,10 @@ class CudaDecoder {
   CudaDecoder(const CudaDecoder&) = delete;
   CudaDecoder& operator=(const CudaDecoder&) = delete;
 
+  // Puts `rows`, of positions [begin, begin + count), in the place of those that it was made with.
+  // Waits for the last step.
+  void SetRotary(int64_t begin, int64_t count, const RotaryRows& rows);
+
   // Feeds `ids` [batch][tokens], all in the vocabulary, and writes the logits after the last ones
   // to `logits`, host memory fp32 [batch][vocab], unless it is null. Prompts go in chunks of 512
   // rows, or one token of each sequence if these are more, for which buffers grow at the first.

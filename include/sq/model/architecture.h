@@ -59,8 +59,4 @@ struct PlainTensor {
 };
 std::vector<PlainTensor> PlainTensors(const ModelConfig& config);
 
-// Names that a checkpoint may have besides, and that nothing is read from: a tied head under its
-// own name, rotary frequencies, which follow from the configuration.
-std::vector<std::string> IgnoredTensors(const ModelConfig& config);
-
 }  // namespace sq

@@ -51,12 +51,14 @@ class Decoder {
 
  private:
   void CheckTokens(const std::vector<std::vector<int32_t>>& ids) const;
+  void PlaceRotaryRows(int64_t tokens);
   at::Tensor StepOnHost(const std::vector<std::vector<int32_t>>& ids);
 
   std::shared_ptr<const LoadedModel> loaded_;
   std::unique_ptr<CudaDecoder> on_device_;  // null on the CPU
-  std::vector<int32_t> best_;  // what StepGreedily returned, while that is the last step
-  RopeTable rope_;
+  std::vector<int32_t> best_;         // what StepGreedily returned, while that is the last step
+  std::vector<int64_t> row_lengths_;  // on a device: the RopeLength that each position's row is of
+  RopeTables rope_;                   // on the CPU
   std::vector<LayerCache> caches_;
   int64_t batch_, capacity_, length_ = 0;
 };

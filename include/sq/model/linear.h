@@ -33,7 +33,7 @@ struct Linear {
 // left in the mapped file and converted a block of rows at a time whenever it is used. For a whole
 // model that is decoded token by token the latter takes no memory of its own and half the traffic.
 // In a device's memory kStored is the type of the file, and kBFloat16 is there alone: products
-// round their operands to it.
+// round their operands to it. F64 is never left as it is, but fp32 in memory.
 enum class DenseWeights { kFloat, kStored, kBFloat16 };
 
 // Reads the layer in whichever form `store` holds it, into the memory of `device`.

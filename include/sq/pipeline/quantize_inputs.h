@@ -27,7 +27,9 @@ struct QuantizeInputs {
 };
 
 // Throws sq::Error on whatever would end the run later: a model that cannot be quantized, a
-// calibration text without a sample, sensitivities of another model.
-QuantizeInputs PrepareInputs(const QuantizeModelOptions& options);
+// calibration text without a sample, sensitivities of another model; values that are not finite,
+// unless the run `goes_on` with an interrupted one, which has seen them. Cost: reads all weights
+// once for that, and keeps none.
+QuantizeInputs PrepareInputs(const QuantizeModelOptions& options, bool goes_on = false);
 
 }  // namespace sq

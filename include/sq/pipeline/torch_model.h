@@ -10,9 +10,10 @@ namespace sq {
 // Opens the model of `folder`, its config.json and tokenizer, with the tensors of `file`. What
 // `file` lacks of the tensors that are not quantized comes from the folder, which needs no weights
 // where it lacks none: the original's files for the first LLaMA hold the quantized layers alone,
-// its later ones every tensor, and it is the tensors that tell, not the file's name. Nothing but
-// headers is read. Throws sq::Error naming every tensor that is missing, unknown, or of another
-// shape or type, and every count that is not its layer's.
+// its later ones every tensor, and it is the tensors that tell, not the file's name. Whether a head
+// that the configuration ties is tied follows from the weights too, from those of the file where it
+// has an embedding. Otherwise like OpenModel; an error is also a layer that is not packed, and a
+// count that is not its layer's.
 Model OpenTorchModel(const std::string& folder, const std::string& file,
                      const OpenOptions& options = {});
 

@@ -338,6 +338,16 @@ CudaDecoder::CudaDecoder(std::shared_ptr<const CudaModel> model, int64_t batch, 
 }
 CudaDecoder::~CudaDecoder() = default;
 
+void CudaDecoder::SetRotary(int64_t begin, int64_t count, const RotaryRows& rows) {
+  const State& state = *state_;
+  const int64_t half = state.shape().head_dim / 2;
+  SQ_DCHECK((begin + count) * half <= state.cos.count());
+  cuda::Check(cudaStreamSynchronize(state.stream.handle), "a step");
+  const int64_t first = begin * half, bytes = 4 * count * half;
+  cuda::CopyToDevice(state.cos.data() + first, rows.cos, bytes, "rotary angles");
+  cuda::CopyToDevice(state.sin.data() + first, rows.sin, bytes, "rotary angles");
+}
+
 void CudaDecoder::Step(const std::vector<std::vector<int32_t>>& ids, float* logits) {
   State& state = *state_;
   SQ_DCHECK(static_cast<int64_t>(ids.size()) == state.batch && !ids[0].empty());
