@@ -12,7 +12,7 @@ from cli_support import (BIN, SHIM_BIN, SOURCE, CliTest, command, digests, make_
                          read_safetensors, token_lists, write_json)
 
 GOLDEN = ("llama-mha-fp16", "llama-gqa-tied-fp32", "llama3-rope-bf16", "llama-head-dim-fp16", "llama-sharded-bf16",
-          "mistral-window-bf16", "qwen2-tied-bf16", "qwen3-bf16", "opt-fp16")
+          "mistral-window-bf16", "qwen2-tied-bf16", "qwen3-bf16", "opt-fp16", "ministral-gelu-bf16")
 DEVICE = "the host, as a CUDA device for tests"
 
 

@@ -12,9 +12,9 @@
 namespace sq::test {
 
 constexpr const char* kGoldenModels[] = {
-    "llama-mha-fp16",      "llama-gqa-tied-fp32", "llama3-rope-bf16",
-    "llama-head-dim-fp16", "llama-sharded-bf16",  "mistral-window-bf16",
-    "qwen2-tied-bf16",     "qwen3-bf16",          "opt-fp16"};
+    "llama-mha-fp16",     "llama-gqa-tied-fp32", "llama3-rope-bf16", "llama-head-dim-fp16",
+    "llama-sharded-bf16", "mistral-window-bf16", "qwen2-tied-bf16",  "qwen3-bf16",
+    "opt-fp16",           "ministral-gelu-bf16"};
 
 struct GoldenModel {
   explicit GoldenModel(const std::string& name)
