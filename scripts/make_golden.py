@@ -17,6 +17,7 @@ try:
     import torch
     import transformers
     from transformers.models.llama.modeling_llama import LlamaRMSNorm
+    from transformers.models.ministral.modeling_ministral import MinistralRMSNorm
     from transformers.models.mistral.modeling_mistral import MistralRMSNorm
     from transformers.models.qwen2.modeling_qwen2 import Qwen2RMSNorm
     from transformers.models.qwen3.modeling_qwen3 import Qwen3RMSNorm
@@ -42,6 +43,7 @@ class Golden:
     # Rotated by the sequence's length: sequences that are shorter and longer than the original context,
     # and what follows a prompt by way of a cache, since that is not what the whole sequence gives.
     cached: bool = False
+    seed: int | None = None  # the model's place in the list
 
 
 MODELS = [
@@ -107,6 +109,13 @@ MODELS = [
                          "original_max_position_embeddings": 14,
                          "short_factor": [1.0, 1.0, 1.05, 1.1, 1.2, 1.3, 1.4, 1.5],
                          "long_factor": [1.1, 1.3, 1.7, 2.3, 3.1, 4.7, 6.1, 8.9]})),
+    # Windows by layer_types, and the tanh form of GELU.
+    Golden("ministral-gelu-bf16", "bfloat16", legacy_config=False, family="Ministral", seed=50, config=dict(
+        vocab_size=128, hidden_size=32, intermediate_size=64, num_hidden_layers=3,
+        num_attention_heads=4, num_key_value_heads=2, head_dim=8, sliding_window=7, hidden_act="gelu_new",
+        layer_types=["full_attention", "sliding_attention", "full_attention"],
+        tie_word_embeddings=False,
+        rms_norm_eps=1e-5, rope_parameters={"rope_type": "default", "rope_theta": 10000.0})),
 ]
 
 
@@ -243,13 +252,14 @@ def main():
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # the order of sums, and with it the last bits, are then the same
     transformers.utils.logging.disable_progress_bar()
-    for norm in (LlamaRMSNorm, MistralRMSNorm, Qwen2RMSNorm, Qwen3RMSNorm):
+    for norm in (LlamaRMSNorm, MinistralRMSNorm, MistralRMSNorm, Qwen2RMSNorm, Qwen3RMSNorm):
         norm.forward = norm_in_input_precision
     for number, golden in enumerate(MODELS):
         folder = os.path.join(arguments.output, golden.name)
         for attempt in range(10):
             shutil.rmtree(folder, ignore_errors=True)
-            seed = arguments.seed + number + 100 * attempt
+            place = number if golden.seed is None else golden.seed
+            seed = arguments.seed + place + 100 * attempt
             write_model(golden, folder, seed)
             try:
                 compute_golden(folder, seed, golden.cached)

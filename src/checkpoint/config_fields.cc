@@ -129,20 +129,17 @@ const std::set<std::string>& HarmlessFields() {
       // How it runs: the same values by another way.
       "use_cache", "cache_implementation", "attn_implementation", "_attn_implementation",
       "_attn_implementation_autoset", "_flash_attn_2_enabled", "use_flash_attn",
-      "use_sdpa_attention", "chunk_size_feed_forward", "pretraining_tp", "torchscript",
-      "use_bfloat16", "tf_legacy_loss", "gradient_checkpointing", "fused_rms_norm",
-      "fused_cross_entropy", "use_return_dict",
+      "chunk_size_feed_forward", "pretraining_tp", "torchscript", "use_bfloat16", "tf_legacy_loss",
+      "gradient_checkpointing",
       // What a run returns beside logits.
       "output_attentions", "output_hidden_states", "output_scores", "return_dict",
       "return_dict_in_generate", "tie_last_hidden_states",
-      // Training, dropout with it: this evaluates.
+      // Training, dropout with it, and padding.
       "initializer_range", "init_std", "initializer_factor", "attention_dropout",
       "activation_dropout", "hidden_dropout", "hidden_dropout_prob", "dropout", "attn_dropout",
-      "attn_pdrop", "resid_pdrop", "embd_pdrop", "layerdrop", "classifier_dropout", "use_reentrant",
-      "neftune_noise_alpha", "max_sequence_length", "model_max_length",
-      "tokenizer_model_max_length", "tokenizer_padding_side", "freeze_mm_mlp_adapter",
-      "pad_token_id", "unk_token_id", "sep_token_id", "mask_token_id", "decoder_start_token_id",
-      "prefix",
+      "attn_pdrop", "resid_pdrop", "embd_pdrop", "layerdrop", "classifier_dropout",
+      "neftune_noise_alpha", "max_sequence_length", "model_max_length", "pad_token_id",
+      "unk_token_id", "sep_token_id", "mask_token_id", "decoder_start_token_id", "prefix",
       // Generation; the ids that end it are read.
       "max_length", "min_length", "max_new_tokens", "do_sample", "early_stopping", "num_beams",
       "num_beam_groups", "diversity_penalty", "temperature", "top_k", "top_p", "min_p", "typical_p",
@@ -150,14 +147,13 @@ const std::set<std::string>& HarmlessFields() {
       "encoder_no_repeat_ngram_size", "bad_words_ids", "num_return_sequences",
       "forced_bos_token_id", "forced_eos_token_id", "remove_invalid_values",
       "exponential_decay_length_penalty", "suppress_tokens", "begin_suppress_tokens",
-      "generation_config",
+      "epsilon_cutoff", "eta_cutoff", "generation_config",
       // Other tasks' heads: where there is one, its tensors tell.
       "id2label", "label2id", "num_labels", "problem_type", "task_specific_params",
       "finetuning_task", "is_decoder",
-      // Marks of tools: Unsloth, Axolotl, MergeKit, Transformers.js, vLLM, torch.onnx.
+      // Marks of tools: Unsloth, Axolotl, MergeKit, Transformers.js, nanotron.
       "unsloth_version", "unsloth_fixed", "axolotl_version", "_mergekit_version",
-      "transformers.js_config", "is_llama_config", "onnx", "model_name", "name", "license",
-      "eos_token", "bos_token", "pad_token", "unk_token"};
+      "transformers.js_config", "is_llama_config"};
   return fields;
 }
 

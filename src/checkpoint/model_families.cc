@@ -222,7 +222,9 @@ void ParseOpt(ConfigFields* fields, ModelConfig* config) {
   fields->Fixed("do_layer_norm_before", {true});
   fields->Fixed("layer_norm_elementwise_affine", {true});
   fields->Fixed("_remove_final_layer_norm", {false, nullptr});
-  // Of Galactica's files: positions that are learned, embeddings as they are.
+  // What files made of fairseq's and Galactica's checkpoints have too: a head, positions that are
+  // learned, embeddings as they are.
+  fields->Fixed("output_projection", {true});
   fields->Fixed("learned_embeddings", {true});
   fields->Fixed("scale_embeddings", {false, nullptr});
 }
