@@ -72,7 +72,7 @@ class SentencePieceTokenizer : public Tokenizer {
     const bool begins_with_space = !legacy_ && !text.empty();
     if (begins_with_space) {
       changed = ReplaceAll(text, kSpaceSymbol, " ");
-      if (add_prefix_space_) changed.insert(0, kSpaceSymbol);
+      if (add_prefix_space_ && changed[0] != ' ') changed.insert(0, kSpaceSymbol);
       text = changed;
     }
     std::vector<TextPiece> pieces;

@@ -16,6 +16,8 @@ namespace {
 
 using Json = nlohmann::json;
 
+constexpr int64_t kMaxConfigBytes = int64_t{256} << 20;  // as ReadJsonFile
+
 // The folder's files, each an empty object where there is none.
 struct Files {
   std::string config_path;
@@ -37,65 +39,79 @@ Json ReadObject(const std::string& path) {
   return file;
 }
 
-AddedToken SpecialToken(const std::string& content) {
-  AddedToken token;
-  token.id = -1;
-  token.content = content;
-  token.special = true;
-  return token;
+NamedToken SpecialToken(const std::string& content) {
+  NamedToken named;
+  named.token.id = -1;
+  named.token.content = content;
+  named.token.special = true;
+  return named;
 }
 
 // A special token: a string, or an object.
-AddedToken ParseSpecialToken(const Json& value, const std::string& what) {
+NamedToken ParseSpecialToken(const Json& value, const std::string& what) {
   if (value.is_string()) return SpecialToken(value.get<std::string>());
   SQ_CHECK(value.is_object(), what, ": expected a string, found ", JsonTypeName(value));
-  AddedToken token = ParseAddedToken(value, what);
-  token.id = -1;
-  token.special = true;
-  return token;
+  NamedToken named;
+  named.token = ParseAddedToken(value, what);
+  named.token.id = -1;
+  named.token.special = true;
+  named.is_object = true;
+  return named;
 }
 
-void AddOnce(AddedToken token, std::vector<AddedToken>* tokens) {
-  if (token.content.empty()) return;
-  const auto is_same = [&](const AddedToken& other) { return other.content == token.content; };
-  if (std::any_of(tokens->begin(), tokens->end(), is_same)) return;
-  tokens->push_back(std::move(token));
+bool Contains(const std::vector<NamedToken>& tokens, const std::string& content) {
+  return std::any_of(tokens.begin(), tokens.end(),
+                     [&](const NamedToken& named) { return named.token.content == content; });
+}
+
+void AddOnce(NamedToken named, std::vector<NamedToken>* tokens) {
+  if (named.token.content.empty() || Contains(*tokens, named.token.content)) return;
+  tokens->push_back(std::move(named));
 }
 
 // The token that the files name by `key`, or `fallback` where they do not; none for null.
 std::optional<std::string> AddNamedToken(const Files& files, const char* key, const char* fallback,
-                                         std::vector<AddedToken>* tokens) {
-  AddedToken token;
+                                         std::vector<NamedToken>* tokens) {
+  NamedToken named;
   if (files.map.contains(key) || files.config.contains(key)) {
     const bool in_map = files.map.contains(key);
     const Json& value = in_map ? files.map[key] : files.config[key];
     if (value.is_null()) return std::nullopt;
-    token =
+    named =
         ParseSpecialToken(value, StrCat(in_map ? files.map_path : files.config_path, ": ", key));
   } else {
     if (fallback == nullptr) return std::nullopt;
-    token = SpecialToken(fallback);
+    named = SpecialToken(fallback);
   }
   // The classes that have one let it take in the space before it.
-  if (key == std::string_view("mask_token") && fallback != nullptr) token.strip_left = true;
-  std::string content = token.content;
-  AddOnce(std::move(token), tokens);
+  if (key == std::string_view("mask_token") && fallback != nullptr) named.token.strip_left = true;
+  std::string content = named.token.content;
+  AddOnce(std::move(named), tokens);
   return content;
 }
 
-// A list of special tokens, or an object whose members are some.
+// A list of special tokens, or an object whose members are some, in the order of the file.
 void AddListedTokens(const Json& file, const std::string& path, const char* key,
-                     std::vector<AddedToken>* tokens) {
+                     std::vector<NamedToken>* tokens) {
   const auto found = file.find(key);
   if (found == file.end() || found->is_null()) return;
   const std::string what = StrCat(path, ": ", key);
-  SQ_CHECK(found->is_array() || found->is_object(), what, ": expected an array, found ",
-           JsonTypeName(*found));
-  for (const Json& value : *found) AddOnce(ParseSpecialToken(value, what), tokens);
+  const auto add = [&](const Json& value) {
+    NamedToken named = ParseSpecialToken(value, what);
+    named.is_listed = true;
+    AddOnce(std::move(named), tokens);
+  };
+  if (found->is_object()) {
+    const auto ordered = nlohmann::ordered_json::parse(ReadFile(path, kMaxConfigBytes));
+    for (const auto& member : ordered[key].items()) add((*found)[member.key()]);
+    return;
+  }
+  SQ_CHECK(found->is_array(), what, ": expected an array, found ", JsonTypeName(*found));
+  for (const Json& value : *found) add(value);
 }
 
 void ReadSpecialTokens(const Files& files, const TokenizerClass* row, TokenizerConfig* config) {
-  std::vector<AddedToken>* tokens = &config->special_tokens;
+  std::vector<NamedToken>* tokens = &config->special_tokens;
   for (size_t i = 0; i < kNamedTokens.size(); ++i) {
     const std::string_view key = kNamedTokens[i];
     const std::optional<std::string> content =
@@ -136,17 +152,13 @@ void ReadAddedTokensDecoder(const Json& decoder, const std::string& what,
 void ReadAddedTokens(const std::string& path, TokenizerConfig* config) {
   const Json added = ReadObject(path);
   for (const auto& [content, value] : added.items()) {
-    const auto is_same = [&name = content](const AddedToken& other) {
-      return other.content == name;
-    };
     const int64_t id = JsonInt(added, content, path);
     SQ_CHECK(id >= 0 && id <= std::numeric_limits<int32_t>::max(), path, ": ", Quoted(content),
              ": expected an id from 0 to 2147483647, found ", id);
     AddedToken token;
     token.content = content;
     token.id = static_cast<int32_t>(id);
-    token.special =
-        std::any_of(config->special_tokens.begin(), config->special_tokens.end(), is_same);
+    token.special = Contains(config->special_tokens, content);
     token.normalized = !token.special;
     config->added_tokens.push_back(std::move(token));
   }
@@ -159,7 +171,8 @@ void RefuseSettings(const Json& config, const std::string& path) {
     SQ_CHECK(is_harmless, path, ": ", Quoted(key), ": ", config[key].dump().substr(0, 60),
              " is not supported");
   };
-  for (const char* key : {"vocab", "merges", "tokenizer_object", "post_processor", "gguf_file"}) {
+  for (const char* key :
+       {"vocab", "merges", "tokenizer_object", "post_processor", "gguf_file", "add_tokens"}) {
     const auto found = config.find(key);
     if (found != config.end()) refuse_unless(key, found->is_null());
   }

@@ -10,6 +10,13 @@
 
 namespace sq {
 
+// A special token as the files name it.
+struct NamedToken {
+  AddedToken token;        // without an id (-1)
+  bool is_object = false;  // given with its properties, not by its text alone
+  bool is_listed = false;  // in additional_special_tokens or extra_special_tokens
+};
+
 struct TokenizerConfig {
   // Without "Fast". Of tokenizer_config.json, else of config.json; else, where there is no
   // tokenizer.json, the one that goes with the files and the model_type. Empty: none of them says.
@@ -27,8 +34,8 @@ struct TokenizerConfig {
   bool split_special_tokens = false;
   bool fix_mistral_regex = false;
   // All that are named (bos_token, ..., additional_special_tokens, ...), without repeats and in the
-  // order in which transformers adds those that the vocabulary lacks; without ids (-1).
-  std::vector<AddedToken> special_tokens;
+  // order in which transformers adds those that the vocabulary lacks.
+  std::vector<NamedToken> special_tokens;
   // Of "added_tokens_decoder" or, where that is missing, added_tokens.json; by id.
   std::vector<AddedToken> added_tokens;
   // Whether they are of "added_tokens_decoder", which counts more than a tokenizer.json.
