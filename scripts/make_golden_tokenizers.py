@@ -27,6 +27,7 @@ import tiktoken_ext.openai_public
 from transformers import GPT2Tokenizer, LlamaTokenizer, LlamaTokenizerFast
 from transformers.models.gpt2.tokenization_gpt2 import bytes_to_unicode
 
+from golden_ids import digest, expand, fnv1a, summary, write_json
 from golden_texts import LONG, NASTY, fuzz_texts, training_text
 
 OUT = pathlib.Path(__file__).resolve().parent.parent / "tests" / "golden" / "text"
@@ -34,27 +35,6 @@ OUT = pathlib.Path(__file__).resolve().parent.parent / "tests" / "golden" / "tex
 LLAMA3_PATTERN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+")
-
-
-def fnv1a(ids):
-    """64-bit FNV-1a over the ids as little-endian int32."""
-    value = 0xcbf29ce484222325
-    for byte in b"".join(i.to_bytes(4, "little") for i in ids):
-        value = (value ^ byte) * 0x100000001b3 % 2**64
-    return value
-
-
-def digest(ids):
-    return ids if len(ids) <= 200 else {"count": len(ids), "fnv1a": f"{fnv1a(ids):016x}"}
-
-
-def expand(text):
-    return text if isinstance(text, str) else text[0] * text[1]
-
-
-def write_json(path, value):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value, ensure_ascii=True, separators=(",", ":")) + "\n")
 
 
 def train_bpe(pre_tokenizer, size, special, alphabet):
@@ -299,12 +279,6 @@ def make_sentencepiece(folder):
         "eos_token": {"__type": "AddedToken", "content": "</s>"},
         "unk_token": {"__type": "AddedToken", "content": "<unk>"}})
     return LlamaTokenizer(str(folder / "tokenizer.model"), legacy=True)
-
-
-def summary(lists):
-    """Count and hash of all ids, each list closed by 2**31 - 1."""
-    ids = [i for one in lists for i in one + [2**31 - 1]]
-    return {"count": len(ids), "fnv1a": f"{fnv1a(ids):016x}"}
 
 
 def make_vocab_merges(gpt2, texts):
