@@ -281,16 +281,6 @@ def make_sentencepiece(folder):
     return LlamaTokenizer(str(folder / "tokenizer.model"), legacy=True)
 
 
-def make_vocab_merges(gpt2, texts):
-    """OPT: GPT-2's tokenizer from vocab.json and merges.txt, those of the file above, with BOS."""
-    with tempfile.TemporaryDirectory() as scratch:
-        vocab, merges = pathlib.Path(scratch) / "vocab.json", pathlib.Path(scratch) / "merges.txt"
-        vocab.write_text(json.dumps(gpt2["model"]["vocab"]))
-        merges.write_text("\n".join(["#version: 0.2"] + gpt2["model"]["merges"]) + "\n")
-        tokenizer = GPT2Tokenizer(str(vocab), str(merges), add_bos_token=True)
-        return summary([tokenizer(text)["input_ids"] for text in texts])
-
-
 def load_real(folder):
     """A function from text to ids: tokenizer.json as tokenizers reads it, else as transformers 4."""
     config = json.loads((folder / "tokenizer_config.json").read_text())
@@ -377,7 +367,6 @@ def main():
         if name == "gpt2":
             write_json(OUT / "variants.json", make_variants(value, short))
             make_documents(OUT / "c4")
-            write_json(OUT / "vocab_merges.json", make_vocab_merges(value, short))
             encoding = make_xgen(value, OUT / "xgen", texts)
             fuzz_ids["xgen"] = summary([encoding.encode(text, allowed_special="all")
                                         for text in fuzz])
@@ -386,9 +375,6 @@ def main():
     write_json(OUT / "llama" / "ids.json", [digest(slow(text)["input_ids"]) for text in texts])
     fuzz_ids["llama"] = summary([slow(text)["input_ids"] for text in fuzz])
     write_json(OUT / "fuzz_ids.json", fuzz_ids)
-    tokenizer = LlamaTokenizer(str(model), legacy=False)
-    write_json(OUT / "llama" / "not_legacy.json",
-               summary([tokenizer(text)["input_ids"] for text in short]))
     if len(sys.argv) > 1:
         make_real(pathlib.Path(sys.argv[1]), fuzz)
 
