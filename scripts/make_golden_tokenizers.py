@@ -295,8 +295,10 @@ def load_real(folder):
         fast = Tokenizer.from_file(str(folder / "tokenizer.json"))
         return lambda text: fast.encode(text).ids
     kind = LlamaTokenizer if (folder / "tokenizer.model").exists() else GPT2Tokenizer
-    slow = kind.from_pretrained(folder)
-    return lambda text: slow(text)["input_ids"]
+    if not config.get("legacy", True):
+        kind = LlamaTokenizerFast  # the slow one puts a space before a space, too
+    tokenizer = kind.from_pretrained(folder)
+    return lambda text: tokenizer(text)["input_ids"]
 
 
 def make_real(data, fuzz):
