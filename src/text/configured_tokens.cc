@@ -15,7 +15,7 @@ class Adder {
  public:
   Adder(int64_t vocabulary_size, const FindId& find_id, const std::string& what, const char* source,
         std::vector<AddedToken>* tokens)
-      : next_(vocabulary_size), find_id_(find_id), what_(what), tokens_(*tokens) {
+      : next_(vocabulary_size), find_id_(find_id), what_(what), source_(source), tokens_(*tokens) {
     for (size_t i = 0; i < tokens_.size(); ++i) {
       index_[tokens_[i].content] = i;
       next_ = std::max(next_, int64_t{tokens_[i].id} + 1);
