@@ -1,6 +1,7 @@
 #include "sq/text/configured_tokens.h"
 
 #include <algorithm>
+#include <limits>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -12,15 +13,12 @@ namespace {
 // The tokens as they become, found by content.
 class Adder {
  public:
-  Adder(int64_t vocabulary_size, const FindId& find_id, const std::string& what,
+  Adder(int64_t vocabulary_size, const FindId& find_id, const std::string& what, const char* source,
         std::vector<AddedToken>* tokens)
-      : next_(static_cast<int32_t>(vocabulary_size)),
-        find_id_(find_id),
-        what_(what),
-        tokens_(*tokens) {
+      : next_(vocabulary_size), find_id_(find_id), what_(what), source_(source), tokens_(*tokens) {
     for (size_t i = 0; i < tokens_.size(); ++i) {
       index_[tokens_[i].content] = i;
-      next_ = std::max(next_, tokens_[i].id + 1);
+      next_ = std::max(next_, int64_t{tokens_[i].id} + 1);
     }
   }
 
@@ -34,7 +32,7 @@ class Adder {
     const auto known = index_.find(token.content);
     if (known == index_.end()) {
       const std::optional<int32_t> found = find_id_(token.content);
-      SetId(found ? *found : next_++, &token);
+      SetId(found ? int64_t{*found} : next_++, &token);
       index_.emplace(token.content, tokens_.size());
       tokens_.push_back(std::move(token));
       return;
@@ -46,15 +44,18 @@ class Adder {
   }
 
  private:
-  void SetId(int32_t id, AddedToken* token) const {
-    SQ_CHECK(token->id < 0 || token->id == id, what_, ": added token ", Quoted(token->content),
-             " has id ", token->id, ", expected ", id);
-    token->id = id;
+  void SetId(int64_t id, AddedToken* token) const {
+    SQ_CHECK(token->id < 0 || token->id == id, what_, ": ", source_, ": added token ",
+             Quoted(token->content), " has id ", token->id, ", expected ", id);
+    SQ_CHECK(id <= std::numeric_limits<int32_t>::max(), what_, ": no id is left for the token ",
+             Quoted(token->content));
+    token->id = static_cast<int32_t>(id);
   }
 
-  int32_t next_;  // free id
+  int64_t next_;  // free id
   const FindId& find_id_;
   const std::string& what_;
+  const char* source_;  // the file that gives ids
   std::vector<AddedToken>& tokens_;
   std::unordered_map<std::string, size_t> index_;
 };
@@ -64,7 +65,9 @@ class Adder {
 void AddConfiguredTokens(const TokenizerConfig& config, int64_t vocabulary_size,
                          const FindId& find_id, const std::string& what,
                          std::vector<AddedToken>* tokens) {
-  Adder adder(vocabulary_size, find_id, what, tokens);
+  const char* source =
+      config.has_added_tokens_decoder ? "tokenizer_config.json" : "added_tokens.json";
+  Adder adder(vocabulary_size, find_id, what, source, tokens);
   // Contents of added_tokens_decoder; without one, of all added tokens.
   std::unordered_set<std::string> described;
   if (!config.has_added_tokens_decoder) {

@@ -80,7 +80,7 @@ std::unique_ptr<Tokenizer> LoadVocabularyAndMerges(const std::string& model_dir,
                                                    const TokenizerConfig& config) {
   BpeParts parts = ReadVocabularyAndMerges(model_dir, config);
   AddConfiguredTokens(config, model_dir, &parts);
-  const TokenizerClass* row = FindTokenizerClass(config.tokenizer_class);
+  const TokenizerClass* row = FindTokenizerClass(config.tokenizer_class);  // there, or no parts
   SetEnds(config, row->split_ends, row->adds_bos, model_dir, &parts);
   return MakeBpeTokenizer(std::move(parts), config, path);
 }

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <unordered_set>
 
 #include "sq/base/error.h"
 #include "sq/base/file.h"
@@ -59,19 +60,20 @@ NamedToken ParseSpecialToken(const Json& value, const std::string& what) {
   return named;
 }
 
-bool Contains(const std::vector<NamedToken>& tokens, const std::string& content) {
-  return std::any_of(tokens.begin(), tokens.end(),
-                     [&](const NamedToken& named) { return named.token.content == content; });
-}
+// Special tokens in their order, each once.
+struct SpecialTokens {
+  std::vector<NamedToken> list;
+  std::unordered_set<std::string> contents;
+};
 
-void AddOnce(NamedToken named, std::vector<NamedToken>* tokens) {
-  if (named.token.content.empty() || Contains(*tokens, named.token.content)) return;
-  tokens->push_back(std::move(named));
+void AddOnce(NamedToken named, SpecialTokens* tokens) {
+  if (named.token.content.empty() || !tokens->contents.insert(named.token.content).second) return;
+  tokens->list.push_back(std::move(named));
 }
 
 // The token that the files name by `key`, or `fallback` where they do not; none for null.
 std::optional<std::string> AddNamedToken(const Files& files, const char* key, const char* fallback,
-                                         std::vector<NamedToken>* tokens) {
+                                         SpecialTokens* tokens) {
   NamedToken named;
   if (files.map.contains(key) || files.config.contains(key)) {
     const bool in_map = files.map.contains(key);
@@ -90,9 +92,24 @@ std::optional<std::string> AddNamedToken(const Files& files, const char* key, co
   return content;
 }
 
+// The names of the members of `key`, an object in the file, in the file's order, which a Json does
+// not keep.
+std::vector<std::string> MemberNames(const std::string& path, const char* key) {
+  std::vector<std::string> names;
+  bool inside = false;
+  const auto see = [&](int depth, Json::parse_event_t event, const Json& parsed) {
+    if (event != Json::parse_event_t::key) return true;
+    if (depth == 1) inside = parsed == key;
+    if (depth == 2 && inside) names.push_back(parsed.get<std::string>());
+    return true;
+  };
+  [[maybe_unused]] const Json again = Json::parse(ReadFile(path, kMaxConfigBytes), see);
+  return names;
+}
+
 // A list of special tokens, or an object whose members are some, in the order of the file.
 void AddListedTokens(const Json& file, const std::string& path, const char* key,
-                     std::vector<NamedToken>* tokens) {
+                     SpecialTokens* tokens) {
   const auto found = file.find(key);
   if (found == file.end() || found->is_null()) return;
   const std::string what = StrCat(path, ": ", key);
@@ -102,35 +119,35 @@ void AddListedTokens(const Json& file, const std::string& path, const char* key,
     AddOnce(std::move(named), tokens);
   };
   if (found->is_object()) {
-    const auto ordered = nlohmann::ordered_json::parse(ReadFile(path, kMaxConfigBytes));
-    for (const auto& member : ordered[key].items()) add((*found)[member.key()]);
+    for (const std::string& name : MemberNames(path, key)) add(JsonMember(*found, name, what));
     return;
   }
   SQ_CHECK(found->is_array(), what, ": expected an array, found ", JsonTypeName(*found));
   for (const Json& value : *found) add(value);
 }
 
-void ReadSpecialTokens(const Files& files, const TokenizerClass* row, TokenizerConfig* config) {
-  std::vector<NamedToken>* tokens = &config->special_tokens;
+SpecialTokens ReadSpecialTokens(const Files& files, const TokenizerClass* row,
+                                TokenizerConfig* config) {
+  SpecialTokens tokens;
   for (size_t i = 0; i < kNamedTokens.size(); ++i) {
     const std::string_view key = kNamedTokens[i];
     const std::optional<std::string> content =
-        AddNamedToken(files, kNamedTokens[i], row != nullptr ? row->tokens[i] : nullptr, tokens);
+        AddNamedToken(files, kNamedTokens[i], row != nullptr ? row->tokens[i] : nullptr, &tokens);
     if (key == "bos_token") config->bos_token = content;
     if (key == "eos_token") config->eos_token = content;
     if (key == "sep_token") config->sep_token = content;
     if (key == "cls_token") config->cls_token = content;
   }
   for (const char* key : {"additional_special_tokens", "extra_special_tokens"}) {
-    AddListedTokens(files.config, files.config_path, key, tokens);
-    AddListedTokens(files.map, files.map_path, key, tokens);
+    AddListedTokens(files.config, files.config_path, key, &tokens);
+    AddListedTokens(files.map, files.map_path, key, &tokens);
   }
-  if (row == nullptr) return;
-  for (size_t i = 0; i < row->extras.size(); ++i) {
+  for (size_t i = 0; row != nullptr && i < row->extras.size(); ++i) {
     if (row->extras[i] != nullptr) {
-      AddNamedToken(files, row->extra_keys[i], row->extras[i], tokens);
+      AddNamedToken(files, row->extra_keys[i], row->extras[i], &tokens);
     }
   }
+  return tokens;
 }
 
 // {"32000": {"content": "<pad>", ...}, ...}
@@ -149,7 +166,8 @@ void ReadAddedTokensDecoder(const Json& decoder, const std::string& what,
 }
 
 // {"<pad>": 32000, ...}
-void ReadAddedTokens(const std::string& path, TokenizerConfig* config) {
+void ReadAddedTokens(const std::string& path, const SpecialTokens& special,
+                     TokenizerConfig* config) {
   const Json added = ReadObject(path);
   for (const auto& [content, value] : added.items()) {
     const int64_t id = JsonInt(added, content, path);
@@ -158,7 +176,7 @@ void ReadAddedTokens(const std::string& path, TokenizerConfig* config) {
     AddedToken token;
     token.content = content;
     token.id = static_cast<int32_t>(id);
-    token.special = Contains(config->special_tokens, content);
+    token.special = special.contents.count(content) != 0;
     token.normalized = !token.special;
     config->added_tokens.push_back(std::move(token));
   }
@@ -168,8 +186,8 @@ void ReadAddedTokens(const std::string& path, TokenizerConfig* config) {
 // most of them; all others that are not read here change no ids.
 void RefuseSettings(const Json& config, const std::string& path) {
   const auto refuse_unless = [&](const char* key, bool is_harmless) {
-    SQ_CHECK(is_harmless, path, ": ", Quoted(key), ": ", config[key].dump().substr(0, 60),
-             " is not supported");
+    SQ_CHECK(is_harmless, path, ": ", Quoted(key), ": ",
+             config[key].dump(-1, ' ', /*ensure_ascii=*/true).substr(0, 60), " is not supported");
   };
   for (const char* key :
        {"vocab", "merges", "tokenizer_object", "post_processor", "gguf_file", "add_tokens"}) {
@@ -246,14 +264,15 @@ TokenizerConfig ReadTokenizerConfig(const std::string& model_dir) {
   config.split_special_tokens = flag("split_special_tokens").value_or(false);
   config.fix_mistral_regex = flag("fix_mistral_regex").value_or(false);
   if (config.fix_mistral_regex) config.model_type = ModelField(path("config.json"), "model_type");
-  ReadSpecialTokens(files, row, &config);
+  SpecialTokens special = ReadSpecialTokens(files, row, &config);
   config.has_added_tokens_decoder = has_decoder;
   if (has_decoder) {
     ReadAddedTokensDecoder(*decoder, files.config_path + ": added_tokens_decoder",
                            &config.added_tokens);
   } else {
-    ReadAddedTokens(path("added_tokens.json"), &config);
+    ReadAddedTokens(path("added_tokens.json"), special, &config);
   }
+  config.special_tokens = std::move(special.list);
   std::stable_sort(config.added_tokens.begin(), config.added_tokens.end(),
                    [](const AddedToken& a, const AddedToken& b) { return a.id < b.id; });
   return config;

@@ -70,15 +70,30 @@ TEST(ConfiguredTokens, SplitSpecialTokensHidesSpecialOnes) {
   EXPECT_THAT(Add(config), ElementsAre("5:<old>", "6:<e>*-"));
 }
 
+TEST(ConfiguredTokens, EndWhereIdsEnd) {
+  BpeParts parts = Parts();
+  parts.added_tokens = {Token(2147483646, "<old>")};
+  TokenizerConfig config;
+  config.special_tokens = {Named("<e>"), Named("<f>")};
+  EXPECT_EQ(test::MessageOf([&] { AddConfiguredTokens(config, "test", &parts); }),
+            "test: no id is left for the token \"<f>\"");
+}
+
 TEST(ConfiguredTokens, RefusesAnotherId) {
   TokenizerConfig config;
   const auto message = [&](AddedToken token) {
     config.added_tokens = {std::move(token)};
     return test::MessageOf([&] { Add(config); });
   };
-  EXPECT_EQ(message(Token(9, "<c>")), "test: added token \"<c>\" has id 9, expected 6");
-  EXPECT_EQ(message(Token(0, "b")), "test: added token \"b\" has id 0, expected 1");
-  EXPECT_EQ(message(Token(4, "<old>")), "test: added token \"<old>\" has id 4, expected 5");
+  EXPECT_EQ(message(Token(9, "<c>")),
+            "test: added_tokens.json: added token \"<c>\" has id 9, expected 6");
+  EXPECT_EQ(message(Token(0, "b")),
+            "test: added_tokens.json: added token \"b\" has id 0, expected 1");
+  EXPECT_EQ(message(Token(4, "<old>")),
+            "test: added_tokens.json: added token \"<old>\" has id 4, expected 5");
+  config.has_added_tokens_decoder = true;
+  EXPECT_EQ(message(Token(9, "<c>")),
+            "test: tokenizer_config.json: added token \"<c>\" has id 9, expected 6");
   EXPECT_EQ(message(Token(5, "<old>")), "");
   EXPECT_EQ(message(Token(9, "")), "");
 }

@@ -12,9 +12,7 @@ namespace {
 using nlohmann::json;
 
 json File(int tokens) {
-  json vocabulary = json::object();
-  for (int i = 0; i < tokens; ++i) vocabulary[std::to_string(i)] = i;
-  return {{"model", {{"type", "BPE"}, {"vocab", vocabulary}}},
+  return {{"model", {{"type", "BPE"}, {"vocab", std::vector<int>(tokens)}}},
           {"pre_tokenizer",
            {{"type", "Sequence"},
             {"pretokenizers",

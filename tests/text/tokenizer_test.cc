@@ -256,7 +256,8 @@ TEST_F(ModelFolder, TokenizerConfigAddsWhatTokenizerJsonLacks) {
   const std::vector<int32_t> pad = {1, 259, 501, 829, 65, 296, 782, 901, 279};
   EXPECT_EQ(LoadTokenizer(folder_)->Encode("a <x> b <pad>c"), pad);
   Write("tokenizer_config.json", R"({"added_tokens_decoder": {"950": {"content": "<x>"}}})");
-  EXPECT_EQ(Message(), folder_ + ": added token \"<x>\" has id 950, expected 901");
+  EXPECT_EQ(Message(),
+            folder_ + ": tokenizer_config.json: added token \"<x>\" has id 950, expected 901");
 }
 
 TEST_F(ModelFolder, LlamaTokenizerBeginsWithBosWhateverTokenizerJsonSays) {
