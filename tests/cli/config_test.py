@@ -37,7 +37,8 @@ class Config(CliTest):
         self.fails("sq-quantize", model, "--output", quantized, *quantize, names=names)
         self.run_tool("sq-quantize", model, "--output", quantized, *quantize, *told)
         self.run_tool("sq-quantize", MODEL, "--output", plain, *quantize)
-        self.assertEqual(read_safetensors(quantized / "model.safetensors"), read_safetensors(plain / "model.safetensors"))
+        self.assertEqual(read_safetensors(quantized / "model.safetensors"),
+                         read_safetensors(plain / "model.safetensors"))
         report = read_json(quantized / "report.json")
         self.assertEqual(report["options"]["ignore_config_fields"], ["logit_scale", "rope_interleave"])
         # The fields stay for who knows them, so every tool has to be told.

@@ -16,12 +16,12 @@ FLAGS = {
     "sq-quantize": """--output --bits --sparsity-percent --sensitive-percent --outlier-percent --outlier-range
         --calibration --data-dir --text-field --samples --sequence-length --seed --sensitivity --save-sensitivity
         --uniform-sensitivity --device --threads --dtype --max-memory --work-dir --resume --json --quiet
-        --version""",
+         --version --ignore-config-field --strict""",
     "sq-eval": """--load --wbits --include-sparse --dataset --data-dir --text-field --sequence-length --windows --mmlu --shots
         --subjects --mmlu-logits --benchmark --check --batch --generate --max-new-tokens --tokenize --tokens
         --logits --save-tokens --json --baseline --max-increase-percent --device --threads --dtype --max-memory
-        --quiet --version""",
-    "sq-pack": "export import dequantize inspect verify --threads --quiet --version",
+        --quiet --version --ignore-config-field --strict""",
+    "sq-pack": "export import dequantize inspect verify --threads --quiet --version --ignore-config-field --strict",
 }
 SAMPLES = ("--samples", 2, "--sequence-length", 16)
 

@@ -19,8 +19,8 @@ nlohmann::json ParseJson(std::string_view text, const std::string& what);
 // ParseJson of a file. Throws sq::Error when it cannot be read or is larger than `max_bytes`.
 nlohmann::json ReadJsonFile(const std::string& path, int64_t max_bytes = int64_t{256} << 20);
 
-// `value` as text, as dump(2) has it, but for numbers that are not finite: those are written as they
-// are read, where dump would make nulls of them.
+// `value` as text, as dump(2) has it, but for numbers that are not finite: those are written as
+// they are read, where dump would make nulls of them.
 std::string JsonText(const nlohmann::ordered_json& value);
 
 // The member `key` of `object`. Throws sq::Error, opening with `what`, when `object` is not an
