@@ -48,8 +48,8 @@ DEEPSEEK3 = (r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+"
 PATTERNS = [
     r"^a", r"\s+$", r"[a-z]$", r"^", r"$", r"\A.", r".\Z", r".\z", r"\Ga", r"\b", r"\B", r"\w+",
     r"\W+", r"[\w]+", r"[^\w\s]+", r"\bthe\b", r"[a-c&&[^b]]+", r"[^a-m&&\p{L}]+",
-    r"[a-z&&[aeiou]&&[^e]]", r"[^[ab]c]+", r"[[:alpha:]]+", r"[[:punct:]]+|[[:digit:]]",
-    r"[[:alnum:]_]+", r"[[:space:]]|[[:blank:]]", r"[[:cntrl:]]", r"[[:word:]]+", r"[[:xdigit:]]+",
+    r"[a-z&&[aeiou]&&[^e]]", r"[^[ab]c]+", r"[[:punct:]]+|[[:digit:]]",
+    r"[[:xdigit:]_]+", r"[[:space:]]|[[:blank:]]", r"[[:cntrl:]]", r"[[:word:]]+", r"[[:xdigit:]]+",
     r"\h+", r"(?i:[a-f]+)", r"(?i:[^a-f]+)", r"(?i:the)", r"(?<=\s)^|x$", r"^\s*\n", r"\n^",
     r"$\n", r"[\p{L}\p{N}&&[^\p{Ll}\d]]", r"[-a]", r"[a&&^a]", r"[+--]", r"[a-c-e]", r"(a|b$)+",
     r"[&&a]", r"[\s\S]$", r"[\p{P}\p{S}&&[^'\-]]+", r"[一-龥]+", r"[ࠀ-一\p{Lu}]", r"a|\b"]

@@ -118,4 +118,15 @@ BpeParts MakeRankParts(Vocabulary vocabulary, const std::string& pattern, const 
   return parts;
 }
 
+void AddEnds(const TokenizerConfig& config, BpeParts* parts) {
+  for (const AddedToken& token : parts->added_tokens) {
+    if (config.add_bos_token.value_or(true) && config.bos_token == token.content) {
+      parts->prefix = {token.id};
+    }
+    if (config.add_eos_token.value_or(false) && config.eos_token == token.content) {
+      parts->suffix = {token.id};
+    }
+  }
+}
+
 }  // namespace sq

@@ -124,9 +124,9 @@ BpeParts ParseTekken(const Json& file, const std::string& what, TokenizerConfig*
     token.id = static_cast<int32_t>(parts.added_tokens.size());
     token.content = name;
     token.special = true;
-    if (name == *config->bos_token) parts.prefix = {token.id};
     parts.added_tokens.push_back(std::move(token));
   }
+  AddEnds(*config, &parts);
   return parts;
 }
 

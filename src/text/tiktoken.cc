@@ -189,12 +189,9 @@ BpeParts ReadTiktoken(const std::string& path, TokenizerConfig* config) {
   if (encoding.composed) parts.normalizer.emplace_back().kind = NormalizeKind::kNfc;
   parts.added_tokens = SpecialTokens(encoding, size, *config);
   if (!config->eos_token) config->eos_token = encoding.eos;
-  if (encoding.bos != nullptr) {
-    if (!config->bos_token) config->bos_token = encoding.bos;
-    for (const AddedToken& token : parts.added_tokens) {
-      if (token.content == *config->bos_token) parts.prefix = {token.id};
-    }
-  }
+  if (encoding.bos == nullptr) return parts;
+  if (!config->bos_token) config->bos_token = encoding.bos;
+  AddEnds(*config, &parts);
   return parts;
 }
 

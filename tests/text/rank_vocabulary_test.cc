@@ -68,5 +68,28 @@ TEST(MakeRankParts, JoinsTokensInEveryWay) {
                                                  std::pair("a", "ba"), std::pair("ab", "a")));
 }
 
+TEST(AddEnds, HeedsTheConfiguration) {
+  BpeParts parts;
+  TokenizerConfig config;
+  AddEnds(config, &parts);
+  EXPECT_TRUE(parts.prefix.empty() && parts.suffix.empty());
+  for (const char* name : {"<s>", "</s>"}) {
+    AddedToken& token = parts.added_tokens.emplace_back();
+    token.id = static_cast<int32_t>(parts.added_tokens.size()) + 6;
+    token.content = name;
+  }
+  config.bos_token = "<s>";
+  config.eos_token = "</s>";
+  AddEnds(config, &parts);
+  EXPECT_EQ(parts.prefix, std::vector<int32_t>{7});
+  EXPECT_TRUE(parts.suffix.empty());
+  config.add_bos_token = false;
+  config.add_eos_token = true;
+  parts.prefix.clear();
+  AddEnds(config, &parts);
+  EXPECT_TRUE(parts.prefix.empty());
+  EXPECT_EQ(parts.suffix, std::vector<int32_t>{8});
+}
+
 }  // namespace
 }  // namespace sq

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "sq/text/bpe_tokenizer.h"
+#include "sq/text/tokenizer_config.h"
 
 namespace sq {
 
@@ -28,5 +29,9 @@ void CheckRanks(const Vocabulary& vocabulary, const std::string& what);
 // The parts of a tokenizer that merges the tokens of `vocabulary` by their ids and decodes bytes. A
 // word that is a token is that token; `pattern`, of which errors open with `what`, cuts words.
 BpeParts MakeRankParts(Vocabulary vocabulary, const std::string& pattern, const std::string& what);
+
+// Lets texts begin with `config`'s BOS unless its add_bos_token is false, and end with its EOS if
+// add_eos_token is true; each where it is among the added tokens.
+void AddEnds(const TokenizerConfig& config, BpeParts* parts);
 
 }  // namespace sq

@@ -11,9 +11,10 @@ namespace sq {
 
 // Reads the contents of a tekken.json: the special tokens have the first ids, the vocabulary the
 // ids from default_num_special_tokens on, up to default_vocab_size. A text begins with BOS, as
-// mistral_common's models are asked; special tokens that stand in it are found, as transformers
-// does (mistral_common takes them for text). *config gets the names of BOS and EOS that it lacks.
-// Throws sq::Error, opening with `what`, for damage and for a pattern that is not known.
+// mistral_common's models are asked, unless *config says otherwise; special tokens that stand in it
+// are found, as transformers does (mistral_common takes them for text). *config gets the names of
+// BOS and EOS that it lacks. Throws sq::Error, opening with `what`, for damage and for a pattern
+// that is not known.
 BpeParts ParseTekken(const nlohmann::json& file, const std::string& what, TokenizerConfig* config);
 
 }  // namespace sq

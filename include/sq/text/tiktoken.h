@@ -17,10 +17,10 @@ std::string FindTiktokenFile(const std::string& model_dir);
 // file has, or by its name where the encoding alone goes by it:
 //   r50k_base (GPT-2), cl100k_base, o200k_base (with the special tokens of gpt-oss), Qwen, LLaMA-3
 //   (those of 3.1 on), LLaMA-4
-// Where `config` has added tokens behind the vocabulary, those take the place of the known ones.
-// Special tokens are found in texts, as Hugging Face and Qwen's own tokenizer do. *config gets the
-// names of BOS and EOS that it lacks. Throws sq::Error for a damaged file and for an encoding that
-// is not known.
+// The last two begin a text with BOS unless *config says otherwise. Where it has added tokens
+// behind the vocabulary, those take the place of the known ones. Special tokens are found in texts,
+// as Hugging Face and Qwen's own tokenizer do. *config gets the names of BOS and EOS that it lacks.
+// Throws sq::Error for a damaged file and for an encoding that is not known.
 BpeParts ReadTiktoken(const std::string& path, TokenizerConfig* config);
 
 }  // namespace sq
