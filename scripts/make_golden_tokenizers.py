@@ -27,6 +27,7 @@ import tiktoken_ext.openai_public
 from transformers import GPT2Tokenizer, LlamaTokenizer, LlamaTokenizerFast
 from transformers.models.gpt2.tokenization_gpt2 import bytes_to_unicode
 
+from golden_ids import digest, expand, fnv1a, summary, write_json
 from golden_texts import LONG, NASTY, fuzz_texts, training_text
 
 OUT = pathlib.Path(__file__).resolve().parent.parent / "tests" / "golden" / "text"
@@ -34,27 +35,6 @@ OUT = pathlib.Path(__file__).resolve().parent.parent / "tests" / "golden" / "tex
 LLAMA3_PATTERN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+")
-
-
-def fnv1a(ids):
-    """64-bit FNV-1a over the ids as little-endian int32."""
-    value = 0xcbf29ce484222325
-    for byte in b"".join(i.to_bytes(4, "little") for i in ids):
-        value = (value ^ byte) * 0x100000001b3 % 2**64
-    return value
-
-
-def digest(ids):
-    return ids if len(ids) <= 200 else {"count": len(ids), "fnv1a": f"{fnv1a(ids):016x}"}
-
-
-def expand(text):
-    return text if isinstance(text, str) else text[0] * text[1]
-
-
-def write_json(path, value):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value, ensure_ascii=True, separators=(",", ":")) + "\n")
 
 
 def train_bpe(pre_tokenizer, size, special, alphabet):
@@ -301,22 +281,6 @@ def make_sentencepiece(folder):
     return LlamaTokenizer(str(folder / "tokenizer.model"), legacy=True)
 
 
-def summary(lists):
-    """Count and hash of all ids, each list closed by 2**31 - 1."""
-    ids = [i for one in lists for i in one + [2**31 - 1]]
-    return {"count": len(ids), "fnv1a": f"{fnv1a(ids):016x}"}
-
-
-def make_vocab_merges(gpt2, texts):
-    """OPT: GPT-2's tokenizer from vocab.json and merges.txt, those of the file above, with BOS."""
-    with tempfile.TemporaryDirectory() as scratch:
-        vocab, merges = pathlib.Path(scratch) / "vocab.json", pathlib.Path(scratch) / "merges.txt"
-        vocab.write_text(json.dumps(gpt2["model"]["vocab"]))
-        merges.write_text("\n".join(["#version: 0.2"] + gpt2["model"]["merges"]) + "\n")
-        tokenizer = GPT2Tokenizer(str(vocab), str(merges), add_bos_token=True)
-        return summary([tokenizer(text)["input_ids"] for text in texts])
-
-
 def load_real(folder):
     """A function from text to ids: tokenizer.json as tokenizers reads it, else as transformers 4."""
     config = json.loads((folder / "tokenizer_config.json").read_text())
@@ -331,8 +295,10 @@ def load_real(folder):
         fast = Tokenizer.from_file(str(folder / "tokenizer.json"))
         return lambda text: fast.encode(text).ids
     kind = LlamaTokenizer if (folder / "tokenizer.model").exists() else GPT2Tokenizer
-    slow = kind.from_pretrained(folder)
-    return lambda text: slow(text)["input_ids"]
+    if not config.get("legacy", True):
+        kind = LlamaTokenizerFast  # the slow one puts a space before a space, too
+    tokenizer = kind.from_pretrained(folder)
+    return lambda text: tokenizer(text)["input_ids"]
 
 
 def make_real(data, fuzz):
@@ -403,7 +369,6 @@ def main():
         if name == "gpt2":
             write_json(OUT / "variants.json", make_variants(value, short))
             make_documents(OUT / "c4")
-            write_json(OUT / "vocab_merges.json", make_vocab_merges(value, short))
             encoding = make_xgen(value, OUT / "xgen", texts)
             fuzz_ids["xgen"] = summary([encoding.encode(text, allowed_special="all")
                                         for text in fuzz])
@@ -412,9 +377,6 @@ def main():
     write_json(OUT / "llama" / "ids.json", [digest(slow(text)["input_ids"]) for text in texts])
     fuzz_ids["llama"] = summary([slow(text)["input_ids"] for text in fuzz])
     write_json(OUT / "fuzz_ids.json", fuzz_ids)
-    tokenizer = LlamaTokenizer(str(model), legacy=False)
-    write_json(OUT / "llama" / "not_legacy.json",
-               summary([tokenizer(text)["input_ids"] for text in short]))
     if len(sys.argv) > 1:
         make_real(pathlib.Path(sys.argv[1]), fuzz)
 

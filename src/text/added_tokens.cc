@@ -76,10 +76,9 @@ void AddedTokens::Split(std::string_view text, std::vector<TextPiece>* pieces) c
     size_t begin = at;
     size_t end = at + token.content.size();
     at = end;  // a match that is refused is used up all the same
-    if (token.single_word &&
-        (EndsInWord(text.substr(0, begin)) || BeginsWithWord(text.substr(end)))) {
-      continue;
-    }
+    const bool touches_word = token.single_word && (EndsInWord(text.substr(0, begin)) ||
+                                                    BeginsWithWord(text.substr(end)));
+    if (token.hidden || touches_word) continue;
     if (token.strip_left) {
       begin = std::max(done, begin - WhiteSpaceAtEnd(text.substr(0, begin)));
     }

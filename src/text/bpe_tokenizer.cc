@@ -87,8 +87,6 @@ class BpeTokenizer : public Tokenizer {
     };
     bos_id_ = find(config.bos_token);
     eos_id_ = find(config.eos_token);
-    Override(config.add_bos_token, bos_id_, &prefix_);
-    Override(config.add_eos_token, eos_id_, &suffix_);
   }
 
   std::vector<int32_t> Encode(std::string_view text, const EncodeOptions& options) const override {
@@ -146,15 +144,6 @@ class BpeTokenizer : public Tokenizer {
     const bool is_new = tokens_.emplace(id, token).second;
     SQ_CHECK(is_new, what, ": two tokens have id ", id, ", one of them ", Quoted(token));
     size_ = std::max(size_, int64_t{id} + 1);
-  }
-
-  // Lets tokenizer_config.json decide what stands at one end, as Hugging Face does where it says
-  // so.
-  static void Override(const std::optional<bool>& add, const std::optional<int32_t>& id,
-                       std::vector<int32_t>* end) {
-    if (!add) return;
-    end->clear();
-    if (*add && id) end->push_back(*id);
   }
 
   std::unique_ptr<const WordModel> model_;

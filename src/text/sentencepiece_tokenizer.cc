@@ -9,7 +9,9 @@
 #include "sq/base/error.h"
 #include "sq/base/file.h"
 #include "sq/text/added_tokens.h"
+#include "sq/text/configured_tokens.h"
 #include "sq/text/normalizer.h"
+#include "sq/text/tokenizer_class.h"
 #include "sq/text/utf8.h"
 
 namespace sq {
@@ -33,34 +35,30 @@ class SentencePieceTokenizer : public Tokenizer {
       : what_(path),
         legacy_(config.legacy.value_or(true)),
         add_prefix_space_(config.add_prefix_space.value_or(true)) {
+    const TokenizerClass* row = FindTokenizerClass(config.tokenizer_class);
+    SQ_CHECK(config.tokenizer_class.empty() || (row != nullptr && row->has_sentencepiece), path,
+             ": no tokenizer.json beside it: how the class ", Quoted(config.tokenizer_class),
+             " reads this file is not known");
     std::string model = ReadFile(path, kMaxModelBytes);
-    if (!legacy_) model += kNoDummyPrefix;
+    has_dummy_prefix_ = legacy_ && add_prefix_space_;
+    if (!has_dummy_prefix_) model += kNoDummyPrefix;
     const auto status = processor_.LoadFromSerializedProto(model);
     SQ_CHECK(status.ok(), path, ": not a SentencePiece model: ", status.message());
-    std::vector<AddedToken> added;
-    for (int id = 0; id < processor_.GetPieceSize(); ++id) {
-      if (!processor_.IsControl(id) && !processor_.IsUnknown(id)) continue;
-      AddedToken token;
-      token.id = id;
-      token.content = processor_.IdToPiece(id);
-      token.special = true;
-      added.push_back(std::move(token));
-    }
+    const std::vector<AddedToken> added = ReadAddedTokens(config);
     size_ = processor_.GetPieceSize();
-    for (const AddedToken& token : config.added_tokens) {
-      SQ_CHECK(
-          token.id >= processor_.GetPieceSize() || processor_.IdToPiece(token.id) == token.content,
-          path, ": added token ", Quoted(token.content), " has id ", token.id,
-          ", which is that of the piece ", Quoted(processor_.IdToPiece(token.id)));
-      added.push_back(token);
+    for (const AddedToken& token : added) {
       size_ = std::max(size_, int64_t{token.id} + 1);
+      by_id_[token.id] = token;
     }
-    for (const AddedToken& token : added) by_id_[token.id] = token;
     added_tokens_ = AddedTokens(added);
-    bos_id_ = Find(config.bos_token, processor_.bos_id());
-    eos_id_ = Find(config.eos_token, processor_.eos_id());
+    bos_id_ = Find(config.bos_token);
+    eos_id_ = Find(config.eos_token);
     add_bos_ = config.add_bos_token.value_or(true);
     add_eos_ = config.add_eos_token.value_or(false);
+    SQ_CHECK((!add_bos_ || bos_id_) && (!add_eos_ || eos_id_), path, ": ",
+             add_bos_ && !bos_id_ ? "bos_token" : "eos_token",
+             " of tokenizer_config.json: expected a token, which is to be put around each text, "
+             "found null");
     if (processor_.unk_id() >= 0) unknown_ = processor_.IdToPiece(processor_.unk_id());
     unknown_length_ = EncodePiece(unknown_).size();
   }
@@ -74,7 +72,7 @@ class SentencePieceTokenizer : public Tokenizer {
     const bool begins_with_space = !legacy_ && !text.empty();
     if (begins_with_space) {
       changed = ReplaceAll(text, kSpaceSymbol, " ");
-      if (add_prefix_space_) changed.insert(0, kSpaceSymbol);
+      if (add_prefix_space_ && changed[0] != ' ') changed.insert(0, kSpaceSymbol);
       text = changed;
     }
     std::vector<TextPiece> pieces;
@@ -130,7 +128,8 @@ class SentencePieceTokenizer : public Tokenizer {
   std::vector<int> EncodePiece(std::string_view text) const {
     // Without a dummy prefix SentencePiece may drop a space in front; Hugging Face puts the unknown
     // token there and takes its pieces away again.
-    const bool guarded = !legacy_ && (BeginsWith(text, kSpaceSymbol) || BeginsWith(text, " "));
+    const bool guarded =
+        !has_dummy_prefix_ && (BeginsWith(text, kSpaceSymbol) || BeginsWith(text, " "));
     std::string longer;
     if (guarded) {
       longer = unknown_;
@@ -151,20 +150,37 @@ class SentencePieceTokenizer : public Tokenizer {
     return found != by_id_.end() && found->second.special;
   }
 
-  std::optional<int32_t> Find(const std::optional<std::string>& token, int fallback) const {
-    if (token) {
-      for (const auto& [id, added] : by_id_) {
-        if (added.content == *token) return id;
-      }
-      const int id = processor_.PieceToId(*token);
-      if (processor_.IdToPiece(id) == *token) return id;
+  // What is found in a text before SentencePiece sees it: its control tokens, the unknown token and
+  // what `config` names.
+  std::vector<AddedToken> ReadAddedTokens(const TokenizerConfig& config) const {
+    std::vector<AddedToken> added;
+    for (int id = 0; id < processor_.GetPieceSize(); ++id) {
+      if (!processor_.IsControl(id) && !processor_.IsUnknown(id)) continue;
+      AddedToken token;
+      token.id = id;
+      token.content = processor_.IdToPiece(id);
+      token.special = true;
+      added.push_back(std::move(token));
     }
-    return fallback < 0 ? std::nullopt : std::optional<int32_t>(fallback);
+    const auto find_id = [&](const std::string& content) {
+      const int id = processor_.PieceToId(content);
+      return processor_.IdToPiece(id) == content ? std::optional<int32_t>(id) : std::nullopt;
+    };
+    AddConfiguredTokens(config, processor_.GetPieceSize(), find_id, what_, &added);
+    return added;
+  }
+
+  std::optional<int32_t> Find(const std::optional<std::string>& token) const {
+    for (const auto& [id, added] : by_id_) {
+      if (added.content == token) return id;
+    }
+    return std::nullopt;
   }
 
   std::string what_;
   bool legacy_;
   bool add_prefix_space_;
+  bool has_dummy_prefix_;  // SentencePiece itself puts a space in front
   sentencepiece::SentencePieceProcessor processor_;
   AddedTokens added_tokens_;
   std::map<int32_t, AddedToken> by_id_;  // control, unknown and added tokens

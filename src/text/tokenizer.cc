@@ -8,55 +8,87 @@
 #include "sq/base/file.h"
 #include "sq/base/json.h"
 #include "sq/text/bpe_tokenizer.h"
+#include "sq/text/configured_tokens.h"
 #include "sq/text/sentencepiece_tokenizer.h"
 #include "sq/text/tekken.h"
 #include "sq/text/tiktoken.h"
+#include "sq/text/tokenizer_class.h"
 #include "sq/text/tokenizer_config.h"
 #include "sq/text/tokenizer_json.h"
+#include "sq/text/tokenizer_json_settings.h"
 #include "sq/text/vocab_merges.h"
 #include "sq/text/xgen_vocabulary.h"
 
 namespace sq {
 namespace {
 
-// Adds the tokens that `config` names and the tokenizer.json read into *parts lacks, as
-// transformers does: each gets the id that the vocabulary has for it, or else the next free one.
-void AddMissingTokens(const TokenizerConfig& config, const std::string& what, BpeParts* parts) {
-  auto next = static_cast<int32_t>(parts->vocabulary.size());
-  for (const AddedToken& token : parts->added_tokens) next = std::max(next, token.id + 1);
-  const auto add = [&](AddedToken token) {
-    const auto is_same = [&](const AddedToken& other) { return other.content == token.content; };
-    const auto& known = parts->added_tokens;
-    if (token.content.empty() || std::any_of(known.begin(), known.end(), is_same)) return;
-    const auto found = parts->vocabulary.find(token.content);
-    const int32_t id = found != parts->vocabulary.end() ? found->second : next++;
-    SQ_CHECK(token.id < 0 || token.id == id, what, ": tokenizer_config.json: added token ",
-             Quoted(token.content), " has id ", token.id, ", expected ", id);
-    token.id = id;
-    parts->added_tokens.push_back(std::move(token));
+// The id of a token that is put around a text.
+int32_t EndId(const std::optional<std::string>& token, const char* key, const BpeParts& parts,
+              const std::string& model_dir) {
+  SQ_CHECK(token, model_dir, ": tokenizer_config.json: ", Quoted(key),
+           ": expected a token, which is to be put around each text, found null");
+  for (const AddedToken& added : parts.added_tokens) {
+    if (added.content == *token) return added.id;
+  }
+  const auto found = parts.vocabulary.find(*token);
+  SQ_CHECK(found != parts.vocabulary.end(), model_dir, ": tokenizer_config.json: ", Quoted(key),
+           ": ", Quoted(*token), " is not in the vocabulary");
+  return found->second;
+}
+
+// Puts what the tokenizer's class adds around a text in the place of what its file does.
+void SetEnds(const TokenizerConfig& config, Ends ends, bool adds_bos, const std::string& model_dir,
+             BpeParts* parts) {
+  const auto set = [&](const std::optional<std::string>& token, const char* key, bool is_added,
+                       std::vector<int32_t>* ids) {
+    ids->clear();
+    if (is_added) ids->push_back(EndId(token, key, *parts, model_dir));
   };
-  std::vector<AddedToken> added = config.added_tokens;
-  std::sort(added.begin(), added.end(),
-            [](const AddedToken& a, const AddedToken& b) { return a.id < b.id; });
-  for (AddedToken& token : added) add(std::move(token));
-  for (const std::string& content : config.special_tokens) {
-    AddedToken token;
-    token.id = -1;
-    token.content = content;
-    token.special = true;
-    add(std::move(token));
+  const bool bos = config.add_bos_token.value_or(adds_bos);
+  switch (ends) {
+    case Ends::kOfFile: return;
+    case Ends::kNoBos:
+      SQ_CHECK(!bos, model_dir, ": tokenizer_config.json: \"add_bos_token\": true: the class ",
+               Quoted(config.tokenizer_class), " cannot add one");
+      return;
+    case Ends::kBosFlag: return set(config.bos_token, "bos_token", bos, &parts->prefix);
+    case Ends::kBosAndEosFlags:
+      set(config.bos_token, "bos_token", bos, &parts->prefix);
+      return set(config.eos_token, "eos_token", config.add_eos_token.value_or(false),
+                 &parts->suffix);
+    case Ends::kClsAndSep:
+      set(config.cls_token, "cls_token", true, &parts->prefix);
+      return set(config.sep_token, "sep_token", true, &parts->suffix);
   }
 }
 
-// `config` with what transformers' LlamaTokenizerFast takes for granted: the rule of a
-// tokenizer.json on what stands around a text is not asked.
-TokenizerConfig WithDefaults(TokenizerConfig config) {
-  if (config.tokenizer_class.rfind("LlamaTokenizer", 0) != 0) return config;
-  if (!config.add_bos_token) config.add_bos_token = true;
-  if (!config.add_eos_token) config.add_eos_token = false;
-  if (!config.bos_token) config.bos_token = "<s>";
-  if (!config.eos_token) config.eos_token = "</s>";
-  return config;
+std::unique_ptr<Tokenizer> LoadTokenizerJson(const std::string& model_dir, const std::string& path,
+                                             const TokenizerConfig& config) {
+  nlohmann::json file = ReadJsonFile(path);
+  ApplySettings(config, &file);
+  BpeParts parts = ParseTokenizerJson(file, path);
+  file = nullptr;  // which is large
+  AddConfiguredTokens(config, model_dir, &parts);
+  if (const TokenizerClass* row = FindTokenizerClass(config.tokenizer_class)) {
+    SetEnds(config, row->ends, row->adds_bos, model_dir, &parts);
+  }
+  return MakeBpeTokenizer(std::move(parts), config, path);
+}
+
+std::unique_ptr<Tokenizer> LoadVocabularyAndMerges(const std::string& model_dir,
+                                                   const std::string& path,
+                                                   const TokenizerConfig& config) {
+  BpeParts parts = ReadVocabularyAndMerges(model_dir, config);
+  AddConfiguredTokens(config, model_dir, &parts);
+  const TokenizerClass* row = FindTokenizerClass(config.tokenizer_class);
+  SetEnds(config, row->split_ends, row->adds_bos, model_dir, &parts);
+  return MakeBpeTokenizer(std::move(parts), config, path);
+}
+
+std::unique_ptr<Tokenizer> LoadXgen(const std::string& model_dir, const TokenizerConfig& config) {
+  BpeParts parts = ReadXgenVocabulary(model_dir, config);
+  SetEnds(config, Ends::kBosAndEosFlags, /*adds_bos=*/false, model_dir, &parts);
+  return MakeBpeTokenizer(std::move(parts), config, model_dir);
 }
 
 }  // namespace
@@ -66,16 +98,10 @@ std::unique_ptr<Tokenizer> LoadTokenizer(const std::string& model_dir) {
   const auto path = [&](const char* name) { return (fs::path(model_dir) / name).string(); };
   SQ_CHECK(IsFolder(model_dir), model_dir, ": not a folder");
   const TokenizerConfig config = ReadTokenizerConfig(model_dir);
-  if (config.tokenizer_class == "XgenTokenizer") {
-    return MakeBpeTokenizer(ReadXgenVocabulary(model_dir, config), config, model_dir);
-  }
+  if (config.tokenizer_class == "XgenTokenizer") return LoadXgen(model_dir, config);
   const std::string json_path = path("tokenizer.json");
+  if (FileExists(json_path)) return LoadTokenizerJson(model_dir, json_path, config);
   const std::string model_path = path("tokenizer.model");
-  if (FileExists(json_path)) {
-    BpeParts parts = ParseTokenizerJson(ReadJsonFile(json_path), json_path);
-    AddMissingTokens(config, model_dir, &parts);
-    return MakeBpeTokenizer(std::move(parts), WithDefaults(config), json_path);
-  }
   const std::string tekken_path = path("tekken.json");
   if (FileExists(tekken_path)) {
     TokenizerConfig named = config;
@@ -89,11 +115,9 @@ std::unique_ptr<Tokenizer> LoadTokenizer(const std::string& model_dir) {
   }
   if (FileExists(model_path)) return LoadSentencePieceTokenizer(model_path, config);
   const std::string vocabulary_path = path("vocab.json");
-  const std::string merges_path = path("merges.txt");
-  SQ_CHECK(FileExists(vocabulary_path) && FileExists(merges_path), model_dir,
+  SQ_CHECK(FileExists(vocabulary_path) && FileExists(path("merges.txt")), model_dir,
            ": no tokenizer.json, tokenizer.model, or vocab.json and merges.txt in this folder");
-  return MakeBpeTokenizer(ReadVocabularyAndMerges(vocabulary_path, merges_path, config), config,
-                          vocabulary_path);
+  return LoadVocabularyAndMerges(model_dir, vocabulary_path, config);
 }
 
 bool HasTokenizer(const std::string& model_dir) {

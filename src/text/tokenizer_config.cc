@@ -9,20 +9,22 @@
 #include "sq/base/error.h"
 #include "sq/base/file.h"
 #include "sq/base/json.h"
+#include "sq/text/tokenizer_class.h"
 
 namespace sq {
 namespace {
 
-namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
-// A token's text: a string, or an object that holds it as "content".
-std::optional<std::string> Token(const Json& file, const char* key, const std::string& what) {
-  const auto found = file.find(key);
-  if (found == file.end() || found->is_null()) return std::nullopt;
-  if (found->is_object()) return JsonString(*found, "content", StrCat(what, ": ", Quoted(key)));
-  return JsonString(file, key, what);
-}
+constexpr int64_t kMaxConfigBytes = int64_t{256} << 20;  // as ReadJsonFile
+
+// The folder's files, each an empty object where there is none.
+struct Files {
+  std::string config_path;
+  std::string map_path;
+  Json config;
+  Json map;  // special_tokens_map.json, where it is asked
+};
 
 std::optional<bool> Flag(const Json& file, const char* key, const std::string& what) {
   const auto found = file.find(key);
@@ -30,7 +32,6 @@ std::optional<bool> Flag(const Json& file, const char* key, const std::string& w
   return JsonBool(file, key, what);
 }
 
-// The object in the file, or an empty one where there is no file.
 Json ReadObject(const std::string& path) {
   if (!FileExists(path)) return Json::object();
   Json file = ReadJsonFile(path);
@@ -38,10 +39,98 @@ Json ReadObject(const std::string& path) {
   return file;
 }
 
-int32_t CheckedId(int64_t id, const std::string& what) {
-  SQ_CHECK(id >= 0 && id <= std::numeric_limits<int32_t>::max(), what,
-           ": expected an id from 0 to 2147483647, found ", id);
-  return static_cast<int32_t>(id);
+NamedToken SpecialToken(const std::string& content) {
+  NamedToken named;
+  named.token.id = -1;
+  named.token.content = content;
+  named.token.special = true;
+  return named;
+}
+
+// A special token: a string, or an object.
+NamedToken ParseSpecialToken(const Json& value, const std::string& what) {
+  if (value.is_string()) return SpecialToken(value.get<std::string>());
+  SQ_CHECK(value.is_object(), what, ": expected a string, found ", JsonTypeName(value));
+  NamedToken named;
+  named.token = ParseAddedToken(value, what);
+  named.token.id = -1;
+  named.token.special = true;
+  named.is_object = true;
+  return named;
+}
+
+bool Contains(const std::vector<NamedToken>& tokens, const std::string& content) {
+  return std::any_of(tokens.begin(), tokens.end(),
+                     [&](const NamedToken& named) { return named.token.content == content; });
+}
+
+void AddOnce(NamedToken named, std::vector<NamedToken>* tokens) {
+  if (named.token.content.empty() || Contains(*tokens, named.token.content)) return;
+  tokens->push_back(std::move(named));
+}
+
+// The token that the files name by `key`, or `fallback` where they do not; none for null.
+std::optional<std::string> AddNamedToken(const Files& files, const char* key, const char* fallback,
+                                         std::vector<NamedToken>* tokens) {
+  NamedToken named;
+  if (files.map.contains(key) || files.config.contains(key)) {
+    const bool in_map = files.map.contains(key);
+    const Json& value = in_map ? files.map[key] : files.config[key];
+    if (value.is_null()) return std::nullopt;
+    named =
+        ParseSpecialToken(value, StrCat(in_map ? files.map_path : files.config_path, ": ", key));
+  } else {
+    if (fallback == nullptr) return std::nullopt;
+    named = SpecialToken(fallback);
+  }
+  // The classes that have one let it take in the space before it.
+  if (key == std::string_view("mask_token") && fallback != nullptr) named.token.strip_left = true;
+  std::string content = named.token.content;
+  AddOnce(std::move(named), tokens);
+  return content;
+}
+
+// A list of special tokens, or an object whose members are some, in the order of the file.
+void AddListedTokens(const Json& file, const std::string& path, const char* key,
+                     std::vector<NamedToken>* tokens) {
+  const auto found = file.find(key);
+  if (found == file.end() || found->is_null()) return;
+  const std::string what = StrCat(path, ": ", key);
+  const auto add = [&](const Json& value) {
+    NamedToken named = ParseSpecialToken(value, what);
+    named.is_listed = true;
+    AddOnce(std::move(named), tokens);
+  };
+  if (found->is_object()) {
+    const auto ordered = nlohmann::ordered_json::parse(ReadFile(path, kMaxConfigBytes));
+    for (const auto& member : ordered[key].items()) add((*found)[member.key()]);
+    return;
+  }
+  SQ_CHECK(found->is_array(), what, ": expected an array, found ", JsonTypeName(*found));
+  for (const Json& value : *found) add(value);
+}
+
+void ReadSpecialTokens(const Files& files, const TokenizerClass* row, TokenizerConfig* config) {
+  std::vector<NamedToken>* tokens = &config->special_tokens;
+  for (size_t i = 0; i < kNamedTokens.size(); ++i) {
+    const std::string_view key = kNamedTokens[i];
+    const std::optional<std::string> content =
+        AddNamedToken(files, kNamedTokens[i], row != nullptr ? row->tokens[i] : nullptr, tokens);
+    if (key == "bos_token") config->bos_token = content;
+    if (key == "eos_token") config->eos_token = content;
+    if (key == "sep_token") config->sep_token = content;
+    if (key == "cls_token") config->cls_token = content;
+  }
+  for (const char* key : {"additional_special_tokens", "extra_special_tokens"}) {
+    AddListedTokens(files.config, files.config_path, key, tokens);
+    AddListedTokens(files.map, files.map_path, key, tokens);
+  }
+  if (row == nullptr) return;
+  for (size_t i = 0; i < row->extras.size(); ++i) {
+    if (row->extras[i] != nullptr) {
+      AddNamedToken(files, row->extra_keys[i], row->extras[i], tokens);
+    }
+  }
 }
 
 // {"32000": {"content": "<pad>", ...}, ...}
@@ -59,48 +148,114 @@ void ReadAddedTokensDecoder(const Json& decoder, const std::string& what,
   }
 }
 
+// {"<pad>": 32000, ...}
+void ReadAddedTokens(const std::string& path, TokenizerConfig* config) {
+  const Json added = ReadObject(path);
+  for (const auto& [content, value] : added.items()) {
+    const int64_t id = JsonInt(added, content, path);
+    SQ_CHECK(id >= 0 && id <= std::numeric_limits<int32_t>::max(), path, ": ", Quoted(content),
+             ": expected an id from 0 to 2147483647, found ", id);
+    AddedToken token;
+    token.content = content;
+    token.id = static_cast<int32_t>(id);
+    token.special = Contains(config->special_tokens, content);
+    token.normalized = !token.special;
+    config->added_tokens.push_back(std::move(token));
+  }
+}
+
+// Settings that would change ids in a way that is not implemented. transformers itself stops at
+// most of them; all others that are not read here change no ids.
+void RefuseSettings(const Json& config, const std::string& path) {
+  const auto refuse_unless = [&](const char* key, bool is_harmless) {
+    SQ_CHECK(is_harmless, path, ": ", Quoted(key), ": ", config[key].dump().substr(0, 60),
+             " is not supported");
+  };
+  for (const char* key :
+       {"vocab", "merges", "tokenizer_object", "post_processor", "gguf_file", "add_tokens"}) {
+    const auto found = config.find(key);
+    if (found != config.end()) refuse_unless(key, found->is_null());
+  }
+  const auto add = config.find("add_special_tokens");
+  if (add != config.end()) refuse_unless("add_special_tokens", *add != false);
+  const auto inputs = config.find("init_inputs");
+  if (inputs != config.end()) refuse_unless("init_inputs", inputs->empty());
+  // Names of which newer versions of transformers read another than tokenizer.json.
+  const auto names = config.find("fast_tokenizer_files");
+  if (names == config.end()) return;
+  refuse_unless("fast_tokenizer_files",
+                std::all_of(names->begin(), names->end(),
+                            [](const Json& name) { return name == "tokenizer.json"; }));
+}
+
+// A string of the folder's config.json, empty where there is none.
+std::string ModelField(const std::string& path, const char* key) {
+  const Json config = ReadObject(path);
+  const auto found = config.find(key);
+  return found != config.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+std::string ReadTokenizerClass(const Json& config, const std::string& path,
+                               const std::string& model_dir, const std::string& model_path) {
+  const auto exists = [&](const char* name) {
+    return FileExists((std::filesystem::path(model_dir) / name).string());
+  };
+  // transformers 5 marks what it saves so. What it puts around a text stands in tokenizer.json,
+  // and no flag says more; transformers 4, which would let the class decide, has no such files.
+  if (config.contains("backend") && exists("tokenizer.json")) return "TokenizersBackend";
+  const auto found = config.find("tokenizer_class");
+  std::string name;
+  if (found != config.end() && !found->is_null())
+    name = JsonString(config, "tokenizer_class", path);
+  if (name.empty()) name = ModelField(model_path, "tokenizer_class");
+  if (name.empty() && !exists("tokenizer.json")) {
+    name = exists("tokenizer.model") ? "LlamaTokenizer"
+                                     : TokenizerClassOfModel(ModelField(model_path, "model_type"));
+  }
+  return std::string(TokenizerClassName(name));
+}
+
 }  // namespace
 
 TokenizerConfig ReadTokenizerConfig(const std::string& model_dir) {
-  const auto path = [&](const char* name) { return (fs::path(model_dir) / name).string(); };
-  const std::string config_path = path("tokenizer_config.json");
-  const std::string map_path = path("special_tokens_map.json");
-  const std::string added_path = path("added_tokens.json");
-  const Json file = ReadObject(config_path);
-  const Json map = ReadObject(map_path);
+  const auto path = [&](const char* name) {
+    return (std::filesystem::path(model_dir) / name).string();
+  };
+  Files files;
+  files.config_path = path("tokenizer_config.json");
+  files.map_path = path("special_tokens_map.json");
+  files.config = ReadObject(files.config_path);
+  const auto decoder = files.config.find("added_tokens_decoder");
+  const bool has_decoder = decoder != files.config.end();
+  files.map = has_decoder ? Json::object() : ReadObject(files.map_path);
+  RefuseSettings(files.config, files.config_path);
 
   TokenizerConfig config;
-  config.tokenizer_class = JsonString(file, "tokenizer_class", config_path, "");
-  config.add_bos_token = Flag(file, "add_bos_token", config_path);
-  config.add_eos_token = Flag(file, "add_eos_token", config_path);
-  config.add_prefix_space = Flag(file, "add_prefix_space", config_path);
-  config.legacy = Flag(file, "legacy", config_path);
-  std::vector<std::string>& special = config.special_tokens;
-  for (const char* key : {"bos_token", "eos_token", "unk_token", "pad_token", "sep_token",
-                          "cls_token", "mask_token"}) {
-    std::optional<std::string> token = Token(file, key, config_path);
-    if (!token) token = Token(map, key, map_path);
-    if (!token) continue;
-    if (std::find(special.begin(), special.end(), *token) == special.end()) {
-      special.push_back(*token);
-    }
-    if (key == std::string_view("bos_token")) config.bos_token = token;
-    if (key == std::string_view("eos_token")) config.eos_token = token;
+  const auto flag = [&](const char* key) { return Flag(files.config, key, files.config_path); };
+  config.tokenizer_class =
+      ReadTokenizerClass(files.config, files.config_path, model_dir, path("config.json"));
+  const TokenizerClass* row = FindTokenizerClass(config.tokenizer_class);
+  config.add_bos_token = flag("add_bos_token");
+  config.add_eos_token = flag("add_eos_token");
+  config.add_prefix_space = flag("add_prefix_space");
+  if (!files.config.contains("add_prefix_space") && row != nullptr &&
+      row->prefix_space == PrefixSpace::kNever) {
+    config.add_prefix_space = false;
   }
-
-  if (const auto decoder = file.find("added_tokens_decoder"); decoder != file.end()) {
-    ReadAddedTokensDecoder(*decoder, config_path + ": added_tokens_decoder", &config.added_tokens);
-    return config;
+  config.legacy = flag("legacy");
+  config.split_special_tokens = flag("split_special_tokens").value_or(false);
+  config.fix_mistral_regex = flag("fix_mistral_regex").value_or(false);
+  if (config.fix_mistral_regex) config.model_type = ModelField(path("config.json"), "model_type");
+  ReadSpecialTokens(files, row, &config);
+  config.has_added_tokens_decoder = has_decoder;
+  if (has_decoder) {
+    ReadAddedTokensDecoder(*decoder, files.config_path + ": added_tokens_decoder",
+                           &config.added_tokens);
+  } else {
+    ReadAddedTokens(path("added_tokens.json"), &config);
   }
-  const Json added = ReadObject(added_path);
-  for (const auto& [content, id] : added.items()) {
-    AddedToken token;
-    token.content = content;
-    token.id =
-        CheckedId(JsonInt(added, content, added_path), StrCat(added_path, ": ", Quoted(content)));
-    token.special = std::find(special.begin(), special.end(), content) != special.end();
-    config.added_tokens.push_back(std::move(token));
-  }
+  std::stable_sort(config.added_tokens.begin(), config.added_tokens.end(),
+                   [](const AddedToken& a, const AddedToken& b) { return a.id < b.id; });
   return config;
 }
 

@@ -1,5 +1,6 @@
 #include "sq/text/vocab_merges.h"
 
+#include <filesystem>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <string_view>
@@ -7,12 +8,16 @@
 #include "sq/base/error.h"
 #include "sq/base/file.h"
 #include "sq/base/json.h"
+#include "sq/text/tokenizer_class.h"
 
 namespace sq {
 namespace {
 
 constexpr int64_t kMaxMergesBytes = int64_t{256} << 20;
-constexpr const char* kDefaultSpecialToken = "<|endoftext|>";
+// How Qwen2 cuts words: LLaMA-3's rule, but for digits, which stand alone.
+constexpr const char* kQwen2Pattern =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*)"
+    R"(|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
 // A merge a line, "a b"; a first line that begins with "#version" is none.
 std::vector<std::pair<std::string, std::string>> ReadMerges(const std::string& path) {
@@ -33,6 +38,17 @@ std::vector<std::pair<std::string, std::string>> ReadMerges(const std::string& p
   return merges;
 }
 
+SplitRule FindSplitRule(const std::string& model_dir, const TokenizerConfig& config) {
+  const TokenizerClass* row = FindTokenizerClass(config.tokenizer_class);
+  SQ_CHECK(row != nullptr || !config.tokenizer_class.empty(), model_dir,
+           ": no tokenizer.json in this folder, and no tokenizer_class in tokenizer_config.json "
+           "that would say how vocab.json and merges.txt are meant");
+  SQ_CHECK(row != nullptr && row->split != SplitRule::kNone, model_dir,
+           ": no tokenizer.json in this folder: how the class ", Quoted(config.tokenizer_class),
+           " reads vocab.json and merges.txt is not known");
+  return row->split;
+}
+
 }  // namespace
 
 Vocabulary ReadVocabulary(const std::string& path) {
@@ -51,35 +67,23 @@ Vocabulary ReadVocabulary(const std::string& path) {
   return vocabulary;
 }
 
-BpeParts ReadVocabularyAndMerges(const std::string& vocabulary_path, const std::string& merges_path,
-                                 const TokenizerConfig& config) {
+BpeParts ReadVocabularyAndMerges(const std::string& model_dir, const TokenizerConfig& config) {
+  const auto path = [&](const char* name) {
+    return (std::filesystem::path(model_dir) / name).string();
+  };
+  const SplitRule rule = FindSplitRule(model_dir, config);
   BpeParts parts;
-  parts.vocabulary = ReadVocabulary(vocabulary_path);
-  parts.merges = ReadMerges(merges_path);
-  parts.added_tokens = config.added_tokens;
-  std::vector<std::string> special = config.special_tokens;
-  if (special.empty()) special.emplace_back(kDefaultSpecialToken);
-  for (const std::string& content : special) {
-    AddedToken* known = nullptr;
-    for (AddedToken& token : parts.added_tokens) {
-      if (token.content == content) known = &token;
-    }
-    if (known != nullptr) {
-      known->special = true;
-      continue;
-    }
-    const auto found = parts.vocabulary.find(content);
-    SQ_CHECK(found != parts.vocabulary.end(), vocabulary_path, ": special token ", Quoted(content),
-             " is not in the vocabulary");
-    AddedToken token;
-    token.id = found->second;
-    token.content = content;
-    token.special = true;
-    parts.added_tokens.push_back(std::move(token));
+  parts.vocabulary = ReadVocabulary(path("vocab.json"));
+  parts.merges = ReadMerges(path("merges.txt"));
+  if (rule != SplitRule::kByteLevel) parts.normalizer.push_back({NormalizeKind::kNfc, "", ""});
+  std::vector<SplitStep> steps;
+  if (rule == SplitRule::kQwen2) {
+    SplitStep& split = steps.emplace_back();
+    split.pattern.emplace(kQwen2Pattern, model_dir);
   }
-  std::vector<SplitStep> steps(1);
-  steps[0].pattern.emplace(kByteLevelPattern, vocabulary_path);
-  steps[0].add_prefix_space = config.add_prefix_space.value_or(false);
+  SplitStep& bytes = steps.emplace_back();
+  if (rule != SplitRule::kQwen2) bytes.pattern.emplace(kByteLevelPattern, model_dir);
+  bytes.add_prefix_space = config.add_prefix_space.value_or(false);
   parts.pre_tokenizer = PreTokenizer(std::move(steps));
   parts.decoder.push_back({DecodeKind::kByteLevel, "", "", 0, 0});
   return parts;

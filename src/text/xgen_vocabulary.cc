@@ -77,7 +77,8 @@ BpeParts ReadXgenVocabulary(const std::string& model_dir, const TokenizerConfig&
   add("<eom>");
   for (int i = kMasks; i >= 1; --i) add(StrCat("<mask_", i, ">"));
   // A pad_token of the user's own goes last.
-  for (const std::string& content : config.special_tokens) {
+  for (const NamedToken& named : config.special_tokens) {
+    const std::string& content = named.token.content;
     const auto has_content = [&](const AddedToken& token) { return token.content == content; };
     const auto found = std::find_if(added_tokens.begin(), added_tokens.end(), has_content);
     if (found == added_tokens.end()) add(content);

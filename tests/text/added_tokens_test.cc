@@ -58,5 +58,13 @@ TEST(AddedTokens, SingleWordsTouchNoWordCharacter) {
               ElementsAre("xx\u0301 xx_ xx\u200d \u00e9xx"));
 }
 
+// As the tokenizers library's encode_special_tokens: what is found and hidden is used up.
+TEST(AddedTokens, HiddenOnesStayInTheText) {
+  AddedToken hidden = Token(1, "<ab>");
+  hidden.hidden = true;
+  EXPECT_THAT(Split({hidden, Token(2, "ab"), Token(3, "x")}, "x<ab>ab"),
+              ElementsAre("3:x", "<ab>", "2:ab"));
+}
+
 }  // namespace
 }  // namespace sq

@@ -45,18 +45,15 @@ TEST(BpeTokenizer, PutsThePartsTogether) {
   EXPECT_FALSE(tokenizer->BosId() || tokenizer->EosId());
 }
 
-TEST(BpeTokenizer, ConfigDecidesOnBosAndEos) {
+TEST(BpeTokenizer, ConfigNamesBosAndEosAndNoMore) {
   TokenizerConfig config;
   config.bos_token = "<y>";
   config.eos_token = "nowhere";
   config.add_bos_token = true;
-  config.add_eos_token = true;
   const auto tokenizer = MakeBpeTokenizer(Parts(), config, "test");
   EXPECT_EQ(tokenizer->BosId(), 258);
   EXPECT_EQ(tokenizer->EosId(), std::nullopt);
-  EXPECT_THAT(tokenizer->Encode("a"), ElementsAre(258, 'a'));
-  config.add_bos_token = false;
-  EXPECT_THAT(MakeBpeTokenizer(Parts(), config, "test")->Encode("a"), ElementsAre('a'));
+  EXPECT_THAT(tokenizer->Encode("a"), ElementsAre(257, 'a', 258));
 }
 
 TEST(BpeTokenizer, RefusesPartsThatContradictEachOther) {

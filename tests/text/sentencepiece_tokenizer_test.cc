@@ -10,12 +10,20 @@
 namespace sq {
 namespace {
 
-std::unique_ptr<Tokenizer> Load(const TokenizerConfig& config = {}) {
+TokenizerConfig Config() {
+  TokenizerConfig config;
+  config.tokenizer_class = "LlamaTokenizer";
+  config.bos_token = "<s>";
+  config.eos_token = "</s>";
+  return config;
+}
+
+std::unique_ptr<Tokenizer> Load(const TokenizerConfig& config = Config()) {
   return LoadSentencePieceTokenizer(test::GoldenText("llama/tokenizer.model"), config);
 }
 
 TEST(SentencePieceTokenizer, ConfigDecidesOnBosAndEos) {
-  TokenizerConfig config;
+  TokenizerConfig config = Config();
   EXPECT_EQ(Load(config)->Encode(""), (std::vector<int32_t>{1}));
   config.add_bos_token = false;
   config.add_eos_token = true;
@@ -23,29 +31,54 @@ TEST(SentencePieceTokenizer, ConfigDecidesOnBosAndEos) {
   config.bos_token = "</s>";
   config.add_bos_token = true;
   EXPECT_EQ(Load(config)->Encode(""), (std::vector<int32_t>{2, 2}));
+  config.bos_token = std::nullopt;
+  EXPECT_THAT(test::MessageOf([&] { Load(config); }),
+              ::testing::HasSubstr("tokenizer.model: bos_token of tokenizer_config.json: expected "
+                                   "a token, which is to be put around each text, found null"));
 }
 
-TEST(SentencePieceTokenizer, EncodesWithoutLegacyAsHuggingFaceDoes) {
-  TokenizerConfig config;
+// The extra space of the older files, and what takes it away again.
+TEST(SentencePieceTokenizer, PutsASpaceBeforeTheTextWhereNoneIs) {
+  TokenizerConfig config = Config();
+  const auto first = [&](const char* text) { return Load(config)->Encode(text)[1]; };
+  const int32_t word = first("the"), spaces = first(" ");
+  EXPECT_NE(first(" the"), word);  // legacy: always
   config.legacy = false;
-  EXPECT_EQ(test::Summary(*Load(config), test::ShortGoldenTexts()),
-            ReadJsonFile(test::GoldenText("llama/not_legacy.json")));
+  EXPECT_EQ(first("the"), word);
+  EXPECT_EQ(first(" the"), word);
+  EXPECT_NE(first(" "), spaces);
+  config.add_prefix_space = false;
+  EXPECT_NE(first("the"), word);
+  EXPECT_EQ(first(" the"), word);
+  config.legacy = true;
+  EXPECT_NE(first("the"), word);
+  EXPECT_EQ(first(" the"), word);
+}
+
+TEST(SentencePieceTokenizer, RefusesOtherClasses) {
+  TokenizerConfig config = Config();
+  for (const char* name : {"T5Tokenizer", "GPT2Tokenizer", "GemmaTokenizer"}) {
+    config.tokenizer_class = name;
+    EXPECT_THAT(
+        test::MessageOf([&] { Load(config); }),
+        ::testing::HasSubstr("tokenizer.model: no tokenizer.json beside it: how the class \"" +
+                             std::string(name) + "\" reads this file is not known"));
+  }
 }
 
 TEST(SentencePieceTokenizer, FindsAddedTokensOfTheConfiguration) {
-  TokenizerConfig config;
+  TokenizerConfig config = Config();
   config.added_tokens.resize(1);
-  config.added_tokens[0].id = 902;
+  config.added_tokens[0].id = 900;
   config.added_tokens[0].content = "<pad>";
   const auto tokenizer = Load(config);
   const std::vector<int32_t> ids = tokenizer->Encode("<pad>");
-  EXPECT_EQ(ids, (std::vector<int32_t>{1, 902}));
+  EXPECT_EQ(ids, (std::vector<int32_t>{1, 900}));
   EXPECT_EQ(tokenizer->Decode(ids), "<s><pad>");
-  EXPECT_EQ(tokenizer->VocabularySize(), 903);
+  EXPECT_EQ(tokenizer->VocabularySize(), 901);
   config.added_tokens[0].id = 5;
   EXPECT_THAT(test::MessageOf([&] { Load(config); }),
-              ::testing::HasSubstr(
-                  "added token \"<pad>\" has id 5, which is that of the piece \"<0x02>\""));
+              ::testing::HasSubstr("added token \"<pad>\" has id 5, expected 900"));
 }
 
 TEST(SentencePieceTokenizer, DecodesWhatItEncodes) {

@@ -151,6 +151,34 @@ TEST_P(RealTokenizer, EncodesAsHuggingFaceDoes) {
 
 class ModelFolder : public ::testing::Test {
  protected:
+  // Lays out a case of configurations.json; `base` is a folder and a file of it, and what is to be
+  // beside that.
+  void LayOut(const nlohmann::ordered_json& one) {
+    std::filesystem::remove_all(folder_);
+    std::filesystem::create_directories(folder_);
+    const auto base = one["base"].get<std::string>();
+    const std::string name = base.substr(0, base.find('/'));
+    const auto has = [&](const char* file) { return base.find(file) != std::string::npos; };
+    if (has("tokenizer.model")) CopyGolden("llama/tokenizer.model");
+    if (has("vocab.json")) WriteVocabularyAndMerges(name);
+    if (has("tokenizer.json")) {
+      nlohmann::json file = ReadJsonFile(test::GoldenText(name + "/tokenizer.json"));
+      file.update(nlohmann::json::parse(one["change"].dump()));
+      Write("tokenizer.json", file.dump());
+    }
+    for (const auto& [file, content] : one["files"].items()) Write(file, content.dump());
+  }
+  void WriteVocabularyAndMerges(const std::string& name) {
+    const nlohmann::json model = ReadJsonFile(test::GoldenText(name + "/tokenizer.json"))["model"];
+    std::string merges = "#version: 0.2\n";
+    for (const nlohmann::json& merge : model["merges"]) {
+      merges += merge.is_string() ? merge.get<std::string>()
+                                  : merge[0].get<std::string>() + " " + merge[1].get<std::string>();
+      merges += "\n";
+    }
+    Write("vocab.json", model["vocab"].dump());
+    Write("merges.txt", merges);
+  }
   void Write(const std::string& name, const std::string& bytes) {
     std::ofstream(folder_ + "/" + name) << bytes;
   }
@@ -165,13 +193,39 @@ class ModelFolder : public ::testing::Test {
   const std::string folder_ = test::ScratchFolder();
 };
 
-TEST_F(ModelFolder, TokenizerConfigDecidesOnBosAndEos) {
+// Ids as transformers 4 gives them; as 5 does where 4 has no such tokenizer, or the case says so.
+TEST_F(ModelFolder, ConfigurationsChangeIdsAsInTransformers) {
+  // The order of special tokens in an object counts.
+  const auto cases =
+      nlohmann::ordered_json::parse(ReadFile(test::GoldenText("configurations.json"), 1 << 20));
+  const std::vector<std::string> texts = test::ShortGoldenTexts();
+  ASSERT_GE(cases.size(), 200u);
+  for (const nlohmann::ordered_json& one : cases) {
+    const bool follows4 = one["follows"] == 4 && !one["ids4"].is_null();
+    const nlohmann::ordered_json& expected = one[follows4 ? "ids4" : "ids5"];
+    ASSERT_TRUE(expected.is_object()) << one["name"];
+    LayOut(one);
+    const nlohmann::json found = test::Summary(*LoadTokenizer(folder_), texts);
+    EXPECT_EQ(found, nlohmann::json(expected)) << one["name"];
+  }
+}
+
+TEST_F(ModelFolder, TokensAroundATextHaveToBeNamed) {
   CopyGolden("llama3/tokenizer.json");
-  const std::string tokens = R"("bos_token": "<|begin_of_text|>", "eos_token": "<|end_of_text|>")";
+  Write("tokenizer_config.json", R"({"tokenizer_class": "LlamaTokenizer", "bos_token": null})");
+  const std::string what = folder_ + ": tokenizer_config.json: ";
+  EXPECT_EQ(Message(), what +
+                           "\"bos_token\": expected a token, which is to be put around each "
+                           "text, found null");
   Write("tokenizer_config.json",
-        "{" + tokens + R"(, "add_bos_token": false, "add_eos_token": true})");
-  const auto tokenizer = LoadTokenizer(folder_);
-  EXPECT_EQ(tokenizer->Encode(""), std::vector<int32_t>{tokenizer->EosId().value()});
+        R"({"tokenizer_class": "LlamaTokenizer", "add_eos_token": true, "eos_token": null})");
+  EXPECT_EQ(Message(), what +
+                           "\"eos_token\": expected a token, which is to be put around each "
+                           "text, found null");
+  Write("tokenizer_config.json",
+        R"({"tokenizer_class": "CodeGenTokenizer", "add_bos_token": true})");
+  EXPECT_EQ(Message(),
+            what + "\"add_bos_token\": true: the class \"CodeGenTokenizer\" cannot add one");
 }
 
 TEST_F(ModelFolder, TokenizerJsonComesFirst) {
@@ -202,8 +256,7 @@ TEST_F(ModelFolder, TokenizerConfigAddsWhatTokenizerJsonLacks) {
   const std::vector<int32_t> pad = {1, 259, 501, 829, 65, 296, 782, 901, 279};
   EXPECT_EQ(LoadTokenizer(folder_)->Encode("a <x> b <pad>c"), pad);
   Write("tokenizer_config.json", R"({"added_tokens_decoder": {"950": {"content": "<x>"}}})");
-  EXPECT_EQ(Message(),
-            folder_ + ": tokenizer_config.json: added token \"<x>\" has id 950, expected 901");
+  EXPECT_EQ(Message(), folder_ + ": added token \"<x>\" has id 950, expected 901");
 }
 
 TEST_F(ModelFolder, LlamaTokenizerBeginsWithBosWhateverTokenizerJsonSays) {

@@ -37,7 +37,9 @@ class XgenVocabulary : public ::testing::Test {
 TEST_F(XgenVocabulary, LiesBehindThatOfGpt2) {
   const std::string folder = test::GoldenText("xgen");
   TokenizerConfig config;
-  config.special_tokens = {"<|endoftext|>", "<pad>"};
+  config.special_tokens.resize(2);
+  config.special_tokens[0].token.content = "<|endoftext|>";
+  config.special_tokens[1].token.content = "<pad>";
   const BpeParts parts = ReadXgenVocabulary(folder, config);
   const nlohmann::json gpt2 = ReadJsonFile(test::GoldenText("gpt2/tokenizer.json"));
   const auto base = static_cast<int32_t>(gpt2["model"]["vocab"].size());

@@ -18,6 +18,7 @@ struct AddedToken {
   bool strip_left = false;   // takes in the white space before it
   bool strip_right = false;  // takes in the white space after it
   bool normalized = false;   // looked for in normalized text, after all that are not
+  bool hidden = false;       // found, but left in the text as if it were none
 };
 
 // A piece of a text: an added token, or what lies between two (id -1).

@@ -39,8 +39,8 @@ struct BpeParts {
   std::vector<int32_t> suffix;  // and after it
 };
 
-// Puts the parts together. What `config` says of adding BOS and EOS takes the place of the prefix
-// and the suffix. Throws sq::Error, opening with `what`, when the parts contradict each other.
+// Puts the parts together; `config` names BOS and EOS. Throws sq::Error, opening with `what`, when
+// the parts contradict each other.
 std::unique_ptr<Tokenizer> MakeBpeTokenizer(BpeParts parts, const TokenizerConfig& config,
                                             const std::string& what);
 

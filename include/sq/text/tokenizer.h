@@ -42,18 +42,20 @@ class Tokenizer {
 };
 
 // The tokenizer of a Hugging Face model folder, with the ids that transformers 4's AutoTokenizer
-// gives:
-// - tokenizer.json, taken as the tokenizers library takes it, whatever else is there. (Of LLaMA-2
-//   and its kin the other file, tokenizer.model, gives the same ids but for special tokens within a
-//   text, which those tokenizer.json files find at its start alone. transformers 5 builds a
-//   tokenizer of its own from such a file where the class is LlamaTokenizer.)
+// gives, and where 4 has no such tokenizer, those of 5:
+// - tokenizer.json, whatever else is there, as the tokenizers library takes it;
+//   tokenizer_config.json changes it as tokenizer_json_settings.h and configured_tokens.h say;
 // - else tekken.json: see tekken.h;
 // - else a rank file of tiktoken, tokenizer.model among them: see tiktoken.h;
-// - else tokenizer.model (SentencePiece), as the slow LlamaTokenizer;
-// - else vocab.json and merges.txt, as GPT2Tokenizer;
+// - else tokenizer.model (SentencePiece): see sentencepiece_tokenizer.h;
+// - else vocab.json and merges.txt, by the rule of the class: see tokenizer_class.h;
 // - where tokenizer_config.json names XgenTokenizer: see xgen_vocabulary.h.
-// Throws sq::Error when the folder has none of them, when a file is damaged, or when it needs
-// something that is not implemented, which the message names.
+// add_bos_token and add_eos_token are obeyed by the classes that do in transformers 4 (LLaMA's,
+// CodeLlama's, Gemma's, Cohere's, GPT-NeoX's; without a tokenizer.json GPT-2's, for BOS); all
+// others go by the tokenizer.json's post_processor. So does transformers 5 with every class, and
+// with it files that it has saved, and a tokenizer.json that no class is named for. Throws
+// sq::Error when the folder has none of them, when a file is damaged, or when it needs something
+// that is not implemented, which the message names.
 std::unique_ptr<Tokenizer> LoadTokenizer(const std::string& model_dir);
 
 // Whether the folder has a file that LoadTokenizer reads a vocabulary from.

@@ -1,4 +1,4 @@
-// vocab.json and merges.txt: the files of GPT-2's own tokenizer, which OPT has too.
+// vocab.json and merges.txt: the files of GPT-2's own tokenizer, which OPT and Qwen2 have too.
 #pragma once
 
 #include <string>
@@ -11,11 +11,9 @@ namespace sq {
 // Reads a vocab.json, {"token": id, ...}. Throws sq::Error for a damaged file.
 Vocabulary ReadVocabulary(const std::string& path);
 
-// Reads the two files as Hugging Face's GPT2Tokenizer does: words by kByteLevelPattern; the tokens
-// that `config` names (GPT-2's "<|endoftext|>" where it names none) are found in the text; BOS is
-// added only if `config` says so. Throws sq::Error for damaged files and for tokens that are in
-// neither the vocabulary nor the added tokens.
-BpeParts ReadVocabularyAndMerges(const std::string& vocabulary_path, const std::string& merges_path,
-                                 const TokenizerConfig& config);
+// Reads the two files of the folder. They say nothing of how texts are cut into words: that goes by
+// the class of `config`. Neither added tokens nor what stands around a text are in them. Throws
+// sq::Error for damaged files, and for a class whose rule is not known.
+BpeParts ReadVocabularyAndMerges(const std::string& model_dir, const TokenizerConfig& config);
 
 }  // namespace sq

@@ -1,0 +1,110 @@
+#include "sq/text/configured_tokens.h"
+
+#include <algorithm>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "sq/base/error.h"
+
+namespace sq {
+namespace {
+
+// The tokens as they become, found by content.
+class Adder {
+ public:
+  Adder(int64_t vocabulary_size, const FindId& find_id, const std::string& what,
+        std::vector<AddedToken>* tokens)
+      : next_(static_cast<int32_t>(vocabulary_size)),
+        find_id_(find_id),
+        what_(what),
+        tokens_(*tokens) {
+    for (size_t i = 0; i < tokens_.size(); ++i) {
+      index_[tokens_[i].content] = i;
+      next_ = std::max(next_, tokens_[i].id + 1);
+    }
+  }
+
+  const AddedToken* Find(const std::string& content) const {
+    const auto found = index_.find(content);
+    return found == index_.end() ? nullptr : &tokens_[found->second];
+  }
+
+  // Adds a token, or gives the one of this content its properties.
+  void Put(AddedToken token) {
+    const auto known = index_.find(token.content);
+    if (known == index_.end()) {
+      const std::optional<int32_t> found = find_id_(token.content);
+      SetId(found ? *found : next_++, &token);
+      index_.emplace(token.content, tokens_.size());
+      tokens_.push_back(std::move(token));
+      return;
+    }
+    AddedToken& old = tokens_[known->second];
+    SetId(old.id, &token);
+    token.special = token.special || old.special;  // once special, always special
+    old = std::move(token);
+  }
+
+ private:
+  void SetId(int32_t id, AddedToken* token) const {
+    SQ_CHECK(token->id < 0 || token->id == id, what_, ": added token ", Quoted(token->content),
+             " has id ", token->id, ", expected ", id);
+    token->id = id;
+  }
+
+  int32_t next_;  // free id
+  const FindId& find_id_;
+  const std::string& what_;
+  std::vector<AddedToken>& tokens_;
+  std::unordered_map<std::string, size_t> index_;
+};
+
+}  // namespace
+
+void AddConfiguredTokens(const TokenizerConfig& config, int64_t vocabulary_size,
+                         const FindId& find_id, const std::string& what,
+                         std::vector<AddedToken>* tokens) {
+  Adder adder(vocabulary_size, find_id, what, tokens);
+  // Contents of added_tokens_decoder; without one, of all added tokens.
+  std::unordered_set<std::string> described;
+  if (!config.has_added_tokens_decoder) {
+    for (const AddedToken& token : *tokens) described.insert(token.content);
+  }
+  for (AddedToken token : config.added_tokens) {
+    if (token.content.empty()) continue;
+    described.insert(token.content);
+    const AddedToken* old = adder.Find(token.content);
+    if (old != nullptr && !config.has_added_tokens_decoder) {
+      const int32_t id = token.id;
+      token = *old;
+      token.id = id;
+    }
+    adder.Put(std::move(token));
+  }
+  for (const NamedToken& named : config.special_tokens) {
+    const AddedToken* old = adder.Find(named.token.content);
+    // Where a token is described, its name says no more than that it is special. Else an object
+    // says what it is like; a name leaves it as it is.
+    const bool keeps =
+        described.count(named.token.content) != 0 && !(named.is_object && named.is_listed);
+    if (old == nullptr || (!keeps && named.is_object)) {
+      adder.Put(named.token);
+    } else if (keeps) {
+      AddedToken token = *old;
+      token.special = true;
+      adder.Put(std::move(token));
+    }
+  }
+  for (AddedToken& token : *tokens) token.hidden = config.split_special_tokens && token.special;
+}
+
+void AddConfiguredTokens(const TokenizerConfig& config, const std::string& what, BpeParts* parts) {
+  const auto find_id = [&](const std::string& content) {
+    const auto found = parts->vocabulary.find(content);
+    return found == parts->vocabulary.end() ? std::nullopt : std::optional<int32_t>(found->second);
+  };
+  AddConfiguredTokens(config, static_cast<int64_t>(parts->vocabulary.size()), find_id, what,
+                      &parts->added_tokens);
+}
+
+}  // namespace sq
