@@ -43,8 +43,8 @@ class Tokenizer {
 
 // The tokenizer of a Hugging Face model folder, with the ids that transformers 4's AutoTokenizer
 // gives, and where 4 has no such tokenizer, those of 5:
-// - tokenizer.json, whatever else is there, as the tokenizers library takes it, and as
-//   tokenizer_config.json changes it (tokenizer_json_settings.h, configured_tokens.h);
+// - tokenizer.json, whatever else is there, as the tokenizers library takes it;
+//   tokenizer_config.json changes it as tokenizer_json_settings.h and configured_tokens.h say;
 // - else tekken.json: see tekken.h;
 // - else a rank file of tiktoken, tokenizer.model among them: see tiktoken.h;
 // - else tokenizer.model (SentencePiece): see sentencepiece_tokenizer.h;
