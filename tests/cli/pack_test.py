@@ -133,7 +133,7 @@ class Pack(CliTest):
         _, integers = self.expected("w3-s45")
         file = self.folder / "odd.pt"
         write_torch_file(file, {**tensors, "model.extra": ("F32", [1], bytes(4))}, integers)
-        self.fails("sq-pack", "import", file, "--config", model, "--output", self.folder / "odd",
+        self.fails("sq-pack", "import", file, "--config", model, "--output", self.folder / "odd", "--strict",
                    names=(file, "model.extra", "unknown"))
         count = next(iter(integers))
         write_torch_file(file, tensors, {**integers, count: integers[count] + 1})

@@ -134,7 +134,7 @@ TEST_F(TorchModelTest, NamesEveryTensorAtFault) {
   integers_["epoch"] = 3;
   const std::string refusal = Refusal();
   for (const std::string problem :
-       {"model.pt: tensor model.layers.0.self_attn.q_proj.qweight is missing; ",
+       {"model.layers.0.self_attn.q_proj.qweight is missing",
         "tensor model.norm.weight: expected shape [64], found [32, 2]; ",
         "the number epoch is unknown; ",
         "sparse_threshold.model.layers.0.self_attn.q_proj: expected "}) {
