@@ -188,9 +188,14 @@ BpeParts ReadTiktoken(const std::string& path, TokenizerConfig* config) {
   BpeParts parts = MakeRankParts(std::move(vocabulary), encoding.pattern, path);
   if (encoding.composed) parts.normalizer.emplace_back().kind = NormalizeKind::kNfc;
   parts.added_tokens = SpecialTokens(encoding, size, *config);
-  if (!config->eos_token) config->eos_token = encoding.eos;
+  // A name that no token has is one that some class takes for granted, "<s>" for example.
+  const auto is_named = [&](const std::optional<std::string>& name) {
+    return std::any_of(parts.added_tokens.begin(), parts.added_tokens.end(),
+                       [&](const AddedToken& token) { return name == token.content; });
+  };
+  if (!is_named(config->eos_token)) config->eos_token = encoding.eos;
   if (encoding.bos == nullptr) return parts;
-  if (!config->bos_token) config->bos_token = encoding.bos;
+  if (!is_named(config->bos_token)) config->bos_token = encoding.bos;
   AddEnds(*config, &parts);
   return parts;
 }

@@ -19,8 +19,9 @@ std::string FindTiktokenFile(const std::string& model_dir);
 //   (those of 3.1 on), LLaMA-4
 // The last two begin a text with BOS unless *config says otherwise. Where it has added tokens
 // behind the vocabulary, those take the place of the known ones. Special tokens are found in texts,
-// as Hugging Face and Qwen's own tokenizer do. *config gets the names of BOS and EOS that it lacks.
-// Throws sq::Error for a damaged file and for an encoding that is not known.
+// as Hugging Face and Qwen's own tokenizer do. *config gets the names of BOS and EOS, in the place
+// of names that no token has too. Throws sq::Error for a damaged file and for an encoding that is
+// not known.
 BpeParts ReadTiktoken(const std::string& path, TokenizerConfig* config);
 
 }  // namespace sq
