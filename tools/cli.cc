@@ -12,6 +12,7 @@
 #include "sq/base/log.h"
 #include "sq/base/parallel.h"
 #include "sq/base/process.h"
+#include "sq/checkpoint/mapped_file.h"
 #include "sq/model/device.h"
 #include "sq/model/runtime.h"
 #include "sq/model/transformer.h"
@@ -28,6 +29,7 @@ void SetUp(const CommonFlags& flags) {
   SetThreadCount(flags.threads);
   SetUpLibTorch();
   CatchInterrupts();
+  ExplainBusErrors();
 }
 
 }  // namespace

@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 
 #include "sq/base/error.h"
@@ -14,6 +16,58 @@
 #include "sq/base/placeholder.h"
 
 namespace sq {
+namespace {
+
+// The files that are mapped at present, for the handler of SIGBUS, which may take no lock. Those
+// beyond its end are not named.
+std::atomic<const MappedFile*> mapped_files[1024];
+
+void Enter(const MappedFile* file) {
+  for (auto& place : mapped_files) {
+    const MappedFile* empty = nullptr;
+    if (place.compare_exchange_strong(empty, file)) return;
+  }
+}
+
+void Leave(const MappedFile* file) {
+  for (auto& place : mapped_files) {
+    const MappedFile* found = file;
+    if (place.compare_exchange_strong(found, nullptr)) return;
+  }
+}
+
+void Say(const char* text, size_t bytes) {
+  if (write(STDERR_FILENO, text, bytes) < 0) return;  // nobody is there to be told
+}
+
+void OnBusError(int, siginfo_t* info, void*) {
+  const auto* at = static_cast<const uint8_t*>(info->si_addr);
+  constexpr char kBegin[] = "error: ", kUnknown[] = "a mapped file";
+  constexpr char kEnd[] =
+      ": cannot be read any more: it was cut or replaced meanwhile, or its disk failed\n";
+  Say(kBegin, sizeof kBegin - 1);
+  const MappedFile* named = nullptr;
+  for (const auto& place : mapped_files) {
+    const MappedFile* file = place.load();
+    if (file != nullptr && at >= file->data() && at < file->data() + file->size()) named = file;
+  }
+  if (named != nullptr) {
+    Say(named->path().data(), named->path().size());
+  } else {
+    Say(kUnknown, sizeof kUnknown - 1);
+  }
+  Say(kEnd, sizeof kEnd - 1);
+  _exit(1);
+}
+
+}  // namespace
+
+void ExplainBusErrors() {
+  struct sigaction action {};
+  action.sa_sigaction = OnBusError;
+  action.sa_flags = SA_SIGINFO;
+  sigaction(SIGBUS, &action, nullptr);
+}
 
 MappedFile::MappedFile(const std::string& path) : path_(path) {
   // O_NONBLOCK: a pipe without a writer is refused below rather than waited for.
@@ -42,12 +96,18 @@ MappedFile::MappedFile(const std::string& path) : path_(path) {
   const std::string placeholder =
       PlaceholderText({reinterpret_cast<const char*>(data_),
                        static_cast<size_t>(std::min<int64_t>(size_, int64_t{kPlaceholderBytes}))});
-  if (placeholder.empty()) return;
+  if (placeholder.empty()) {
+    if (data_ != nullptr) Enter(this);
+    return;
+  }
   Unmap();
   throw Error(StrCat(path, ": ", placeholder));
 }
 
-MappedFile::~MappedFile() { Unmap(); }
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) Leave(this);
+  Unmap();
+}
 
 void MappedFile::Unmap() {
   if (data_ != nullptr) munmap(const_cast<uint8_t*>(data_), static_cast<size_t>(size_));

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "sq/base/error.h"
+#include "sq/base/file.h"
 #include "sq/base/json.h"
 #include "sq/checkpoint/mapped_file.h"
 #include "sq/checkpoint/torch_file.h"
@@ -34,11 +35,11 @@ TensorStore TensorStore::Open(const std::string& path) {
   SQ_CHECK(fs::is_directory(path), path, ": no such folder");
   for (const std::string file : {"model.safetensors", "pytorch_model.bin"}) {
     const std::string one = fs::path(path) / file, index = one + ".index.json";
-    if (fs::exists(one)) {
+    if (FileExists(one) || IsDanglingLink(one)) {
       store.AddFile(one);
       return store;
     }
-    if (fs::exists(index)) {
+    if (FileExists(index) || IsDanglingLink(index)) {
       store.AddShards(path, index);
       return store;
     }
@@ -131,14 +132,17 @@ int64_t TensorStore::TotalBytes() const {
 void CheckFloats(const TensorStore& store, const std::string& name, const Shape& shape,
                  Problems* problems) {
   const FileTensor* tensor = store.Find(name);
+  const auto where = [&] {
+    return StrCat("tensor ", name, " in ", fs::path(tensor->file->path()).filename().string());
+  };
   if (tensor == nullptr) {
     problems->Add(store.Missing(name));
   } else if (tensor->shape != shape) {
-    problems->Add(StrCat("tensor ", name, ": expected shape ", ShapeText(shape), ", found ",
+    problems->Add(StrCat(where(), ": expected shape ", ShapeText(shape), ", found ",
                          ShapeText(tensor->shape)));
   } else if (!IsFloat(tensor->dtype)) {
-    problems->Add(StrCat("tensor ", name, ": expected type ", kFloatTypes, ", found ",
-                         DTypeName(tensor->dtype)));
+    problems->Add(
+        StrCat(where(), ": expected type ", kFloatTypes, ", found ", DTypeName(tensor->dtype)));
   }
 }
 

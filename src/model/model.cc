@@ -1,9 +1,11 @@
 #include "sq/model/model.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <set>
 
 #include "sq/base/error.h"
+#include "sq/base/file.h"
 #include "sq/base/problems.h"
 #include "sq/checkpoint/packed_checkpoint.h"
 
@@ -183,6 +185,11 @@ Model CheckedModel(const std::string& folder, const ModelConfig& config, const T
 }
 
 Model OpenModel(const std::string& folder, const OpenOptions& options) {
+  const std::string adapter = std::filesystem::path(folder) / "adapter_config.json";
+  SQ_CHECK(
+      !FileExists(adapter), adapter,
+      ": an adapter (LoRA) lies in the folder, which transformers would apply: merge it into the "
+      "weights (peft's merge_and_unload), or take it away");
   ModelConfig config = ReadModelConfig(folder, options.ignore_config_fields);
   TensorStore store = OpenWeights(folder, config);
   const Problems problems = MissingOutliers(config, store);

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <fstream>
 
 #include "sq/base/output_file.h"
@@ -84,6 +85,21 @@ TEST(MappedFile, ReleaseKeepsTheContentsAndGivesMemoryBack) {
   file.Release(100, kBytes - 200);
   EXPECT_LT(ResidentBytes(), before - kBytes / 2);
   EXPECT_EQ(touch(), sum);
+}
+
+TEST(MappedFileDeathTest, AFileThatIsCutIsNamed) {
+  const std::string path = test::ScratchFolder() + "/weights";
+  EXPECT_EXIT(
+      {
+        ExplainBusErrors();
+        WriteFile(path, std::string(1 << 16, 'x'));
+        const MappedFile other(SQ_GOLDEN_DIR "/README.md");
+        const MappedFile file(path);
+        std::filesystem::resize_file(path, 100);
+        volatile const uint8_t* data = file.data();
+        std::_Exit(data[40'000] == 'x' ? 2 : 3);
+      },
+      ::testing::ExitedWithCode(1), "error: .*/weights: cannot be read any more: it was cut");
 }
 
 }  // namespace

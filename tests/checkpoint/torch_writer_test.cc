@@ -115,7 +115,7 @@ TEST_F(TorchWriterTest, NamesAFileThatCannotBeWritten) {
               WriteTorchFile(path, {{"a", DType::kF32, {1}, &value, 4}}, {});
             }),
             path + ": cannot create: No such file or directory");
-  std::filesystem::create_symlink("/dev/full", path_ + ".tmp");
+  std::filesystem::create_symlink("/dev/full", path_);
   const std::vector<float> large(1 << 20, 1);
   EXPECT_EQ(MessageOf([&] {
               WriteTorchFile(path_, {{"a", DType::kF32, {1 << 20}, large.data(), 4 << 20}}, {});

@@ -74,7 +74,7 @@ MODELS = [
     ("no weights", remove("model.safetensors"), ["no weights"]),
     ("missing tensor", edit_tensor(PROJECTION, lambda *_: None), [PROJECTION, "missing"]),
     ("wrong shape", edit_tensor(PROJECTION, lambda dtype, shape, data: (dtype, shape[::-1], data)),
-     [PROJECTION, "[64, 96]", "[96, 64]"]),
+     ["model.safetensors", PROJECTION, "[64, 96]", "[96, 64]"]),
     ("wrong shape of a norm", edit_tensor("model.norm.weight", lambda dtype, _, data: (dtype, [8, 8], data)),
      ["model.norm.weight", "[64]", "[8, 8]"]),
     ("integers as weights", edit_tensor(PROJECTION, lambda _, shape, data: ("I16", shape, data)),

@@ -5,6 +5,7 @@
 
 #include <fstream>
 
+#include "sq/base/output_file.h"
 #include "sq/checkpoint/packed_checkpoint.h"
 #include "sq/model/weights.h"
 #include "tests/support/changed_model.h"
@@ -47,12 +48,23 @@ TEST_F(ModelTest, NamesEveryTensorAtFault) {
               std::vector<int32_t>(64, 1));
   EXPECT_EQ(Refusal(changed),
             folder_ +
-                ": tensor model.layers.0.input_layernorm.weight: expected type F32, F16, "
+                ": tensor model.layers.0.input_layernorm.weight in model.safetensors: expected "
+                "type F32, F16, "
                 "BF16 or F64, found I32; tensor model.norm.weight is missing; tensor "
-                "lm_head.weight: expected shape [128, 64], found [64, 128]; tensor " +
+                "lm_head.weight in model.safetensors: expected shape [128, 64], found [64, 128]; "
+                "tensor " +
                 kUp + " is missing");
   EXPECT_THAT(Refusal(changed, /*strict=*/true),
               HasSubstr("; tensor model.normal.weight is unknown"));
+}
+
+// transformers would apply it.
+TEST_F(ModelTest, AnAdapterBesideTheModelIsNotPassedOver) {
+  ChangedModel changed("llama-mha-fp16");
+  changed.Write(folder_);
+  WriteFile(folder_ + "/adapter_config.json", "{}");
+  EXPECT_THAT(MessageOf([&] { OpenModel(folder_); }),
+              HasSubstr(folder_ + "/adapter_config.json: an adapter (LoRA) lies in the folder"));
 }
 
 TEST_F(ModelTest, APackedLayersTensorsAreCheckedToo) {
@@ -132,8 +144,9 @@ TEST_F(ModelTest, AHeadOfItsOwnIsUsedWhereItDiffers) {
   EXPECT_NE(EmbedTokens(model, {127})[0][31].item<float>(), head.back());
   // One of another shape is no tied head either.
   changed.Set(kHead, DType::kF32, {127, 32}, std::vector<float>(127 * 32, 0));
-  EXPECT_EQ(Refusal(changed),
-            folder_ + ": tensor lm_head.weight: expected shape [128, 32], found [127, 32]");
+  EXPECT_EQ(Refusal(changed), folder_ +
+                                  ": tensor lm_head.weight in model.safetensors: expected shape "
+                                  "[128, 32], found [127, 32]");
 }
 
 TEST_F(ModelTest, ATiedHeadMayBeStoredAlone) {

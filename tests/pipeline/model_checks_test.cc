@@ -63,7 +63,7 @@ TEST_F(ModelChecksTest, SensitivitiesAreThoseOfTheModelsLayers) {
   changed.tensors.erase("model.layers.2.mlp.down_proj.weight");
   EXPECT_EQ(MessageOf([&] { CheckSensitivity(model, TensorStore::Open(changed.Write(folder_))); }),
             folder_ + ": tensor " + kQuery +
-                ": expected shape [32, 32], found [16, 64]; tensor "
+                " in model.safetensors: expected shape [32, 32], found [16, 64]; tensor "
                 "model.layers.2.mlp.down_proj.weight is missing");
 }
 

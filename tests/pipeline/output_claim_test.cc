@@ -79,7 +79,8 @@ TEST_F(OutputClaimTest, FoldersAboveAreMadeAndGoAgainUnlessTheyAreUsed) {
 
 TEST_F(OutputClaimTest, APlaceThatCannotBeWrittenToIsNamed) {
   WriteFile(folder_ + "/file", "");
-  EXPECT_THAT(Message(folder_ + "/file/out"), StartsWith(folder_ + "/file: cannot make the folder: "));
+  EXPECT_THAT(Message(folder_ + "/file/out"),
+              StartsWith(folder_ + "/file: cannot make the folder: "));
   fs::create_symlink("circle", folder_ + "/circle");
   EXPECT_EQ(Message(folder_ + "/circle"), folder_ + "/circle: too many symbolic links");
   MakeFolder(folder_ + "/locked");

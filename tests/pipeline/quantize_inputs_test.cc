@@ -109,9 +109,9 @@ TEST_F(QuantizeInputsTest, SensitivitiesAreCheckedWhole) {
   write("", DType::kF32, {});
   EXPECT_EQ(Message(), "");
   write(name, DType::kF32, {last.in_features, last.out_features + 1});
-  EXPECT_THAT(Message(), HasSubstr("tensor " + name + ": expected shape "));
+  EXPECT_THAT(Message(), HasSubstr("tensor " + name + " in model.safetensors: expected shape "));
   write(name, DType::kI32, {last.out_features, last.in_features});
-  EXPECT_THAT(Message(), EndsWith(": expected type F32, F16 or BF16, found I32"));
+  EXPECT_THAT(Message(), EndsWith(": expected type F32, F16, BF16 or F64, found I32"));
   fs::remove(options_.sensitivity + "/model.safetensors");
   EXPECT_THAT(Message(), HasSubstr(options_.sensitivity + ": no weights"));
 }

@@ -6,7 +6,7 @@
 
 namespace sq {
 
-// Owns the mapping. The file must not be truncated while it is mapped.
+// Owns the mapping. A file that is cut while it is mapped ends the process: see ExplainBusErrors.
 class MappedFile {
  public:
   // Throws sq::Error naming the file, also when it is none of its own (see base/placeholder.h).
@@ -30,5 +30,10 @@ class MappedFile {
   const uint8_t* data_ = nullptr;
   int64_t size_ = 0;
 };
+
+// From now on a mapped file that can no longer be read, because it was cut or its disk failed, ends
+// the process with 1 and a line that names it, and not with a bare signal. For programs, not for
+// libraries.
+void ExplainBusErrors();
 
 }  // namespace sq
