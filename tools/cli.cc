@@ -28,6 +28,7 @@ void SetUp(const CommonFlags& flags) {
                               : LogLevel::kInfo);
   SetThreadCount(flags.threads);
   SetUpLibTorch();
+  TakeFileSizeErrors();
   CatchInterrupts();
   ExplainBusErrors();
 }

@@ -50,6 +50,8 @@ int64_t PeakResidentBytes() {
   return static_cast<int64_t>(usage.ru_maxrss) * 1024;
 }
 
+void TakeFileSizeErrors() { std::signal(SIGXFSZ, SIG_IGN); }
+
 void CatchInterrupts() {
   struct sigaction action {};
   action.sa_handler = OnSignal;

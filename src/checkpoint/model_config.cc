@@ -45,6 +45,7 @@ ModelConfig ParseModelConfig(const std::string& text, const std::string& path,
                              const std::vector<std::string>& ignored) {
   Json json = ParseJson(text, path);
   for (const std::string& name : ignored) EraseField(&json, name);
+  JsonMember(json, "model_type", path);  // without which it is no model's
   ConfigFields fields(json, path);
   const ModelFamily& family = FindModelFamily(fields.String("model_type"), path);
   ModelConfig config;

@@ -32,8 +32,8 @@ int OpenUnnamed(const std::string& folder) {
 }
 
 // `bytes` of memory backed by a file in `folder`, all of them reserved: a disk too small is an
-// error here, not a signal later. Null, with *reason, when that cannot be.
-void* MapFile(const std::string& folder, int64_t bytes, std::string* reason) {
+// error here, not a signal later. Null, and errno, when that cannot be.
+void* MapFile(const std::string& folder, int64_t bytes) {
   const int descriptor = OpenUnnamed(folder);
   int error = descriptor < 0 ? errno : posix_fallocate(descriptor, 0, bytes);
   void* mapped = MAP_FAILED;
@@ -43,24 +43,13 @@ void* MapFile(const std::string& folder, int64_t bytes, std::string* reason) {
     error = errno;
   }
   if (descriptor >= 0) close(descriptor);
-  if (mapped != MAP_FAILED) return mapped;
-  *reason =
-      StrCat(folder, ": cannot keep ", bytes, " bytes of activations: ", std::strerror(error));
-  return nullptr;
+  errno = error;
+  return mapped == MAP_FAILED ? nullptr : mapped;
 }
 
-// In the first of the folders where it can be; the error is about the first.
-void* MapFile(const std::vector<std::string>& folders, int64_t bytes) {
-  std::string first_reason;
-  for (const std::string& folder : folders) {
-    std::string reason;
-    if (void* mapped = MapFile(folder, bytes, &reason)) return mapped;
-    if (first_reason.empty()) first_reason = reason;
-  }
-  throw Error(StrCat(first_reason, "; fewer samples or --max-memory would need less there"));
-}
-
-std::vector<std::string> SpillFolders(const std::string& wanted) {
+// In the first of the folders where it can be; the error is about the first. That a disk which the
+// user has chosen (`wanted`, unless empty) is full is for the user to know.
+void* MapSpillFile(const std::string& wanted, int64_t bytes) {
   std::vector<std::string> folders;
   if (!wanted.empty()) folders.push_back(wanted);
   const char* from_environment = std::getenv("TMPDIR");
@@ -68,7 +57,17 @@ std::vector<std::string> SpillFolders(const std::string& wanted) {
     folders.emplace_back(from_environment);
   folders.emplace_back("/var/tmp");  // on a disk, as a rule; /tmp may be memory
   folders.emplace_back("/tmp");
-  return folders;
+  std::string first_reason;
+  for (const std::string& folder : folders) {
+    if (void* mapped = MapFile(folder, bytes)) return mapped;
+    const int error = errno;
+    if (first_reason.empty()) {
+      first_reason =
+          StrCat(folder, ": cannot keep ", bytes, " bytes of activations: ", std::strerror(error));
+    }
+    if (folder == wanted && (error == ENOSPC || error == EDQUOT)) break;
+  }
+  throw Error(StrCat(first_reason, "; fewer samples or --max-memory would need less there"));
 }
 
 void* MapMemory(int64_t bytes) {
@@ -110,8 +109,8 @@ ActivationStore::ActivationStore(int64_t slots, int64_t tokens, int64_t hidden,
     }
   }
   const bool spill = memory.max_bytes > 0 && bytes_ > memory.max_bytes;
-  data_ = static_cast<float*>(spill ? MapFile(SpillFolders(memory.spill_folder), bytes_)
-                                    : MapMemory(bytes_));
+  data_ =
+      static_cast<float*>(spill ? MapSpillFile(memory.spill_folder, bytes_) : MapMemory(bytes_));
 }
 
 ActivationStore::~ActivationStore() {

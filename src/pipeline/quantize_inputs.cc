@@ -37,8 +37,8 @@ Json Request(const QuantizeModelOptions& options, const Model& model, bool bfloa
              const std::optional<Samples>& samples, const std::optional<TensorStore>& sensitivity) {
   const std::string config =
       ReadFile(std::filesystem::path(options.model) / "config.json", kMaxConfigBytes);
-  Json request = {{"model", ContentDigest(model.store)},
-                  {"config", Checksum(config.data(), static_cast<int64_t>(config.size()))},
+  const uint32_t config_sum = Checksum(config.data(), static_cast<int64_t>(config.size()));
+  Json request = {{"model", StrCat(ContentDigest(model.store), ", config.json ", config_sum)},
                   {"bits", options.bits},
                   {"sensitive_fraction", options.outliers.sensitive_fraction},
                   {"outlier_fraction", options.outliers.outlier_fraction},

@@ -2,7 +2,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -103,6 +105,22 @@ TEST_F(ProcessDeathTest, TheSecondSignalEndsTheProcessWith130) {
         ExitUnless(false);
       },
       ExitedWithCode(130), "once more to stop at once");
+}
+
+TEST_F(ProcessDeathTest, AFileThatMayNotGrowIsAnErrorOfTheWrite) {
+  EXPECT_EXIT(
+      {
+        TakeFileSizeErrors();
+        struct rlimit limit {};
+        limit.rlim_cur = limit.rlim_max = 10;
+        const std::string text(100, 'x');
+        std::FILE* file = std::tmpfile();
+        setrlimit(RLIMIT_FSIZE, &limit);
+        std::setbuf(file, nullptr);
+        std::fwrite(text.data(), 1, 10, file);
+        ExitUnless(std::fwrite(text.data(), 1, 90, file) == 0 && errno == EFBIG);
+      },
+      ExitedWithCode(0), "");
 }
 
 TEST_F(ProcessDeathTest, WithoutCatchInterruptsASignalKills) {

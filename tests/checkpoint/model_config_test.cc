@@ -234,8 +234,8 @@ TEST(ModelConfigTest, NamesFileFieldExpectedAndFound) {
 TEST(ModelConfigTest, RefusesTextThatIsNoConfiguration) {
   EXPECT_THAT(Refusal(""), StartsWith("config.json: not valid JSON"));
   EXPECT_THAT(Refusal("{\"model_type\": \"llama\""), StartsWith("config.json: not valid JSON"));
-  EXPECT_EQ(Refusal("[]"), "config.json: expected an object, found an array");
-  EXPECT_EQ(Refusal("null"), "config.json: expected an object, found null");
+  EXPECT_EQ(Refusal("[]"), "config.json: expected an object with \"model_type\", found an array");
+  EXPECT_EQ(Refusal("null"), "config.json: expected an object with \"model_type\", found null");
   EXPECT_THAT(Refusal(With("rms_norm_eps", "1").replace(2, 1, "\xff")),
               StartsWith("config.json: not valid JSON"));
   EXPECT_THAT(Refusal("{\"rms_norm_eps\": 1e999}"), StartsWith("config.json: not valid JSON"));

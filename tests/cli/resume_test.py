@@ -171,7 +171,7 @@ class Resume(CliTest):
             path.write_bytes(before)
         config = read_json(model / "config.json")
         write_json(model / "config.json", {**config, "rope_theta": 500.0})
-        self.fails("sq-quantize", *arguments, names=("moved.work/run.json", " config "))
+        self.fails("sq-quantize", *arguments, names=("moved.work/run.json", " model "))
         shutil.copy(self.model / "config.json", model)
         self.run_tool("sq-quantize", *arguments)
         self.assertEqual(self.bytes_of("moved"), whole)

@@ -16,7 +16,7 @@ namespace sq {
 struct ActivationMemory {
   int64_t max_bytes = 0;  // more than this go to a file; 0: no bound
   // Where the file lies; it has no name and ends with the process. Empty, or where no such file can
-  // be: TMPDIR, /var/tmp, /tmp.
+  // be: TMPDIR, /var/tmp, /tmp. A full disk in the folder given is an error.
   std::string spill_folder;
   // More than this do not go to a device; 0: half of what it has free.
   int64_t max_device_bytes = 0;
