@@ -35,11 +35,11 @@ class SentencePieceTokenizer : public Tokenizer {
       : what_(path),
         legacy_(config.legacy.value_or(true)),
         add_prefix_space_(config.add_prefix_space.value_or(true)) {
+    std::string model = ReadFile(path, kMaxModelBytes);
     const TokenizerClass* row = FindTokenizerClass(config.tokenizer_class);
     SQ_CHECK(config.tokenizer_class.empty() || (row != nullptr && row->has_sentencepiece), path,
              ": no tokenizer.json beside it: how the class ", Quoted(config.tokenizer_class),
              " reads this file is not known");
-    std::string model = ReadFile(path, kMaxModelBytes);
     has_dummy_prefix_ = legacy_ && add_prefix_space_;
     if (!has_dummy_prefix_) model += kNoDummyPrefix;
     const auto status = processor_.LoadFromSerializedProto(model);
