@@ -20,6 +20,8 @@ fi
 scripts/setup.sh "$folder" ${options:+--cuda}
 # One test loads our .pt files with torch.load; Debian has a PyTorch for its Python.
 if apt-cache show python3-torch >/dev/null 2>&1; then install_packages python3-torch; fi
+# Some write to a file system in user space.
+if apt-cache show bindfs >/dev/null 2>&1; then install_packages bindfs; fi
 # Another downloads from a hub of its own with huggingface_hub.
 install_packages python3-venv
 scripts/fetch_data.py --setup || say "its test is skipped"
