@@ -15,15 +15,15 @@
 namespace sq {
 namespace {
 
-constexpr int64_t kLeastBytes = int64_t{256} << 20;
-constexpr int64_t kMostBytes = int64_t{1} << 30;
+constexpr int64_t kMinBytes = int64_t{256} << 20;
+constexpr int64_t kMaxBytes = int64_t{1} << 30;
 constexpr int64_t kCacheMultiple = 2;
 constexpr int64_t kBlockWords = int64_t{1} << 17;  // 1 MiB, what a thread takes at a time
 constexpr int kPasses = 3;
 
 int64_t BufferBytes() {
   const int64_t cache = std::max<int64_t>(sysconf(_SC_LEVEL3_CACHE_SIZE), 0);
-  const int64_t wanted = std::clamp(kCacheMultiple * cache, kLeastBytes, kMostBytes);
+  const int64_t wanted = std::clamp(kCacheMultiple * cache, kMinBytes, kMaxBytes);
   return std::max(std::min(wanted, AvailableBytes() / 4 * 3), kBlockWords * 8);
 }
 

@@ -6,7 +6,7 @@
 
 #include "sq/base/error.h"
 #include "sq/base/json.h"
-#include "sq/base/problems.h"
+#include "sq/base/problem_list.h"
 
 namespace sq {
 namespace {
@@ -110,7 +110,7 @@ void ConfigFields::Fixed(const std::string& name, const std::vector<Json>& value
 }
 
 void ConfigFields::CheckRest(const std::set<std::string>& harmless, const std::string& path) const {
-  Problems problems;
+  ProblemList problems;
   for (const auto& [name, value] : object_.items()) {
     if (read_.count(name) > 0 || harmless.count(name) > 0 || SaysNothing(value)) continue;
     problems.Add(StrCat(Quoted(name), ": not known, and may change what is computed: found ",

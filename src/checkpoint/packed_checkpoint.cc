@@ -36,7 +36,7 @@ int64_t Length(const FileTensor& tensor) { return tensor.shape.size() == 1 ? ten
 // One layer's tensors under check.
 class LayerCheck {
  public:
-  LayerCheck(const TensorStore& store, const std::string& name, Problems* problems)
+  LayerCheck(const TensorStore& store, const std::string& name, ProblemList* problems)
       : store_(store), name_(name), problems_(problems) {}
 
   const FileTensor* Find(const std::string& part) const { return store_.Find(name_ + part); }
@@ -81,7 +81,7 @@ class LayerCheck {
 
   const TensorStore& store_;
   const std::string& name_;
-  Problems* problems_;
+  ProblemList* problems_;
 };
 
 Csr ReadOutliers(const TensorStore& store, const std::string& name) {
@@ -118,7 +118,7 @@ bool HasPackedLayer(const TensorStore& store, const std::string& name) {
 }
 
 int CheckPackedTensors(const TensorStore& store, const std::string& name, int64_t out_features,
-                       int64_t in_features, Problems* problems) {
+                       int64_t in_features, ProblemList* problems) {
   const LayerCheck check(store, name, problems);
   const FileTensor* table = check.Need(".lookup_table");
   const FileTensor* qweight = check.Need(".qweight");
@@ -164,7 +164,7 @@ int CheckPackedTensors(const TensorStore& store, const std::string& name, int64_
 
 PackedLayer ReadPackedLayer(const TensorStore& store, const std::string& name, int64_t out_features,
                             int64_t in_features) {
-  Problems problems;
+  ProblemList problems;
   PackedLayer layer;
   layer.bits = CheckPackedTensors(store, name, out_features, in_features, &problems);
   const FileTensor* qweight = store.Find(name + ".qweight");
@@ -215,7 +215,7 @@ std::vector<std::string> FullRowNames(const std::string& name) {
 
 std::string SparseCountName(const std::string& name) { return kSparseCount + name; }
 
-void CheckSparseCounts(const TensorStore& store, Problems* problems) {
+void CheckSparseCounts(const TensorStore& store, ProblemList* problems) {
   constexpr size_t kPrefix = sizeof kSparseCount - 1;
   for (const auto& [name, count] : store.integers()) {
     if (name.rfind(kSparseCount, 0) != 0) {

@@ -130,7 +130,7 @@ int64_t TensorStore::TotalBytes() const {
 }
 
 void CheckFloats(const TensorStore& store, const std::string& name, const Shape& shape,
-                 Problems* problems) {
+                 ProblemList* problems) {
   const FileTensor* tensor = store.Find(name);
   const auto where = [&] {
     return StrCat("tensor ", name, " in ", fs::path(tensor->file->path()).filename().string());

@@ -6,7 +6,7 @@
 
 #include "sq/base/error.h"
 #include "sq/base/file.h"
-#include "sq/base/problems.h"
+#include "sq/base/problem_list.h"
 #include "sq/checkpoint/packed_checkpoint.h"
 
 namespace sq {
@@ -49,8 +49,8 @@ bool SameValues(const FileTensor& a, const FileTensor& b) {
 }
 
 // A layer without outliers is whole; one whose outliers an index lists and no shard holds is not.
-Problems MissingOutliers(const ModelConfig& config, const TensorStore& store) {
-  Problems problems;
+ProblemList MissingOutliers(const ModelConfig& config, const TensorStore& store) {
+  ProblemList problems;
   for (int64_t layer = 0; layer < config.num_layers; ++layer) {
     for (const LinearInfo& linear : LayerLinears(config, layer)) {
       for (const std::string& name : OptionalPackedTensorNames(linear.name)) {
@@ -64,7 +64,7 @@ Problems MissingOutliers(const ModelConfig& config, const TensorStore& store) {
 // The checks of one model's tensors, and what they leave.
 class TensorCheck {
  public:
-  TensorCheck(const TensorStore& store, Problems problems)
+  TensorCheck(const TensorStore& store, ProblemList problems)
       : store_(store), problems_(std::move(problems)) {}
 
   void Plain(const std::string& name, const Shape& shape) {
@@ -114,7 +114,7 @@ class TensorCheck {
 
   const TensorStore& store_;
   std::set<std::string> used_;
-  Problems problems_;
+  ProblemList problems_;
 };
 
 }  // namespace
@@ -158,7 +158,7 @@ void TieHead(ModelConfig* config, TensorStore* store, std::vector<std::string>* 
 }
 
 Model CheckedModel(const std::string& folder, const ModelConfig& config, const TensorStore& store,
-                   const OpenOptions& options, LayerForm form, Problems problems) {
+                   const OpenOptions& options, LayerForm form, ProblemList problems) {
   TensorCheck check(store, std::move(problems));
   for (const PlainTensor& tensor : PlainTensors(config)) check.Plain(tensor.name, tensor.shape);
   for (int64_t layer = 0; layer < config.num_layers; ++layer) {
@@ -192,7 +192,7 @@ Model OpenModel(const std::string& folder, const OpenOptions& options) {
       "weights (peft's merge_and_unload), or take it away");
   ModelConfig config = ReadModelConfig(folder, options.ignore_config_fields);
   TensorStore store = OpenWeights(folder, config);
-  const Problems problems = MissingOutliers(config, store);
+  const ProblemList problems = MissingOutliers(config, store);
   std::vector<std::string> warnings;
   TieHead(&config, &store, &warnings);
   Model model = CheckedModel(folder, config, store, options, LayerForm::kAny, problems);

@@ -3,7 +3,7 @@
 #include "sq/base/error.h"
 #include "sq/base/log.h"
 #include "sq/base/parallel.h"
-#include "sq/base/problems.h"
+#include "sq/base/problem_list.h"
 #include "sq/base/process.h"
 #include "sq/checkpoint/packed_checkpoint.h"
 
@@ -24,7 +24,7 @@ void CheckQuantizable(const Model& model) {
 }
 
 void CheckSensitivity(const Model& model, const TensorStore& store) {
-  Problems problems;
+  ProblemList problems;
   for (int64_t layer = 0; layer < model.config.num_layers; ++layer) {
     for (const LinearInfo& linear : LayerLinears(model.config, layer)) {
       CheckFloats(store, linear.name + ".weight", {linear.out_features, linear.in_features},

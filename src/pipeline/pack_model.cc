@@ -12,7 +12,7 @@
 #include "sq/base/json.h"
 #include "sq/base/log.h"
 #include "sq/base/output_file.h"
-#include "sq/base/problems.h"
+#include "sq/base/problem_list.h"
 #include "sq/base/process.h"
 #include "sq/checkpoint/checkpoint_writer.h"
 #include "sq/checkpoint/checksums.h"
@@ -307,7 +307,7 @@ Json Inspect(const std::string& path) {
 
 int64_t Verify(const std::string& path, const OpenOptions& open) {
   const TensorStore store = TensorStore::Open(path);
-  Problems problems;
+  ProblemList problems;
   CheckSparseCounts(store, &problems);
   problems.Check(path);
   const std::vector<std::string> layers = PackedLayers(store);

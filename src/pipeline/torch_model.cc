@@ -4,7 +4,7 @@
 
 #include "sq/base/error.h"
 #include "sq/base/log.h"
-#include "sq/base/problems.h"
+#include "sq/base/problem_list.h"
 #include "sq/checkpoint/packed_checkpoint.h"
 
 namespace sq {
@@ -51,7 +51,7 @@ Model OpenTorchModel(const std::string& folder, const std::string& file,
                      const OpenOptions& options) {
   ModelConfig config = ReadModelConfig(folder, options.ignore_config_fields);
   TensorStore store = TensorStore::Open(file);
-  Problems problems;
+  ProblemList problems;
   CheckSparseCounts(store, &problems);
   std::vector<std::string> warnings;
   TieHead(&config, &store, &warnings);

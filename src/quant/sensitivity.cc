@@ -32,12 +32,12 @@ void ValidateSensitivity(MatrixView<const float> weights, FisherView fisher,
   SQ_CHECK(fisher.data == nullptr || (fisher.rows == weights.rows && fisher.cols == weights.cols),
            what, ": expected sensitivities [", weights.rows, ", ", weights.cols, "], found [",
            fisher.rows, ", ", fisher.cols, "]");
-  constexpr float kLeastWeight = std::numeric_limits<float>::lowest();
+  constexpr float kMinWeight = std::numeric_limits<float>::lowest();
   const int64_t n = weights.cols;
   ParallelFor(weights.rows, [&](int64_t row) {
     const float* weight = weights.Row(row);
-    if (!AllWithin(weight, n, kLeastWeight)) {
-      const int64_t col = FirstOutside(weight, n, kLeastWeight);
+    if (!AllWithin(weight, n, kMinWeight)) {
+      const int64_t col = FirstOutside(weight, n, kMinWeight);
       throw Error(StrCat(what, ": expected a finite weight at row ", row, ", column ", col,
                          ", found ", weight[col]));
     }

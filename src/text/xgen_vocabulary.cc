@@ -15,8 +15,8 @@ namespace sq {
 namespace {
 
 constexpr const char* kEndOfText = "<|endoftext|>";
-constexpr int kMostSpaces = 31;
-constexpr int kMostTabs = 9;
+constexpr int kMaxSpaces = 31;
+constexpr int kMaxTabs = 9;
 constexpr int kDummies = 4;
 constexpr int kMasks = 881;  // as many as fill the vocabulary of 51200
 
@@ -69,8 +69,8 @@ BpeParts ReadXgenVocabulary(const std::string& model_dir, const TokenizerConfig&
       vocabulary[SpellBytes(std::string(count, c))] = next++;
     }
   };
-  add_runs(' ', kMostSpaces);
-  add_runs('\t', kMostTabs);
+  add_runs(' ', kMaxSpaces);
+  add_runs('\t', kMaxTabs);
   for (const char* content : kCodeTokens) add(content);
   for (int i = 0; i < kDummies; ++i) add(StrCat("<dummy_", i, ">"));
   add("<sep>");

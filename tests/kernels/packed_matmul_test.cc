@@ -75,8 +75,8 @@ INSTANTIATE_TEST_SUITE_P(PackedMatmul, PackedMatmulSizes,
 
 TEST_P(PackedMatmulSizes, AgreesWithDoublePrecision) {
   const auto [bits, out, in] = GetParam();
-  constexpr int64_t kMostTokens = 17;
-  PoisonedMatrix all(kMostTokens, in, 3);
+  constexpr int64_t kMaxTokens = 17;
+  PoisonedMatrix all(kMaxTokens, in, 3);
   Fill(all.View(), 1);
   for (const Sparse sparse : kSparse) {
     PackedLayer layer = MakeSparseLayer(bits, out, in, sparse, 11);

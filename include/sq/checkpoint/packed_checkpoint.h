@@ -19,7 +19,7 @@
 #include <string>
 #include <vector>
 
-#include "sq/base/problems.h"
+#include "sq/base/problem_list.h"
 #include "sq/checkpoint/model_config.h"
 #include "sq/checkpoint/tensor_store.h"
 #include "sq/packed/packed_layer.h"
@@ -47,14 +47,14 @@ std::vector<std::string> FullRowNames(const std::string& name);
 // Checks the names, types and shapes of a layer's tensors, and that what belongs together is there
 // together; values are for ReadPackedLayer. Returns the width that the table's shape tells, or 0.
 int CheckPackedTensors(const TensorStore& store, const std::string& name, int64_t out_features,
-                       int64_t in_features, Problems* problems);
+                       int64_t in_features, ProblemList* problems);
 
 // "sparse_threshold.L", the original's name for the number of L's outliers, a plain number beside
 // the tensors of a .pt file.
 std::string SparseCountName(const std::string& name);
 
 // Checks that every number beside the tensors is the count of a layer's outliers.
-void CheckSparseCounts(const TensorStore& store, Problems* problems);
+void CheckSparseCounts(const TensorStore& store, ProblemList* problems);
 
 // L.startrows, int32 [threads]: the row in which each thread of the original's balanced sparse
 // kernel begins when every thread takes the same number of outliers, about ten; -1 for threads left

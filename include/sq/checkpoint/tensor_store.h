@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "sq/base/problems.h"
+#include "sq/base/problem_list.h"
 #include "sq/checkpoint/safetensors.h"
 
 namespace sq {
@@ -55,6 +55,6 @@ class TensorStore {
 
 // Adds a problem unless `store` has floats of this name and shape.
 void CheckFloats(const TensorStore& store, const std::string& name, const Shape& shape,
-                 Problems* problems);
+                 ProblemList* problems);
 
 }  // namespace sq

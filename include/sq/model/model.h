@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "sq/base/problems.h"
+#include "sq/base/problem_list.h"
 #include "sq/checkpoint/model_config.h"
 #include "sq/checkpoint/tensor_store.h"
 #include "sq/model/architecture.h"
@@ -40,7 +40,7 @@ Model OpenModel(const std::string& folder, const OpenOptions& options = {});
 enum class LayerForm { kAny, kPacked };
 Model CheckedModel(const std::string& folder, const ModelConfig& config, const TensorStore& store,
                    const OpenOptions& options, LayerForm form = LayerForm::kAny,
-                   Problems problems = {});
+                   ProblemList problems = {});
 
 // The folder's weights by the architecture's names, which of them are there not checked.
 TensorStore OpenWeights(const std::string& folder, const ModelConfig& config);

@@ -1,4 +1,4 @@
-#include "sq/base/problems.h"
+#include "sq/base/problem_list.h"
 
 #include <gtest/gtest.h>
 
@@ -8,12 +8,12 @@ namespace sq {
 namespace {
 
 std::string Told(int count) {
-  Problems problems;
+  ProblemList problems;
   for (int i = 0; i < count; ++i) problems.Add("tensor " + std::to_string(i) + " is missing");
   return test::MessageOf([&] { problems.Check("m.pt"); });
 }
 
-TEST(Problems, TellsTheFirstFiveInOneLine) {
+TEST(ProblemList, TellsTheFirstFiveInOneLine) {
   EXPECT_EQ(Told(0), "");
   EXPECT_EQ(Told(1), "m.pt: tensor 0 is missing");
   EXPECT_EQ(Told(2), "m.pt: tensor 0 is missing; tensor 1 is missing");

@@ -5,7 +5,7 @@
 
 namespace sq {
 
-class Problems {
+class ProblemList {
  public:
   void Add(const std::string& problem);
 
