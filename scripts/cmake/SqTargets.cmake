@@ -1,14 +1,17 @@
 # Targets and functions that every layer's CMakeLists.txt uses.
 
 add_library(sq_options INTERFACE)
-set(host_warnings -Wall -Wextra -Wno-unknown-pragmas)
+set(host_warnings -Wall -Wextra)
 set(device_warnings -Xcompiler=-Wall,-Wextra,-Wno-unknown-pragmas --expt-relaxed-constexpr)
+# The same bytes on every machine: no product is fused with the addition after it, whatever the target has.
+set(arithmetic -ffp-contract=off)
 if(SQ_WERROR)
   list(APPEND host_warnings -Werror)
   list(APPEND device_warnings -Xcompiler=-Werror -Werror=all-warnings)
 endif()
 target_compile_options(sq_options INTERFACE
-  "$<$<COMPILE_LANGUAGE:CXX>:${host_warnings}>" "$<$<COMPILE_LANGUAGE:CUDA>:${device_warnings}>")
+  "$<$<COMPILE_LANGUAGE:CXX>:${host_warnings};${arithmetic}>"
+  "$<$<COMPILE_LANGUAGE:CUDA>:${device_warnings};-Xcompiler=${arithmetic}>")
 if(SQ_SANITIZE)
   set(flags -fsanitize=${SQ_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all -g)
   target_compile_options(sq_options INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${flags}>")

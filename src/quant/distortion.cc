@@ -7,8 +7,6 @@
 #include "sq/base/error.h"
 #include "sq/base/parallel.h"
 
-#pragma STDC FP_CONTRACT OFF  // the same numbers with and without fused multiply-add
-
 namespace sq {
 
 Distortion RowDistortion(const float* weights, const float* fisher, const float* packed,

@@ -4,8 +4,6 @@
 
 #include "sq/base/error.h"
 
-#pragma STDC FP_CONTRACT OFF  // the same bytes with and without fused multiply-add
-
 namespace sq {
 namespace {
 

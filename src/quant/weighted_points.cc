@@ -7,8 +7,6 @@
 #include "sq/base/error.h"
 #include "sq/base/float_bits.h"
 
-#pragma STDC FP_CONTRACT OFF  // the same bytes with and without fused multiply-add
-
 namespace sq {
 namespace {
 
