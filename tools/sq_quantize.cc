@@ -25,9 +25,15 @@ void Print(const nlohmann::ordered_json& report, const std::string& output) {
               report["sparsity_percent"].get<double>(),
               sq::BytesText(report["bytes"].get<int64_t>()).c_str(),
               sq::BytesText(report["model_bytes"].get<int64_t>()).c_str());
-  std::printf("sum of fisher * (q - w)^2: %.6g without outliers taken out, %.6g with\n",
-              report["distortion_without_outliers"].get<double>(),
-              report["distortion"].get<double>());
+  std::printf("sum of fisher * (q - w)^2: %.6g", report["distortion"].get<double>());
+  const auto sampled = report.value("rows_sampled", int64_t{0});
+  if (sampled > 0) {
+    std::printf("; without a sparse part %.6g, estimated from %lld of %lld rows",
+                report["distortion_without_outliers"].get<double>(),
+                static_cast<long long>(sampled),
+                static_cast<long long>(report["rows_with_outliers"].get<int64_t>()));
+  }
+  std::printf("\n");
   std::printf("%s in all: Fisher %s, k-means %s; peak memory %s\n",
               sq::SecondsText(report["seconds"]["total"].get<double>()).c_str(),
               sq::SecondsText(report["seconds"]["fisher"].get<double>()).c_str(),

@@ -33,6 +33,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+constexpr int64_t kDenseRows = 64;  // of each matrix, for the report's distortion without outliers
 constexpr double kSecondsBetweenGradients = 30;  // a run that is killed loses about this much
 
 // Where the sensitivities of a layer come from; a tensor is undefined when all weights count the
@@ -61,7 +62,10 @@ Json Statistics(const LinearInfo& linear, const QuantizedLayer& quantized) {
                {"distortion", stats.distortion.weighted},
                {"squared_error", stats.distortion.squared_error}};
   if (stats.dense_distortion) {
-    json["distortion_without_outliers"] = stats.dense_distortion->weighted;
+    const DenseDistortion& dense = *stats.dense_distortion;
+    json["distortion_without_outliers"] = dense.weighted;
+    json["rows_with_outliers"] = dense.rows_with_outliers;
+    json["rows_sampled"] = dense.rows_clustered;
   }
   json["seconds"] = stats.seconds;
   return json;
@@ -71,7 +75,7 @@ QuantizeOptions LayerOptions(const QuantizeModelOptions& options) {
   QuantizeOptions quantize;
   quantize.bits = options.bits;
   quantize.outliers = options.outliers;
-  quantize.report_dense_distortion = true;
+  quantize.dense_distortion_rows = kDenseRows;
   if (options.device.cuda) quantize.cluster_rows = CudaRowClusterer();
   return quantize;
 }
@@ -244,12 +248,14 @@ void QuantizeBySensitivity(const Model& model, const QuantizeModelOptions& optio
 void AddLayers(const Model& model, const RunFolder& run, Json* report) {
   Json layers = Json::array();
   double distortion = 0, dense = 0, seconds = 0;
-  int64_t weights = 0, nonzeros = 0, bytes = 0;
+  int64_t weights = 0, nonzeros = 0, bytes = 0, rows_with_outliers = 0, rows_sampled = 0;
   for (int64_t layer = 0; layer < model.config.num_layers; ++layer) {
     const Json statistics = run.LayerStatistics(layer);
     for (const Json& entry : statistics) {
       distortion += entry["distortion"].get<double>();
       dense += entry.value("distortion_without_outliers", entry["distortion"].get<double>());
+      rows_with_outliers += entry.value("rows_with_outliers", int64_t{0});
+      rows_sampled += entry.value("rows_sampled", int64_t{0});
       seconds += entry["seconds"].get<double>();
       weights += entry["weights"].get<int64_t>();
       nonzeros += entry["nonzeros"].get<int64_t>();
@@ -264,6 +270,8 @@ void AddLayers(const Model& model, const RunFolder& run, Json* report) {
   (*report)["bits_per_weight"] = 8.0 * static_cast<double>(bytes) / static_cast<double>(weights);
   (*report)["distortion"] = distortion;
   (*report)["distortion_without_outliers"] = dense;
+  (*report)["rows_with_outliers"] = rows_with_outliers;
+  (*report)["rows_sampled"] = rows_sampled;
   (*report)["seconds"]["kmeans"] = seconds;
   (*report)["layers"] = layers;
 }

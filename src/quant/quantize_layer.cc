@@ -1,13 +1,13 @@
 #include "sq/quant/quantize_layer.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <utility>
 #include <vector>
 
 #include "sq/base/error.h"
 #include "sq/base/parallel.h"
+#include "sq/base/stopwatch.h"
 #include "sq/packed/bit_pack.h"
 #include "sq/quant/kmeans1d.h"
 
@@ -36,6 +36,16 @@ void ClusterOnThreads(int64_t rows, int64_t n, int64_t k, const FillRows& fill,
   });
 }
 
+// What the dense distortion is estimated from. Both lists are [rows], or empty when nobody asks.
+struct DenseSample {
+  std::vector<int64_t> rows;     // those that are clustered once more
+  std::vector<Distortion> kept;  // of rows as quantized, outliers exact: those of the sample
+  std::vector<Distortion>
+      dense;  // of rows without a sparse part: the sample, and rows without outliers
+  std::vector<bool> sampled;
+  int64_t rows_with_outliers = 0;
+};
+
 // One layer on its way.
 struct Job {
   MatrixView<const float> weights;
@@ -43,7 +53,7 @@ struct Job {
   const OutlierPattern& pattern;
   PackedLayer& layer;
   std::vector<float> outlier_values;
-  std::vector<Distortion> dense;  // [rows] if it is asked for
+  DenseSample sample;
 
   const float* Fisher(int64_t row) const {
     return fisher.data == nullptr ? nullptr : fisher.Row(row);
@@ -76,13 +86,38 @@ void PlaceOutliers(Job& job, int64_t row, const float* table, uint8_t* index) {
   }
 }
 
-// What table and index get wrong of a row as it is.
-Distortion DenseRowDistortion(const Job& job, int64_t row, const float* table,
-                              const uint8_t* index) {
+// What table and index get wrong of a row, and, where `outliers_exact`, not of its outliers.
+Distortion IndexedRowDistortion(const Job& job, int64_t row, const float* table,
+                                const uint8_t* index, bool outliers_exact) {
   const int64_t n = job.weights.cols;
+  const float* const weights = job.weights.Row(row);
   std::vector<float> packed(n);
   for (int64_t i = 0; i < n; ++i) packed[i] = table[index[i]];
-  return RowDistortion(job.weights.Row(row), job.Fisher(row), packed.data(), n);
+  if (outliers_exact) {
+    for (int32_t at = job.pattern.row_ptr[row]; at < job.pattern.row_ptr[row + 1]; ++at) {
+      packed[job.pattern.cols[at]] = weights[job.pattern.cols[at]];
+    }
+  }
+  return RowDistortion(weights, job.Fisher(row), packed.data(), n);
+}
+
+// Chooses which rows are to be clustered once more.
+void SampleRows(Job& job, int64_t count) {
+  if (count == 0) return;
+  DenseSample& sample = job.sample;
+  std::vector<int64_t> rows;
+  for (int64_t row = 0; row < job.weights.rows; ++row) {
+    if (job.HasOutliers(row)) rows.push_back(row);
+  }
+  const int64_t all = static_cast<int64_t>(rows.size()), taken = std::min(count, all);
+  sample.rows_with_outliers = all;
+  sample.kept.resize(job.weights.rows);
+  sample.dense.resize(job.weights.rows);
+  sample.sampled.resize(job.weights.rows);
+  for (int64_t i = 0; i < taken; ++i) {
+    sample.rows.push_back(rows[i * all / taken]);
+    sample.sampled[sample.rows.back()] = true;
+  }
 }
 
 // Clusters all rows without their outliers and packs them.
@@ -97,8 +132,12 @@ void QuantizeRows(Job& job, const RowClusterer& cluster_rows) {
   const auto take_row = [&](int64_t row, const float* table, uint8_t* index) {
     std::copy_n(table, table_size, layer.lookup_table.data() + row * table_size);
     PlaceOutliers(job, row, table, index);
-    if (!job.dense.empty() && !job.HasOutliers(row)) {
-      job.dense[row] = DenseRowDistortion(job, row, table, index);
+    DenseSample& sample = job.sample;
+    if (sample.sampled.empty()) return;
+    if (sample.sampled[row]) {
+      sample.kept[row] = IndexedRowDistortion(job, row, table, index, /*outliers_exact=*/true);
+    } else if (!job.HasOutliers(row)) {
+      sample.dense[row] = IndexedRowDistortion(job, row, table, index, false);
     }
   };
   const auto take = [&](int64_t first, MatrixView<float> centroids, MatrixView<uint8_t> indices) {
@@ -115,12 +154,9 @@ void QuantizeRows(Job& job, const RowClusterer& cluster_rows) {
   cluster_rows(layer.out_features, n, table_size, fill, take);
 }
 
-// What the rows that have outliers would lose with them left in.
-void MeasureDenseRows(Job& job, const RowClusterer& cluster_rows) {
-  std::vector<int64_t> rows;
-  for (int64_t row = 0; row < job.weights.rows; ++row) {
-    if (job.HasOutliers(row)) rows.push_back(row);
-  }
+// Clusters the sampled rows with their outliers left in.
+void ClusterSample(Job& job, const RowClusterer& cluster_rows) {
+  const std::vector<int64_t>& rows = job.sample.rows;
   if (rows.empty()) return;
   const int64_t n = job.weights.cols;
   const auto fill = [&](int64_t first, MatrixView<float> weights, MatrixView<float> sensitivities) {
@@ -133,17 +169,40 @@ void MeasureDenseRows(Job& job, const RowClusterer& cluster_rows) {
   const auto take = [&](int64_t first, MatrixView<float> centroids, MatrixView<uint8_t> indices) {
     ParallelFor(indices.rows, [&](int64_t r) {
       const int64_t row = rows[first + r];
-      job.dense[row] = DenseRowDistortion(job, row, centroids.Row(r), indices.Row(r));
+      job.sample.dense[row] =
+          IndexedRowDistortion(job, row, centroids.Row(r), indices.Row(r), false);
     });
   };
   cluster_rows(static_cast<int64_t>(rows.size()), n, job.layer.TableSize(), fill, take);
+}
+
+// `total`: the distortion of the quantized layer. A ratio, since rows differ by orders of magnitude
+// but gain about the same share from their outliers.
+DenseDistortion EstimateDenseDistortion(const Job& job, const Distortion& total) {
+  Distortion dense, kept, without_outliers;
+  DenseDistortion estimate;
+  for (int64_t row = 0; row < job.weights.rows; ++row) {
+    Accumulate(job.sample.dense[row], dense);
+    Accumulate(job.sample.kept[row], kept);
+    if (!job.sample.sampled[row]) Accumulate(job.sample.dense[row], without_outliers);
+  }
+  estimate.rows_with_outliers = job.sample.rows_with_outliers;
+  estimate.rows_clustered = static_cast<int64_t>(job.sample.rows.size());
+  const auto extrapolate = [&](double Distortion::*sum) {
+    const double sampled = dense.*sum - without_outliers.*sum;
+    if (estimate.rows_clustered == estimate.rows_with_outliers || kept.*sum == 0) return dense.*sum;
+    return without_outliers.*sum + (total.*sum - without_outliers.*sum) * sampled / (kept.*sum);
+  };
+  estimate.weighted = extrapolate(&Distortion::weighted);
+  estimate.squared_error = extrapolate(&Distortion::squared_error);
+  return estimate;
 }
 
 }  // namespace
 
 QuantizedLayer QuantizeLayer(MatrixView<const float> weights, FisherView fisher,
                              const QuantizeOptions& options, const std::string& what) {
-  const auto start = std::chrono::steady_clock::now();
+  const Stopwatch watch;
   const int64_t rows = weights.rows, cols = weights.cols;
   const int64_t words = PackedWords(options.bits, cols, what.c_str());
   SQ_CHECK(rows > 0, what, ": no output features");
@@ -157,16 +216,12 @@ QuantizedLayer QuantizeLayer(MatrixView<const float> weights, FisherView fisher,
   layer.in_features = cols;
   layer.qweight.resize(words * rows);
   layer.lookup_table.resize(rows * layer.TableSize());
-  Job job{weights,
-          fisher,
-          pattern,
-          layer,
-          std::vector<float>(pattern.cols.size()),
-          std::vector<Distortion>(options.report_dense_distortion ? rows : 0)};
+  Job job{weights, fisher, pattern, layer, std::vector<float>(pattern.cols.size()), {}};
+  SampleRows(job, options.dense_distortion_rows);
   const RowClusterer cluster_rows =
       options.cluster_rows ? options.cluster_rows : RowClusterer(ClusterOnThreads);
   QuantizeRows(job, cluster_rows);
-  if (options.report_dense_distortion) MeasureDenseRows(job, cluster_rows);
+  ClusterSample(job, cluster_rows);
 
   QuantizeStats& stats = result.stats;
   const OutlierOptions& chosen = options.outliers;
@@ -175,14 +230,13 @@ QuantizedLayer QuantizeLayer(MatrixView<const float> weights, FisherView fisher,
                       std::move(job.outlier_values)};
   }
   stats.distortion = MeasureDistortion(weights, fisher, layer);
-  if (options.report_dense_distortion) {
-    stats.dense_distortion.emplace();
-    for (const Distortion& row : job.dense) Accumulate(row, *stats.dense_distortion);
+  if (options.dense_distortion_rows > 0) {
+    stats.dense_distortion = EstimateDenseDistortion(job, stats.distortion);
   }
   stats.weights = rows * cols;
   stats.sensitive_outliers = pattern.sensitive;
   stats.magnitude_outliers = pattern.magnitude;
-  stats.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  stats.seconds = watch.Seconds();
   return result;
 }
 

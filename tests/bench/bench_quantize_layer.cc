@@ -38,7 +38,7 @@ void BM_QuantizeDecoderLayer(benchmark::State& state) {
   QuantizeOptions options;
   options.bits = static_cast<int>(state.range(0));
   options.outliers = SparsityLevels(0.45);
-  options.report_dense_distortion = state.range(1) != 0;
+  options.dense_distortion_rows = state.range(1) != 0 ? 64 : 0;
   int64_t rows = 0;
   for (auto _ : state) {
     for (const Matrix* matrix : layer) {

@@ -261,7 +261,7 @@ TEST(CudaKmeans, QuantizesLayersToTheCpusBytes) {
       QuantizeOptions options;
       options.bits = bits;
       options.outliers = {0.001, 0.004, 0};
-      options.report_dense_distortion = true;
+      options.dense_distortion_rows = 24;
       const FisherView fisher = data ? matrix.Sensitivities() : FisherView();
       const QuantizedLayer expected = QuantizeLayer(matrix.Weights(), fisher, options, "w");
       options.cluster_rows = on_device;

@@ -17,17 +17,26 @@ namespace sq {
 struct QuantizeOptions {
   int bits = 4;  // 2, 3 or 4
   OutlierOptions outliers;
-  // Also cluster each row without taking its outliers out, to tell what they are worth. Costs a
-  // second k-means for the rows that have any.
-  bool report_dense_distortion = false;
+  // Of the rows that have outliers, cluster this many a second time with their outliers left in, to
+  // estimate QuantizeStats::dense_distortion. 0: no estimate.
+  int64_t dense_distortion_rows = 0;
   // Clusters the rows by the contract of Kmeans1d (kmeans1d.h), on a device for instance; if empty,
   // Kmeans1d does on all threads. One that gives Kmeans1d's bytes gives the same layer.
   RowClusterer cluster_rows;
 };
 
+// The distortion that a layer would have without a sparse part. Rows without outliers count as they
+// are; those with outliers are extrapolated from evenly spaced ones, by the ratio of their
+// distortion with and without a sparse part. Exact when `rows_clustered` is `rows_with_outliers`.
+struct DenseDistortion {
+  double weighted = 0;       // as Distortion::weighted
+  double squared_error = 0;  // as Distortion::squared_error
+  int64_t rows_with_outliers = 0, rows_clustered = 0;
+};
+
 struct QuantizeStats {
   Distortion distortion;  // of the result; outliers are exact but for the rounding of one addition
-  std::optional<Distortion> dense_distortion;  // before taking outliers out, if asked for
+  std::optional<DenseDistortion> dense_distortion;
   int64_t weights = 0;
   int64_t sensitive_outliers = 0;
   int64_t magnitude_outliers = 0;
