@@ -1,4 +1,5 @@
-// What the three tools share: common flags, exit codes, one place that catches.
+// What the three tools share: common options, exit codes, and the one place that catches
+// exceptions.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -12,10 +13,10 @@ namespace sq {
 
 struct OpenOptions;
 
-// Exit codes of the contract.
+// Exit codes, documented in the README.
 constexpr int kExitDone = 0;
-constexpr int kExitFailed = 1;  // the input or the environment is at fault
-constexpr int kExitUsage = 2;   // the command line is
+constexpr int kExitFailed = 1;  // bad input, or a failure of the environment
+constexpr int kExitUsage = 2;   // bad command line
 constexpr int kExitGate = 3;    // a regression gate failed
 constexpr int kExitInterrupted = 130;
 
@@ -29,25 +30,34 @@ struct CommonFlags {
 // --threads, --quiet, --verbose, --version.
 void AddCommonFlags(CLI::App& app, CommonFlags* flags);
 
-// --ignore-config-field, --strict: how a model folder is taken.
+// --ignore-config-field, --strict: how strictly a model folder is checked.
 void AddOpenOptions(CLI::App& app, OpenOptions* open);
 
-// --text-field: of .jsonl and .json.
-void AddTextFieldOption(CLI::App& app, std::string* field);
+// --data-dir and --text-field: where data sets are found and how they are read.
+void AddDataOptions(CLI::App& app, std::string* data_dir, std::string* text_field);
 
-// --device: auto, cpu, cuda or cuda:N. To be given to UseDevice.
+// --device: auto, cpu, cuda or cuda:N; the value is meant for UseDevice.
 void AddDeviceOption(CLI::App& app, std::string* device);
 
-// ChooseDevice, which the log tells of.
+// --dtype: auto, float32 or bfloat16.
+void AddDtypeOption(CLI::App& app, std::string* dtype, const std::string& help);
+
+// ChooseDevice; logs the choice.
 Device UseDevice(const std::string& flag);
 
-// An option that takes "512M", "1.5GiB" or plain bytes.
+// An option that accepts "512M", "1.5GiB" or a number of bytes.
 CLI::Option* AddSizeOption(CLI::App& app, const std::string& name, int64_t* bytes,
                            const std::string& help);
 
-// Parses, sets up log, threads and signals, and runs `body`, which returns an exit code. Every
-// exception becomes one line on stderr and its code.
+// "run: COMMAND", quoted for a POSIX shell, where COMMAND is the given command line with `flag`
+// inserted after the program's name unless it is there. Arguments that do not fit one printable
+// line give "run the same command with FLAG".
+std::string RerunHint(int argc, char** argv, const std::string& flag);
+
+// Parses the command line, sets up logging, threads and signals, and runs `body`, which returns an
+// exit code. Every exception becomes one line on stderr and an exit code. `on_interrupt` completes
+// the line "interrupted; ...": what has become of the tool's work and how to continue it.
 int RunTool(CLI::App& app, int argc, char** argv, const CommonFlags& flags,
-            const std::function<int()>& body);
+            const std::string& on_interrupt, const std::function<int()>& body);
 
 }  // namespace sq

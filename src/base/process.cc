@@ -17,7 +17,7 @@ volatile std::sig_atomic_t interrupts = 0;
 void OnSignal(int) {
   if (interrupts != 0) _exit(130);
   interrupts = 1;
-  constexpr char kMessage[] = "\nstopping at the next safe point; once more to stop at once\n";
+  constexpr char kMessage[] = "\nstopping at the next safe point; interrupt again to stop immediately\n";
   // A failed write changes nothing.
   if (write(STDERR_FILENO, kMessage, sizeof kMessage - 1) < 0) return;
 }

@@ -104,7 +104,7 @@ TEST_F(ProcessDeathTest, TheSecondSignalEndsTheProcessWith130) {
         std::raise(SIGTERM);
         ExitUnless(false);
       },
-      ExitedWithCode(130), "once more to stop at once");
+      ExitedWithCode(130), "interrupt again to stop immediately");
 }
 
 TEST_F(ProcessDeathTest, AFileThatMayNotGrowIsAnErrorOfTheWrite) {

@@ -2,13 +2,14 @@
 stopped."""
 
 import random
+import shlex
 import shutil
 import signal
 import subprocess
 import time
 import unittest
 
-from cli_support import (TIMEOUT_SECONDS, CliTest, digests, is_log, make_model, read_json,
+from cli_support import (TIMEOUT_SECONDS, CliTest, command, digests, environment, is_log, make_model, read_json,
                          token_lists, write_json)
 
 FLAGS = ("--bits", 3, "--sparsity-percent", 0.45, "--dtype", "float32")
@@ -82,8 +83,12 @@ class Resume(CliTest):
             _, error = process.communicate(timeout=TIMEOUT_SECONDS)
             self.assertEqual(process.returncode, 130, error)
             lines = [line for line in error.splitlines() if line and not is_log(line)]
-            self.assertEqual(lines, ["stopping at the next safe point; once more to stop at once",
-                                     "error: interrupted; what is finished is kept"])
+            self.assertEqual(len(lines), 2, error)
+            self.assertEqual(lines[0], "stopping at the next safe point; interrupt again to stop immediately")
+            told = "error: interrupted; to resume from what is finished, run: "
+            self.assertTrue(lines[1].startswith(told), lines[1])
+            resume = shlex.split(lines[1][len(told):])
+            self.assertEqual(resume, command("sq-quantize", "--resume", *self.arguments(name)))
             self.assertRegex(error, rf"{name}.work keeps \d of 8 layers: --resume goes on from there")
             self.assertTrue((self.folder / f"{name}.work/gradient.safetensors").exists())
             self.assertFalse((self.folder / name).exists())
@@ -91,9 +96,24 @@ class Resume(CliTest):
                 work = self.folder / f"{name}.work"
                 self.fails("sq-quantize", *self.arguments(name), names=(work, "interrupted run", "--resume"))
                 self.refuses_other_options(name)
-            self.run_tool("sq-quantize", *self.arguments(name, "--resume"))
+            # As a user would paste it.
+            subprocess.run(lines[1][len(told):], shell=True, check=True, capture_output=True, env=environment(),
+                           timeout=TIMEOUT_SECONDS)
             self.assertEqual(self.bytes_of(name), whole)
             self.check_nothing_left(name)
+
+    def test_resume_command_is_quoted_and_names_the_flag_once(self):
+        output = self.folder / "it's a $HOME"
+        for flags in ((), ("--resume",)):
+            # What follows "--" is the model.
+            arguments = ("--samples", 10000, "--calibration", "self", "--output", output, "--", self.model)
+            process = self.start("sq-quantize", *flags, *arguments)
+            self.wait_for(self.folder / f"{output.name}.work/run.json", process)
+            process.send_signal(signal.SIGINT)
+            _, error = process.communicate(timeout=TIMEOUT_SECONDS)
+            self.assertEqual(process.returncode, 130, error)
+            resume = shlex.split(error.splitlines()[-1].split("run: ")[1])
+            self.assertEqual(resume, command("sq-quantize", "--resume", *arguments))
 
     def refuses_other_options(self, name):
         output, saved = self.folder / name, ("--save-sensitivity", self.folder / f"{name}-s")
