@@ -60,7 +60,7 @@ void AddPerplexityOptions(CLI::App& app, sq::EvaluateModelOptions* options) {
   app.add_option("--sequence-length", options->sequence_length, "Tokens per window")
       ->check(CLI::Range(2, 1 << 24))
       ->capture_default_str();
-  app.add_option("--windows", options->windows, "Evaluate only this many windows; 0: all")
+  app.add_option("--windows", options->windows, "Evaluate only the first N windows; 0: all")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   app.add_option("--save-tokens", options->save_tokens,
@@ -122,7 +122,7 @@ void AddGateOptions(CLI::App& app, Arguments* arguments) {
 void AddRunOptions(CLI::App& app, Arguments* arguments) {
   sq::AddDeviceOption(app, &arguments->device);
   sq::AddDtypeOption(app, &arguments->options.dtype,
-                     "Of matrix products of dense layers; auto: bfloat16 where the device "
+                     "Precision of dense layers' matrix products; auto: bfloat16 where the device "
                      "supports it. On a CUDA device, quantized layers and token-by-token decoding "
                      "always use float16");
   sq::AddSizeOption(app, "--max-memory", &arguments->options.max_memory,

@@ -101,9 +101,10 @@ void AddCalibrationOptions(CLI::App& app, sq::QuantizeModelOptions* options) {
 void AddRunOptions(CLI::App& app, Arguments* arguments) {
   sq::QuantizeModelOptions& options = arguments->options;
   sq::AddDeviceOption(app, &arguments->device);
-  sq::AddDtypeOption(app, &options.dtype,
-                     "Of the Fisher pass's matrix products; auto: bfloat16 where the device "
-                     "supports it");
+  sq::AddDtypeOption(
+      app, &options.dtype,
+      "Precision of the Fisher pass's matrix products; auto: bfloat16 where the device "
+      "supports it");
   sq::AddSizeOption(app, "--max-memory", &options.max_memory,
                     "For activations; the excess goes to the work folder, or from a CUDA device to "
                     "host memory (default: half of the free memory)");
