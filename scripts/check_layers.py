@@ -14,6 +14,9 @@ ROWS = [["base"], ["packed"], ["checkpoint", "quant", "kernels", "text"], ["mode
         ["pipeline"], ["tools"]]
 RANK = {layer: rank for rank, row in enumerate(ROWS) for layer in row}
 
+# One header for the users of the library; it may include the public headers of these layers.
+UMBRELLA, CORE = "include/sq/squeezellm.h", {"base", "packed", "checkpoint", "quant", "kernels"}
+
 TORCH_HEADERS = ("torch/", "ATen/", "c10/", "caffe2/")
 TORCH_LAYERS = {"model", "calib", "eval", "pipeline"}
 TORCH_FILES = {"src/checkpoint/torch_writer.cc", "tools/serving/lut_linear.cc"}
@@ -52,7 +55,18 @@ def find_include(root, file, name):
     return None
 
 
+def umbrella_problems(root, lines):
+    for number, line in enumerate(lines, 1):
+        match = INCLUDE.match(line)
+        target = match and find_include(root, UMBRELLA, match[1])
+        if match and (not target or layer_of(target) not in CORE or not target.startswith("include/")):
+            yield f"{UMBRELLA}:{number}: {match[1]} is no public header of {' '.join(sorted(CORE))}"
+
+
 def include_problems(root, file, lines):
+    if file == UMBRELLA:
+        yield from umbrella_problems(root, lines)
+        return
     layer = layer_of(file)
     if layer not in RANK:
         yield f"{file}: belongs to no layer; known: {' '.join(RANK)}"

@@ -59,6 +59,15 @@ class CheckLayers(unittest.TestCase):
         self.assert_one({"src/base/x.cc": '#include "tests/support/y.h"\n', "tests/support/y.h": ""},
                         "outside the layers")
 
+    def test_umbrella_header_includes_public_headers_of_the_core(self):
+        umbrella = "include/sq/squeezellm.h"
+        tree = {"include/sq/quant/kmeans1d.h": "", "include/sq/text/corpus.h": "", "kernels/cpu/kernels.h": ""}
+        self.assertEqual(self.found({**tree, umbrella: '#include "sq/quant/kmeans1d.h"\n'}), [])
+        for other in ("sq/text/corpus.h", "kernels/cpu/kernels.h", "sq/quant/gone.h"):
+            self.assert_one({**tree, umbrella: f'\n#include "{other}"\n'}, f"{umbrella}:2:", other)
+        # No part of the library includes it.
+        self.assert_one({umbrella: "", "src/quant/x.cc": '#include "sq/squeezellm.h"\n'}, "outside the layers")
+
     def test_wants_a_test_for_each_public_source(self):
         self.assert_one({"src/base/half.cc": "", "include/sq/base/half.h": ""},
                         "tests/base/half_test.cc")

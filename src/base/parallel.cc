@@ -11,10 +11,6 @@
 #include <thread>
 #include <vector>
 
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-
 #include "sq/base/resource_limits.h"
 
 namespace sq {
@@ -25,6 +21,11 @@ thread_local bool in_parallel = false;
 std::atomic<int>& Setting() {
   static std::atomic<int> count{AvailableProcessors()};
   return count;
+}
+
+std::atomic<void (*)()>& WorkerSetup() {
+  static std::atomic<void (*)()> set_up{nullptr};
+  return set_up;
 }
 
 // One ParallelFor. Shared with workers that may come to it after it is over.
@@ -106,9 +107,7 @@ class Pool {
 
  private:
   void Serve() {
-#ifdef _OPENMP
-    omp_set_num_threads(1);  // LibTorch, MKL and oneDNN stay on this thread
-#endif
+    if (void (*const set_up)() = WorkerSetup()) set_up();
     for (;;) {
       std::shared_ptr<Job> job;
       {
@@ -140,6 +139,8 @@ class Pool {
 void SetThreadCount(int count) { Setting() = count > 0 ? count : AvailableProcessors(); }
 
 int ThreadCount() { return Setting(); }
+
+void SetWorkerSetup(void (*set_up)()) { WorkerSetup() = set_up; }
 
 void ParallelFor(int64_t count, const std::function<void(int64_t)>& body) {
   const int threads = static_cast<int>(std::min<int64_t>(ThreadCount(), count));

@@ -2,12 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
-#include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "sq/base/error.h"
-#include "sq/base/json.h"
-#include "sq/base/output_file.h"
 #include "sq/checkpoint/mapped_file.h"
 #include "sq/packed/bit_pack.h"
 
@@ -247,30 +243,6 @@ std::vector<int32_t> BalancedStartRows(const Csr& csr) {
     rows[static_cast<size_t>(t)] = static_cast<int32_t>(after == begin ? 0 : after - begin - 1);
   }
   return rows;
-}
-
-nlohmann::ordered_json CarriedConfig(const std::string& source, bool own_head) {
-  const std::string path = std::filesystem::path(source) / "config.json";
-  const nlohmann::json read = ReadJsonFile(path);
-  SQ_CHECK(read.is_object(), path, ": expected an object, found ", JsonTypeName(read));
-  nlohmann::ordered_json config = nlohmann::ordered_json::object();
-  for (const auto& [key, value] : read.items()) config[key] = value;
-  if (own_head) config["tie_word_embeddings"] = false;
-  return config;
-}
-
-void WriteQuantizedConfig(const std::string& source, const std::string& folder,
-                          const QuantizationInfo& info) {
-  const std::filesystem::path to(folder);
-  nlohmann::ordered_json config = CarriedConfig(source, info.own_head);
-  config["quantization_config"] = {{"quant_method", "squeezellm"},
-                                   {"bits", info.bits},
-                                   {"sensitive_fraction", info.sensitive_fraction},
-                                   {"outlier_fraction", info.outlier_fraction},
-                                   {"modules_to_not_convert", {"lm_head"}}};
-  WriteFile(to / "config.json", JsonText(config) + "\n");
-  const nlohmann::ordered_json quant_config = {{"wbits", info.bits}};
-  WriteFile(to / "quant_config.json", quant_config.dump(2) + "\n");
 }
 
 }  // namespace sq

@@ -12,6 +12,7 @@
 #include "sq/checkpoint/checkpoint_writer.h"
 #include "sq/checkpoint/mapped_file.h"
 #include "sq/checkpoint/packed_checkpoint.h"
+#include "sq/checkpoint/quantized_config.h"
 #include "sq/model/transformer.h"
 #include "sq/pipeline/companion_files.h"
 #include "sq/pipeline/model_checks.h"

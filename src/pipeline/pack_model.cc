@@ -17,6 +17,7 @@
 #include "sq/checkpoint/checkpoint_writer.h"
 #include "sq/checkpoint/checksums.h"
 #include "sq/checkpoint/packed_checkpoint.h"
+#include "sq/checkpoint/quantized_config.h"
 #include "sq/checkpoint/torch_writer.h"
 #include "sq/model/transformer.h"
 #include "sq/pipeline/companion_files.h"

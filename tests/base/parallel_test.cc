@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <thread>
 #include <vector>
 
 #include "sq/base/error.h"
@@ -41,6 +42,30 @@ TEST_P(Parallel, RethrowsAnError) {
   std::atomic<int> calls{0};
   ParallelFor(5, [&](int64_t) { ++calls; });
   EXPECT_EQ(calls, 5);
+}
+
+std::atomic<int> set_ups{0};
+thread_local int own_set_ups = 0;
+
+TEST(WorkerSetup, EachNewThreadCallsItOnceBeforeItsFirstItem) {
+  constexpr int kThreads = 20;  // more than other tests use, so that some are new
+  SetWorkerSetup([] {
+    ++set_ups;
+    ++own_set_ups;
+  });
+  SetThreadCount(kThreads);
+  std::atomic<int> entered{0};
+  ParallelFor(kThreads, [&](int64_t) {
+    // Each thread takes one item: none ends before all have begun.
+    for (++entered; entered < kThreads;) std::this_thread::yield();
+    EXPECT_LE(own_set_ups, 1);
+  });
+  SetWorkerSetup(nullptr);
+  SetThreadCount(0);
+  const int first = set_ups;
+  EXPECT_GE(first, kThreads - 7);
+  EXPECT_LE(first, kThreads - 1);  // the caller is no worker
+  EXPECT_EQ(own_set_ups, 0);
 }
 
 }  // namespace

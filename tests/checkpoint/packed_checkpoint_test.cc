@@ -334,44 +334,5 @@ TEST_F(PackedCheckpointTest, NamesALayerOfAnotherSize) {
   EXPECT_FALSE(HasPackedLayer(store, "model.layers.1.self_attn.q_proj"));
 }
 
-TEST_F(PackedCheckpointTest, ConfigurationSaysHowTheFolderWasQuantized) {
-  const std::string folder = test::ScratchFolder();
-  MakeFolder(folder + "/from");
-  MakeFolder(folder + "/to");
-  WriteFile(folder + "/from/config.json", R"({"model_type": "llama", "vocab_size": 128})");
-  WriteQuantizedConfig(folder + "/from", folder + "/to", {3, 0.0005, 0.004});
-  const auto config = ReadJsonFile(folder + "/to/config.json");
-  EXPECT_EQ(config["model_type"], "llama");
-  EXPECT_EQ(config["vocab_size"], 128);
-  const auto& quantization = config["quantization_config"];
-  EXPECT_EQ(quantization["quant_method"], "squeezellm");
-  EXPECT_EQ(quantization["bits"], 3);
-  EXPECT_EQ(quantization["sensitive_fraction"], 0.0005);
-  EXPECT_EQ(quantization["outlier_fraction"], 0.004);
-  EXPECT_THAT(quantization["modules_to_not_convert"], ElementsAre("lm_head"));
-  const nlohmann::json wbits = {{"wbits", 3}};
-  EXPECT_EQ(ReadJsonFile(folder + "/to/quant_config.json"), wbits);
-}
-
-TEST_F(PackedCheckpointTest, ConfigurationIsReadBackByModelConfig) {
-  const std::string folder = test::ScratchFolder();
-  WriteQuantizedConfig(SQ_GOLDEN_DIR "/models/llama-mha-fp16", folder, {4, 0, 0});
-  EXPECT_EQ(ReadModelConfig(folder).quantized_bits, 4);
-  EXPECT_EQ(ReadModelConfig(folder).hidden_size, 64);
-}
-
-TEST_F(PackedCheckpointTest, NamesASourceWithoutConfiguration) {
-  const std::string folder = test::ScratchFolder();
-  EXPECT_EQ(MessageOf([&] {
-              WriteQuantizedConfig(folder, folder, {4, 0, 0});
-            }),
-            folder + "/config.json: no such file");
-  WriteFile(folder + "/config.json", "[1]");
-  EXPECT_EQ(MessageOf([&] {
-              WriteQuantizedConfig(folder, folder, {4, 0, 0});
-            }),
-            folder + "/config.json: expected an object, found an array");
-}
-
 }  // namespace
 }  // namespace sq

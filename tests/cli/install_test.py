@@ -1,54 +1,40 @@
 """`cmake --install` gives tools that run and a library that another project can find, link and use."""
 
 import os
+import re
 import shutil
+import struct
 import subprocess
 import unittest
 from pathlib import Path
 
-from cli_support import BIN, CliTest, environment, make_model, token_lists, write_json
+from cli_support import (BIN, SOURCE, CliTest, environment, make_model, read_safetensors, token_lists,
+                         write_json)
 
 BUILD = Path(os.environ.get("SQ_BUILD", BIN.parent)).resolve()
 
+README = (SOURCE / "include/README.md").read_text(encoding="utf-8")
+
+# Uses what the example does not: a quantized row, an error, and every installed header, each in a file of its own.
 PROJECT = """
 cmake_minimum_required(VERSION 3.22)
 project(outside LANGUAGES CXX)
 find_package(squeezellm 0.1 REQUIRED)
-add_executable(outside main.cc)
+file(GLOB sources *.cc)
+add_executable(outside ${sources})
 target_link_libraries(outside PRIVATE squeezellm::core)
 """
-
-# Five weights with two gaps go to four centroids; a layer of ones and twos is multiplied, and one is written and read.
 PROGRAM = r"""
 #include <cstdio>
-#include "sq/base/log.h"
-#include "sq/checkpoint/packed_checkpoint.h"
-#include "sq/checkpoint/safetensors.h"
-#include "sq/kernels/packed_matmul.h"
-#include "sq/packed/bit_pack.h"
-#include "sq/quant/kmeans1d.h"
-#include "sq/quant/quantize_layer.h"
+#include "sq/squeezellm.h"
 
-int main(int, char** argv) {
+int main() {
   const float row[] = {1, 1, 5, 9, 20}, importance[] = {1, 1, 1, 1, 1};
   float centroids[4];
   uint8_t index[5];
   sq::Kmeans1dWorkspace workspace;
   const double error = sq::Kmeans1d(row, importance, 5, 4, workspace, centroids, index);
   std::printf("%g: %g %g %g %g\n", error, centroids[0], centroids[1], centroids[2], centroids[3]);
-
-  std::vector<float> weights(2 * 32, 1), x(32, 1), y(2);
-  for (int i = 32; i < 64; ++i) weights[i] = 2;
-  sq::QuantizeOptions options;
-  options.bits = 3;
-  const sq::PackedLayer layer =
-      sq::QuantizeLayer({weights.data(), 2, 32}, {}, options, "ones and twos").layer;
-  sq::PackedMatmul(layer, {x.data(), 1, 32}, {y.data(), 1, 2}, nullptr);
-  std::printf("%g %g\n", y[0], y[1]);
-
-  sq::WriteSafetensors(argv[1], sq::PackedTensors(layer, "layer"), {{"format", "pt"}});
-  sq::LogInfo("written");
-  std::printf("%d tensors\n", static_cast<int>(sq::OpenSafetensors(argv[1]).tensors.size()));
   try {
     sq::OpenSafetensors("nowhere");
   } catch (const sq::Error& problem) {
@@ -58,45 +44,114 @@ int main(int, char** argv) {
 """
 
 
+def code_block(language):
+    """The one block of this language in include/README.md."""
+    blocks = re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+    if len(blocks) != 1:
+        raise ValueError(f"include/README.md: expected one block of {language}, found {len(blocks)}")
+    return blocks[0]
+
+
+def multiply(tensors, bits, features):
+    """The products of a packed layer's rows with a vector of ones, by the formats that packed_checkpoint.h and
+    bit_pack.h document."""
+    def values(name, kind):
+        data = tensors[f"layer.{name}"][2]
+        return struct.unpack(f"<{len(data) // 4}{kind}", data)
+
+    words, table = values("qweight", "I"), values("lookup_table", "f")
+    rows, vals = values("rows", "i"), values("vals", "f")
+    outputs = len(table) // 2**bits
+    sums = []
+    for out in range(outputs):
+        total = sum(vals[rows[out]:rows[out + 1]])
+        for block in range(features // 32):
+            stream = sum(words[(block * bits + word) * outputs + out] << (32 * word) for word in range(bits))
+            total += sum(table[out * 2**bits + (stream >> (bits * i)) % 2**bits] for i in range(32))
+        sums.append(total)
+    return sums
+
+
 class Install(CliTest):
     def test_tools_and_library(self):
-        prefix, project, build = self.folder / "prefix", self.folder / "outside", self.folder / "build"
+        prefix = self.installed()
+        self.check_contents(prefix)
+        self.check_tools(prefix)
+        self.check_example(prefix)
+        self.check_headers(prefix)
 
-        def run(*words):
-            done = subprocess.run([str(word) for word in words], check=False, capture_output=True, text=True,
-                                  env=environment())
-            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-            return done
+    def run_words(self, *words, folder=None):
+        done = subprocess.run([str(word) for word in words], check=False, capture_output=True, text=True,
+                              env=environment(), cwd=folder)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        return done
 
-        run("cmake", "--install", BUILD, "--prefix", prefix)
-        # Moved, to see that nothing points back to where it was installed.
-        prefix.rename(self.folder / "moved")
-        prefix = self.folder / "moved"
-        self.assertFalse(list(prefix.rglob("torch_writer.h")))
-        for file in prefix.rglob("*.cmake"):
-            self.assertNotIn(str(BUILD), file.read_text())
+    def installed(self):
+        """Moved after the installation: nothing may point back to where it was."""
+        self.run_words("cmake", "--install", BUILD, "--prefix", self.folder / "prefix")
+        (self.folder / "prefix").rename(self.folder / "moved")
+        return self.folder / "moved"
 
+    def check_contents(self, prefix):
+        headers = {path.relative_to(prefix / "include/sq").as_posix() for path in prefix.rglob("*.h")}
+        for header in re.findall(r"`sq/([a-z0-9_/]+\.h)`", README):
+            self.assertIn(header, headers)
+        private = ("process.h", "log.h", "json.h", "pickle_machine.h", "torch_writer.h", "model_config.h", "decoder.h")
+        self.assertEqual([header for header in headers if header.endswith(private)], [])
+        self.assertFalse([header for header in headers if header.startswith(("text/", "model/", "pipeline/"))])
+        packages = prefix.rglob("*.cmake")
+        for text in (file.read_text() for file in packages):
+            self.assertNotIn(str(BUILD), text)
+            for name in ("spdlog", "OpenMP", "nlohmann", "ZLIB"):
+                self.assertNotIn(name, text)
+        for path in prefix.rglob("*.h"):
+            self.assertNotRegex(path.read_text(), r"#include <(nlohmann|spdlog|omp|zlib|torch|ATen)")
+
+    def check_tools(self, prefix):
         for tool in ("sq-quantize", "sq-eval", "sq-pack"):
             if (BIN / tool).exists():
-                self.assertIn("LibTorch", run(prefix / "bin" / tool, "--version").stdout)
+                self.assertIn("LibTorch", self.run_words(prefix / "bin" / tool, "--version").stdout)
         if (BIN / "sq-quantize").exists():
             model = make_model(self.folder / "model")
-            run(prefix / "bin/sq-quantize", model, "--output", self.folder / "quantized", "--uniform-sensitivity")
+            self.run_words(prefix / "bin/sq-quantize", model, "--output", self.folder / "quantized",
+                           "--uniform-sensitivity")
             tokens = write_json(self.folder / "tokens.json", token_lists())
-            run(prefix / "bin/sq-eval", self.folder / "quantized", "--tokens", tokens)
+            self.run_words(prefix / "bin/sq-eval", self.folder / "quantized", "--tokens", tokens)
 
+    def built(self, prefix, name, files):
+        """A project of these files, built against the package; returns its folder."""
+        project = self.folder / name
         project.mkdir()
-        (project / "CMakeLists.txt").write_text(PROJECT)
-        (project / "main.cc").write_text(PROGRAM)
+        for file, text in files.items():
+            (project / file).write_text(text)
         generator = ("-G", "Ninja") if shutil.which("ninja") else ()
         # A library built with sanitizers needs them in the program too.
         sanitize = os.environ.get("SQ_SANITIZE")
         flags = [f"-DCMAKE_CXX_FLAGS=-fsanitize={sanitize}"] if sanitize else []
-        run("cmake", "-S", project, "-B", build, *generator, f"-DCMAKE_PREFIX_PATH={prefix}", *flags)
-        run("cmake", "--build", build)
-        done = run(build / "outside", self.folder / "layer.safetensors")
-        self.assertEqual(done.stdout, "0: 1 5 9 20\n32 64\n2 tensors\nnowhere: cannot open: No such file or directory\n")
-        self.assertIn("written", done.stderr)
+        self.run_words("cmake", "-S", project, "-B", project, *generator, f"-DCMAKE_PREFIX_PATH={prefix}", *flags)
+        self.run_words("cmake", "--build", project)
+        return project
+
+    def check_example(self, prefix):
+        """The example of include/README.md, and its product beside one made from the file that it writes."""
+        folder = self.built(prefix, "example", {"CMakeLists.txt": code_block("cmake"), "example.cc": code_block("cpp")})
+        printed = self.run_words(folder / "example", folder=folder).stdout
+        bits, first = map(float, re.fullmatch(r"(\S+) bits per weight, y\[0\] = (\S+)\n", printed).groups())
+        tensors = read_safetensors(folder / "layer.safetensors")
+        size = 64 * 96
+        self.assertAlmostEqual(bits, 8 * sum(len(data) for _, _, data in tensors.values()) / size, delta=0.005)
+        self.assertEqual(len(tensors["layer.vals"][2]) // 4, 3 + 24)  # 0.05 % and 0.4 % of the weights, rounded down
+        # 96 products below 1.2 each, summed in fp32 in some order.
+        self.assertAlmostEqual(first, multiply(tensors, 3, 96)[0], delta=96 * 96 * 1.2 * 2**-24 + 1e-5 * abs(first))
+
+    def check_headers(self, prefix):
+        sources = {"CMakeLists.txt": PROJECT, "main.cc": PROGRAM}
+        for path in sorted((prefix / "include").rglob("*.h")):
+            name = path.relative_to(prefix / "include").as_posix()
+            sources[name.replace("/", "_")[:-2] + ".cc"] = f'#include "{name}"\n'
+        folder = self.built(prefix, "outside", sources)
+        self.assertEqual(self.run_words(folder / "outside").stdout,
+                         "0: 1 5 9 20\nnowhere: cannot open: No such file or directory\n")
 
 
 if __name__ == "__main__":

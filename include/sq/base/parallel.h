@@ -11,6 +11,10 @@ namespace sq {
 void SetThreadCount(int count);
 int ThreadCount();
 
+// A function that each thread started by ParallelFor from now on calls once before its first item,
+// for the per-thread settings of other libraries; null for none.
+void SetWorkerSetup(void (*set_up)());
+
 // Calls body(i) once for each i in [0, count), in no set order; items are handed out one by one, so
 // they may differ in cost. Inside another ParallelFor it runs on the calling thread alone. The
 // first exception (of the lowest index among those thrown) is rethrown here after all threads are

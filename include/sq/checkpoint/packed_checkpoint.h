@@ -1,4 +1,4 @@
-// PackedLayer <-> files: the only place with the original's tensor names and configuration keys.
+// PackedLayer <-> files: the only place with the original's tensor names.
 //
 // For a linear layer L (design of the original, SqueezeLLM `quant.py`; [out] and [in] its
 // features):
@@ -15,12 +15,10 @@
 //   where both have one for the same weight, as their sum in fp32.
 #pragma once
 
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
 #include "sq/base/problem_list.h"
-#include "sq/checkpoint/model_config.h"
 #include "sq/checkpoint/tensor_store.h"
 #include "sq/packed/packed_layer.h"
 
@@ -60,22 +58,5 @@ void CheckSparseCounts(const TensorStore& store, ProblemList* problems);
 // kernel begins when every thread takes the same number of outliers, about ten; -1 for threads left
 // without any.
 std::vector<int32_t> BalancedStartRows(const Csr& csr);
-
-// What a quantized folder says of itself.
-struct QuantizationInfo {
-  int bits = 0;                   // the width of all layers (the default where they differ)
-  double sensitive_fraction = 0;  // of each matrix's weights, kept exact for their sensitivity
-  double outlier_fraction = 0;    // of each matrix's weights, kept exact for their magnitude
-  bool own_head = false;          // see CarriedConfig
-};
-
-// `source` (a folder)'s config.json, to be written beside the same tensors. `own_head`: there is a
-// head that is no tied one, which the file is made to say.
-nlohmann::ordered_json CarriedConfig(const std::string& source, bool own_head);
-
-// Writes `source` (a folder)'s CarriedConfig to `folder` with "quantization_config" added, and
-// writes quant_config.json, which vLLM's loader of the original format looks for.
-void WriteQuantizedConfig(const std::string& source, const std::string& folder,
-                          const QuantizationInfo& info);
 
 }  // namespace sq

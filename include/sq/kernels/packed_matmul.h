@@ -30,6 +30,6 @@ constexpr int64_t kGemmTokens = 8;
 // an order that depends on the sizes alone, so results are the same for any thread count if gemm's
 // are.
 void PackedMatmul(const PackedView& layer, MatrixView<const float> x, MatrixView<float> y,
-                  Gemm gemm, Loop loop = ParallelFor);
+                  Gemm gemm = nullptr, Loop loop = ParallelFor);
 
 }  // namespace sq

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "sq/checkpoint/packed_checkpoint.h"
+#include "sq/checkpoint/quantized_config.h"
 #include "sq/model/transformer.h"
 #include "sq/pipeline/output_claim.h"
 #include "sq/pipeline/run_folder.h"
