@@ -43,6 +43,7 @@ struct PackedView {
   const float* lookup_table = nullptr;
   CsrView outliers;
   const float* bias = nullptr;
+  int64_t qweight_stride = 0;  // words from one row of qweight to the next; 0: out_features
 
   PackedView() = default;
   PackedView(const PackedLayer& layer)
@@ -55,9 +56,14 @@ struct PackedView {
         bias(layer.bias.empty() ? nullptr : layer.bias.data()) {}
 
   MatrixView<const uint32_t> Words() const {
-    return {qweight, in_features / 32 * bits, out_features};
+    const int64_t stride = qweight_stride == 0 ? out_features : qweight_stride;
+    return {qweight, in_features / 32 * bits, out_features, stride};
   }
 };
+
+// Outputs [begin, begin + rows) of a layer as a layer of their own. In its outliers, row_ptr does
+// not begin at 0 and counts in the whole layer's cols and vals.
+PackedView RowsOf(const PackedView& layer, int64_t begin, int64_t rows);
 
 // Throws sq::Error, naming `what`, unless all sizes agree and every table entry, outlier and bias
 // is finite.

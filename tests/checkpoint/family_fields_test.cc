@@ -1,11 +1,12 @@
 // What config.json of each family says, and what is refused.
-#include "sq/checkpoint/model_families.h"
+#include "sq/checkpoint/family_fields.h"
 
 #include <gmock/gmock.h>
 
 #include <nlohmann/json.hpp>
 
 #include "sq/base/error.h"
+#include "sq/checkpoint/architecture.h"
 #include "tests/support/error_message.h"
 
 namespace sq {
@@ -78,7 +79,7 @@ Json Opt() {
           {"vocab_size", 50272}};
 }
 
-TEST(ModelFamiliesTest, MistralAttendsToAWindow) {
+TEST(FamilyFieldsTest, MistralAttendsToAWindow) {
   const ModelConfig config = Parse(Mistral());
   EXPECT_EQ(config.num_kv_heads, 8);
   EXPECT_EQ(config.head_dim, 128);
@@ -95,13 +96,13 @@ TEST(ModelFamiliesTest, MistralAttendsToAWindow) {
 }
 
 // transformers takes a Mistral with layer_types for its Ministral.
-TEST(ModelFamiliesTest, MistralMayListTheLayersWithAWindow) {
+TEST(FamilyFieldsTest, MistralMayListTheLayersWithAWindow) {
   Json json = With(Mistral(), {{"num_hidden_layers", 3}, {"sliding_window", 100}});
   json["layer_types"] = {"full_attention", "sliding_attention", "full_attention"};
   EXPECT_THAT(Parse(json).attention_windows, ElementsAre(0, 100, 0));
   json["model_type"] = "ministral";
   EXPECT_THAT(Parse(json).attention_windows, ElementsAre(0, 100, 0));
-  EXPECT_EQ(Parse(json).model_type, "mistral");
+  EXPECT_STREQ(Parse(json).architecture->model_type, "ministral");
   json["layer_types"] = {"full_attention", "full_attention", "full_attention"};
   EXPECT_THAT(Parse(json).attention_windows, IsEmpty());
   json["layer_types"] = nullptr;
@@ -120,7 +121,7 @@ TEST(ModelFamiliesTest, MistralMayListTheLayersWithAWindow) {
             "config.json: \"layer_types\": sliding_attention, but there is no sliding_window");
 }
 
-TEST(ModelFamiliesTest, LlamaHasNoWindows) {
+TEST(FamilyFieldsTest, LlamaHasNoWindows) {
   Json json = With(Mistral(), {{"model_type", "llama"}, {"num_hidden_layers", 2}});
   EXPECT_EQ(Refusal(json),
             "config.json: \"sliding_window\": not supported: expected null, found 4096");
@@ -133,7 +134,7 @@ TEST(ModelFamiliesTest, LlamaHasNoWindows) {
 }
 
 // The number of a family's own models where nothing is said, that of heads where null is.
-TEST(ModelFamiliesTest, NullKeyHeadsAreAsManyAsHeads) {
+TEST(FamilyFieldsTest, NullKeyHeadsAreAsManyAsHeads) {
   for (const char* type : {"llama", "mistral", "qwen2", "qwen3"}) {
     Json json = With(Mistral(), {{"model_type", type},
                                  {"num_attention_heads", 64},
@@ -146,7 +147,7 @@ TEST(ModelFamiliesTest, NullKeyHeadsAreAsManyAsHeads) {
   }
 }
 
-TEST(ModelFamiliesTest, PositionsOfAFamilyWhereNothingIsSaid) {
+TEST(FamilyFieldsTest, PositionsOfAFamilyWhereNothingIsSaid) {
   Json json = With(Mistral(), {{"sliding_window", nullptr}});
   json.erase("max_position_embeddings");
   EXPECT_EQ(Parse(json).max_positions, 131072);
@@ -156,7 +157,7 @@ TEST(ModelFamiliesTest, PositionsOfAFamilyWhereNothingIsSaid) {
   EXPECT_EQ(Parse(json).max_positions, 2048);
 }
 
-TEST(ModelFamiliesTest, Qwen2HasBiasesOnQueriesKeysAndValues) {
+TEST(FamilyFieldsTest, Qwen2HasBiasesOnQueriesKeysAndValues) {
   const ModelConfig config = Parse(Qwen2());
   EXPECT_TRUE(config.qkv_bias);
   EXPECT_FALSE(config.attention_out_bias || config.mlp_bias);
@@ -165,7 +166,7 @@ TEST(ModelFamiliesTest, Qwen2HasBiasesOnQueriesKeysAndValues) {
   EXPECT_THAT(config.attention_windows, IsEmpty());  // use_sliding_window is false
 }
 
-TEST(ModelFamiliesTest, QwenWindowsBeginAtALayerOrAreListed) {
+TEST(FamilyFieldsTest, QwenWindowsBeginAtALayerOrAreListed) {
   Json json = With(Qwen2(), {{"num_hidden_layers", 4},
                              {"use_sliding_window", true},
                              {"sliding_window", 100},
@@ -182,7 +183,7 @@ TEST(ModelFamiliesTest, QwenWindowsBeginAtALayerOrAreListed) {
             "sliding_attention, found \"linear_attention\"");
 }
 
-TEST(ModelFamiliesTest, QwenWithoutWindowsMayNotListThem) {
+TEST(FamilyFieldsTest, QwenWithoutWindowsMayNotListThem) {
   Json json = With(Qwen2(), {{"num_hidden_layers", 2}, {"sliding_window", 0}});
   EXPECT_THAT(Parse(json).attention_windows, IsEmpty());  // not used, so not looked at
   json["layer_types"] = {"full_attention", "sliding_attention"};
@@ -190,7 +191,7 @@ TEST(ModelFamiliesTest, QwenWithoutWindowsMayNotListThem) {
             "config.json: \"layer_types\": sliding_attention, but there is no sliding_window");
 }
 
-TEST(ModelFamiliesTest, Qwen3HeadsAreOf128Values) {
+TEST(FamilyFieldsTest, Qwen3HeadsAreOf128Values) {
   Json json = Qwen2();
   json["model_type"] = "qwen3";
   json["hidden_size"] = 1024;
@@ -204,7 +205,7 @@ TEST(ModelFamiliesTest, Qwen3HeadsAreOf128Values) {
   EXPECT_TRUE(Parse(json).qkv_bias && Parse(json).attention_out_bias);
 }
 
-TEST(ModelFamiliesTest, OptHasBiasesAndATiedHead) {
+TEST(FamilyFieldsTest, OptHasBiasesAndATiedHead) {
   const ModelConfig config = Parse(Opt());
   EXPECT_TRUE(config.qkv_bias && config.attention_out_bias && config.mlp_bias);
   EXPECT_TRUE(config.tie_word_embeddings);
@@ -213,7 +214,7 @@ TEST(ModelFamiliesTest, OptHasBiasesAndATiedHead) {
   EXPECT_EQ(config.norm_epsilon, 1e-5);
 }
 
-TEST(ModelFamiliesTest, OptIsReluWhereNothingIsSaid) {
+TEST(FamilyFieldsTest, OptIsReluWhereNothingIsSaid) {
   Json json = Opt();
   json.erase("activation_function");
   EXPECT_EQ(Parse(json).activation, Activation::kRelu);
@@ -222,7 +223,7 @@ TEST(ModelFamiliesTest, OptIsReluWhereNothingIsSaid) {
   EXPECT_EQ(Parse(json).hidden_size, 4096);
 }
 
-TEST(ModelFamiliesTest, NullMeansWhatItMeansInPython) {
+TEST(FamilyFieldsTest, NullMeansWhatItMeansInPython) {
   EXPECT_FALSE(Parse(With(Opt(), {{"tie_word_embeddings", nullptr}})).tie_word_embeddings);
   EXPECT_FALSE(Parse(With(Opt(), {{"enable_bias", nullptr}})).qkv_bias);
   EXPECT_EQ(Refusal(With(Opt(), {{"do_layer_norm_before", nullptr}})),
@@ -231,7 +232,7 @@ TEST(ModelFamiliesTest, NullMeansWhatItMeansInPython) {
             "config.json: \"is_causal\": not supported: expected true, found null");
 }
 
-TEST(ModelFamiliesTest, ActivationsByAllTheirNames) {
+TEST(FamilyFieldsTest, ActivationsByAllTheirNames) {
   const struct {
     const char* name;
     Activation activation;
@@ -258,7 +259,7 @@ TEST(ModelFamiliesTest, ActivationsByAllTheirNames) {
   }
 }
 
-TEST(ModelFamiliesTest, WhatIsNotComputedIsNamed) {
+TEST(FamilyFieldsTest, WhatIsNotComputedIsNamed) {
   EXPECT_EQ(Refusal(With(Qwen2(), {{"is_causal", false}})),
             "config.json: \"is_causal\": not supported: expected true, found false");
   EXPECT_EQ(Refusal(With(Qwen2(), {{"is_causal", true}})), "");

@@ -1,17 +1,17 @@
-#include "sq/model/architecture.h"
+#include "sq/checkpoint/architecture.h"
 
 #include <gtest/gtest.h>
 
 #include <map>
-
-#include "sq/base/error.h"
+#include <set>
+#include <sstream>
 
 namespace sq {
 namespace {
 
 TEST(ArchitectureTest, LlamaLinearsHaveTheirPublishedNamesAndShapes) {
   ModelConfig config;  // LLaMA-3-8B
-  config.model_type = "llama";
+  config.architecture = FindArchitecture("llama");
   config.hidden_size = 4096;
   config.intermediate_size = 14336;
   config.num_heads = 32;
@@ -29,7 +29,10 @@ TEST(ArchitectureTest, LlamaLinearsHaveTheirPublishedNamesAndShapes) {
   const std::vector<LinearInfo> linears = LayerLinears(config, 31);
   ASSERT_EQ(linears.size(), 7u);
   for (size_t i = 0; i < 7; ++i) {
-    EXPECT_EQ(static_cast<size_t>(linears[i].projection), i);
+    ASSERT_EQ(linears[i].parts.size(), 1u);
+    EXPECT_EQ(static_cast<size_t>(linears[i].parts[0].role), i);
+    EXPECT_EQ(linears[i].parts[0].begin, 0);
+    EXPECT_EQ(linears[i].parts[0].rows, expected[i].out);
     EXPECT_EQ(linears[i].name, std::string("model.layers.31.") + expected[i].name);
     EXPECT_EQ(linears[i].out_features, expected[i].out);
     EXPECT_EQ(linears[i].in_features, expected[i].in);
@@ -39,7 +42,7 @@ TEST(ArchitectureTest, LlamaLinearsHaveTheirPublishedNamesAndShapes) {
 
 TEST(ArchitectureTest, OptHasNoGateAndLearnedPositions) {
   ModelConfig config;
-  config.model_type = "opt";
+  config.architecture = FindArchitecture("opt");
   config.hidden_size = 64;
   config.intermediate_size = 256;
   config.num_layers = 1;
@@ -71,12 +74,34 @@ TEST(ArchitectureTest, OptHasNoGateAndLearnedPositions) {
                         {"model.decoder.final_layer_norm.bias", hidden}}));
 }
 
-TEST(ArchitectureTest, AnUnknownOneIsNamed) {
-  try {
-    FindArchitecture("mamba");
-    FAIL() << "mamba was found";
-  } catch (const Error& error) {
-    EXPECT_STREQ(error.what(), "model_type mamba is not supported");
+TEST(ArchitectureTest, AnUnknownOneIsNone) {
+  EXPECT_EQ(FindArchitecture("mamba"), nullptr);
+  EXPECT_EQ(FindArchitecture(""), nullptr);
+  EXPECT_STREQ(FindArchitecture("qwen3")->model_type, "qwen3");
+  EXPECT_NE(KnownArchitectures().find("llama, mistral"), std::string::npos);
+}
+
+// Every row is one that the forward pass can run: each role once, but a gate where the MLP has
+// none.
+TEST(ArchitectureTest, RowsAreWhole) {
+  std::istringstream known(KnownArchitectures());
+  for (std::string name; std::getline(known, name, ',');) {
+    const Architecture* row = FindArchitecture(name.substr(name.find_first_not_of(' ')));
+    ASSERT_NE(row, nullptr) << name;
+    std::multiset<LinearRole> roles;
+    for (const LinearRow& linear : row->layer_linears) {
+      roles.insert(linear.roles.begin(), linear.roles.end());
+    }
+    for (const LinearRole role : {LinearRole::kQuery, LinearRole::kKey, LinearRole::kValue,
+                                  LinearRole::kAttentionOut, LinearRole::kUp, LinearRole::kDown}) {
+      EXPECT_EQ(roles.count(role), 1u) << name << " " << static_cast<int>(role);
+    }
+    EXPECT_LE(roles.count(LinearRole::kGate), 1u) << name;
+    std::multiset<NormRole> norms;
+    for (const NormRow& norm : row->layer_norms) norms.insert(norm.role);
+    EXPECT_EQ(norms.count(NormRole::kAttention), 1u) << name;
+    EXPECT_EQ(norms.count(NormRole::kMlp), 1u) << name;
+    EXPECT_EQ(norms.count(NormRole::kQuery), norms.count(NormRole::kKey)) << name;
   }
 }
 

@@ -1,4 +1,4 @@
-#include "sq/pipeline/calibration.h"
+#include "sq/pipeline/calibration_samples.h"
 
 #include <algorithm>
 
