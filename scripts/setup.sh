@@ -19,7 +19,7 @@ done
 [ -z "$cuda" ] || need_nvcc
 
 install_packages g++ cmake ninja-build ccache pkg-config git ca-certificates python3 python3-pip \
-  libspdlog-dev libcli11-dev nlohmann-json3-dev libgtest-dev libgmock-dev libbenchmark-dev \
+  libspdlog-dev libcli11-dev nlohmann-json3-dev libgtest-dev libgmock-dev \
   libsentencepiece-dev libpcre2-dev libutf8proc-dev zlib1g-dev libzstd-dev
 
 wheels=$build/wheels
