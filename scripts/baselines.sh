@@ -7,7 +7,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/common.sh
-find_data
 work=build/baselines
 python=/usr/bin/python3
 calibration=()

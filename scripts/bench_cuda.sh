@@ -8,7 +8,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/common.sh
-find_data
 mode=${1:-}
 case $mode in "" | --smoke | --built) ;; *) fail "unknown option $mode; usage: scripts/bench_cuda.sh [--smoke | --built]" ;; esac
 build=build-cuda

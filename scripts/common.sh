@@ -64,14 +64,6 @@ fetch_model() {
   rm -rf "$work/wheels"
 }
 
-# The real data sets, when they are here: SQ_DATA_DIR, or a folder beside the checkout.
-find_data() {
-  if [ -z "${SQ_DATA_DIR:-}" ] && [ -d ../shared/data ]; then
-    SQ_DATA_DIR=$(realpath ../shared/data)
-    export SQ_DATA_DIR
-  fi
-}
-
 # choose_text WORK MODEL: sets data and text to --data-dir and --dataset for sq-eval: WikiText-2 where it is at hand or
 # can be downloaded, else what every machine has.
 choose_text() {
