@@ -1,18 +1,21 @@
 #!/usr/bin/env bash
 # Installs what a build needs and is not there yet: Debian or Ubuntu packages (as root or by sudo) and LibTorch,
 # unpacked into BUILD_DIR/libtorch. Run again it does nothing.
-# usage: scripts/setup.sh [BUILD_DIR] [--cuda]      (default: build)
+# usage: scripts/setup.sh [BUILD_DIR] [--cuda | --no-libtorch]      (default: build)
 #   --cuda   LibTorch with its CUDA half, about 2.5 GB to download; needs a CUDA toolkit, but neither GPU nor driver.
 #            Without it a LibTorch that has it already is kept.
+#   --no-libtorch   no LibTorch, for builds with -DSQ_TOOLS=OFF
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/common.sh
 build=build
 cuda=
+libtorch=yes
 for argument in "$@"; do
   case $argument in
     --cuda) cuda=yes ;;
-    -*) fail "unknown option $argument; usage: scripts/setup.sh [BUILD_DIR] [--cuda]" ;;
+    --no-libtorch) libtorch= ;;
+    -*) fail "unknown option $argument; usage: scripts/setup.sh [BUILD_DIR] [--cuda | --no-libtorch]" ;;
     *) build=$argument ;;
   esac
 done
@@ -39,6 +42,7 @@ if [ -n "$(find_nvcc)" ] && [ "$(uname -m)" = x86_64 ] && [ ! -x "$build/cuda-to
   rm -rf "$wheels"
 fi
 
+[ -n "$libtorch" ] || exit 0
 torch_version=$(sed -n 's/^torch==\([^ ]*\).*/\1/p' scripts/requirements/libtorch.txt)
 found=$(cat "$build/libtorch/version" 2>/dev/null || true)
 if [ "$found" = "$torch_version cuda" ] || [ "$found" = "$torch_version$cuda" ]; then exit 0; fi

@@ -1,22 +1,31 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds, and runs all tests.
-# usage: scripts/test.sh [--sanitize | --cuda] [CTEST OPTION...]
+# usage: scripts/test.sh [--sanitize | --cuda | --nvcc] [CTEST OPTION...]
 #   --sanitize   with AddressSanitizer and UndefinedBehaviorSanitizer, in a build folder of its own
 #   --cuda       with LibTorch's CUDA half and the CUDA kernels, in build-cuda; what needs a GPU is skipped where there
 #                is none
+#   --nvcc       without LibTorch, in build-nvcc: the CUDA kernels for all architectures, their machine code checked, and
+#                the tests of everything below the model layer; needs a CUDA toolkit, but no GPU
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/common.sh
 
 folder=build
-options=()
+options=() setup=()
 if [ "${1:-}" = --cuda ]; then
   shift
   need_nvcc
   folder=build-cuda
   options=(-DSQ_CUDA=ON)
+  setup=(--cuda)
+elif [ "${1:-}" = --nvcc ]; then
+  shift
+  need_nvcc
+  folder=build-nvcc
+  options=(-DSQ_CUDA=ON -DSQ_TOOLS=OFF)
+  setup=(--no-libtorch)
 fi
-scripts/setup.sh "$folder" ${options:+--cuda}
+scripts/setup.sh "$folder" "${setup[@]}"
 # One test loads our .pt files with torch.load; Debian has a PyTorch for its Python.
 if apt-cache show python3-torch >/dev/null 2>&1; then install_packages python3-torch; fi
 # Some write to a file system in user space.
