@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Other methods beside ours on the demo's model. Installs their packages into build/baselines/venv (about 3 GB to
+# Compares other methods with ours on the demo's model. Installs their packages into build/baselines/venv (about 3 GB to
 # download, and llama.cpp to compile), runs scripts/baselines/baselines.py, and leaves the results
-# in build/baselines/results.json and scripts/baselines/baselines.svg. Run again it measures what is not there yet.
+# in build/baselines/results.json and scripts/baselines/baselines.svg. A later run measures only what is missing.
 # usage: scripts/baselines.sh [--calibration PATH] [OPTION of scripts/baselines/baselines.py...]
 #   without C4 under SQ_DATA_DIR, --calibration names the text: .txt, .jsonl or a folder of .jsonl
 set -euo pipefail
@@ -33,5 +33,6 @@ if ! cmp -s scripts/requirements/baselines.txt "$work/venv/installed"; then
 fi
 export PATH=$PWD/build/bin:$PATH
 choose_text build/demo build/demo/smollm2-135m-instruct
-"$work/venv/bin/python" scripts/baselines/baselines.py build/demo/smollm2-135m-instruct --dataset "$text" --data-dir "$data" "${calibration[@]}" \
+"$work/venv/bin/python" scripts/baselines/baselines.py build/demo/smollm2-135m-instruct \
+  --dataset "$text" --data-dir "$data" "${calibration[@]}" \
   --work "$work" --json "$work/results.json" --plot scripts/baselines/baselines.svg "$@"

@@ -9,7 +9,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/common.sh
 mode=${1:-}
-case $mode in "" | --smoke | --built) ;; *) fail "unknown option $mode; usage: scripts/bench_cuda.sh [--smoke | --built]" ;; esac
+case $mode in "" | --smoke | --built) ;;
+  *) fail "unknown option $mode; usage: scripts/bench_cuda.sh [--smoke | --built]" ;; esac
 build=build-cuda
 [ "$mode" = --smoke ] && build=build
 work=$build/bench
@@ -55,7 +56,8 @@ if [ "$mode" != --smoke ] && sanitizer=$(command -v compute-sanitizer); then
 fi
 if [ -f "$build/kernels/libsq_cuda.a" ] && [ -x "$build/cuda-tools/bin/cuobjdump" ]; then
   say "machine code"
-  scripts/check_machine_code.py --tools "$build/cuda-tools/bin" --table "$build/kernels/libsq_cuda.a" | tee "$work/machine-code.md"
+  scripts/check_machine_code.py --tools "$build/cuda-tools/bin" --table "$build/kernels/libsq_cuda.a" |
+    tee "$work/machine-code.md"
 fi
 
 say "matrix times vector"

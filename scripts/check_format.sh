@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks that all C++ and CUDA sources are formatted as .clang-format says, by clang-format 14 (from PyPI, into build/format,
-# if the system has another version or none). Lists the files that are not; exit 1 if there are any.
+# Checks that all C++ and CUDA sources are formatted as .clang-format says, by clang-format 14 (from PyPI, in build/format,
+# if the system does not have that version). Lists the files that are not; exit 1 if there are any.
 # usage: scripts/check_format.sh [--fix]
 #   --fix   formats them
 set -euo pipefail
@@ -40,5 +40,6 @@ for file in "${files[@]}"; do
     unformatted=$((unformatted + 1))
   fi
 done
-[ "$unformatted" -eq 0 ] || fail "$unformatted of ${#files[@]} files are not formatted; scripts/check_format.sh --fix formats them"
+[ "$unformatted" -eq 0 ] ||
+  fail "$unformatted of ${#files[@]} files are not formatted; scripts/check_format.sh --fix formats them"
 say "${#files[@]} files are formatted"

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Installs what a build needs and is not there yet: Debian or Ubuntu packages (as root or by sudo) and LibTorch,
-# unpacked into BUILD_DIR/libtorch. Run again it does nothing.
+# Installs what a build needs and is missing: Debian or Ubuntu packages (as root or by sudo) and LibTorch, which is unpacked
+# into BUILD_DIR/libtorch. A second run does nothing.
 # usage: scripts/setup.sh [BUILD_DIR] [--cuda | --no-libtorch]      (default: build)
-#   --cuda   LibTorch with its CUDA half, about 2.5 GB to download; needs a CUDA toolkit, but neither GPU nor driver.
-#            Without it a LibTorch that has it already is kept.
+#   --cuda          LibTorch with its CUDA libraries, about 2.5 GB to download; needs a CUDA toolkit, but neither GPU nor
+#                   driver. Without this option, a LibTorch that already has them is kept.
 #   --no-libtorch   no LibTorch, for builds with -DSQ_TOOLS=OFF
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -26,7 +26,7 @@ install_packages g++ cmake ninja-build ccache pkg-config git ca-certificates pyt
   libsentencepiece-dev libpcre2-dev libutf8proc-dev zlib1g-dev libzstd-dev
 
 wheels=$build/wheels
-# A fixed Python version, whichever one is here: the C++ libraries are the same in all of these wheels.
+# For a fixed Python version, whichever is installed: the C++ libraries are the same in all of these wheels.
 fetch() { # REQUIREMENTS
   local options=(--only-binary=:all: --python-version 3.11 --implementation cp --abi cp311 --abi none) glibc
   for glibc in 2_28 2_27 2_25 2_18 2_17 2_12 2_5; do options+=(--platform "manylinux_${glibc}_x86_64"); done
