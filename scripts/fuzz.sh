@@ -26,7 +26,7 @@ mkdir -p build-fuzz/crashes
 for target in "${targets[@]}"; do
   found=build-fuzz/corpus/$target
   mkdir -p "$found"
-  options=("-max_total_time=$seconds" -print_final_stats=0 -verbosity=0 "-artifact_prefix=build-fuzz/crashes/$target-")
+  options=("-max_total_time=$seconds" -print_funcs=0 -verbosity=0 "-artifact_prefix=build-fuzz/crashes/$target-")
   [ ! -e "tests/fuzz/$target.dict" ] || options+=("-dict=tests/fuzz/$target.dict")
   # A zstd file may ask for a window of 2 GiB.
   case $target in documents | token_ranks) options+=(-malloc_limit_mb=4096 -rss_limit_mb=4096) ;; esac
