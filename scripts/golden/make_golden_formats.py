@@ -3,7 +3,7 @@
 libraries that own them answer for the strings of texts.json and fuzz.json.
 
     pip install tokenizers==0.23.3 sentencepiece==0.2.3 tiktoken==0.14.0 mistral-common==1.13.1
-    scripts/make_golden_formats.py [DATA]     with a data folder that make_real_tokenizers.py lays out, real.json too
+    scripts/golden/make_golden_formats.py [DATA]     with a data folder that make_real_tokenizers.py lays out, real.json too
 
 Run it after make_golden_tokenizers.py, whose files it builds on.
 """
@@ -25,7 +25,7 @@ from tokenizers import Tokenizer, normalizers
 
 from golden_texts import training_text
 
-TEXT = pathlib.Path(__file__).resolve().parent.parent / "tests" / "golden" / "text"
+TEXT = pathlib.Path(__file__).resolve().parents[2] / "tests" / "golden" / "text"
 OUT = TEXT / "formats"
 
 # The pre-tokenizers of published files. DeepSeek LLM's list of letters is longer there.

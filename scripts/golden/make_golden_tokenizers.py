@@ -2,7 +2,7 @@
 """Makes tests/golden/text: small tokenizers of each kind and what Hugging Face's libraries answer.
 
     pip install transformers==4.46.3 tokenizers==0.20.3 sentencepiece==0.2.3 protobuf tiktoken==0.14.0
-    scripts/make_golden_tokenizers.py [DATA]     with a data folder (such as make_real_tokenizers.py
+    scripts/golden/make_golden_tokenizers.py [DATA]     with a data folder (such as make_real_tokenizers.py
                                                  lays out), real.json too
 
 The newest transformers have no slow LlamaTokenizer any more, which the original method used.
@@ -30,7 +30,7 @@ from transformers.models.gpt2.tokenization_gpt2 import bytes_to_unicode
 from golden_ids import digest, expand, fnv1a, summary, write_json
 from golden_texts import LONG, NASTY, fuzz_texts, training_text
 
-OUT = pathlib.Path(__file__).resolve().parent.parent / "tests" / "golden" / "text"
+OUT = pathlib.Path(__file__).resolve().parents[2] / "tests" / "golden" / "text"
 
 LLAMA3_PATTERN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
@@ -249,7 +249,7 @@ def make_variants(gpt2, texts):
 
 
 def make_documents(folder):
-    """A small C4, for scripts/make_golden_windows.py."""
+    """A small C4, for scripts/golden/make_golden_windows.py."""
     rng = random.Random(3)
     lines = training_text()
     documents = []

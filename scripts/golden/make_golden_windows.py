@@ -2,7 +2,7 @@
 """Makes tests/golden/text/windows.json: the token windows that plain Python takes from tests/golden/text/c4.
 
     pip install transformers==4.46.3 tokenizers==0.20.3 sentencepiece==0.2.3 protobuf
-    scripts/make_golden_windows.py [DATA]     with a data folder, real_windows.json too
+    scripts/golden/make_golden_windows.py [DATA]     with a data folder, real_windows.json too
 
 Python's own random and transformers' slow tokenizers, as the original has them. Each entry is the number of windows
 and a hash of their ids.
@@ -15,7 +15,7 @@ import sys
 
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-OUT = pathlib.Path(__file__).resolve().parents[1] / "tests" / "golden" / "text"
+OUT = pathlib.Path(__file__).resolve().parents[2] / "tests" / "golden" / "text"
 
 
 def fnv1a(ids):

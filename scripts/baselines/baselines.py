@@ -6,7 +6,7 @@ Every method calibrates on the same token ids and quantizes the same linear laye
 stay in fp16; sq-eval measures all. A row that was measured before is not measured again, and one whose package
 is missing is left out with a line that says so. scripts/baselines.sh installs the packages.
 
-The model is measured with its channels shuffled (scripts/shuffle_channels.py says why); methods with groups,
+The model is measured with its channels shuffled (scripts/baselines/shuffle_channels.py says why); methods with groups,
 which are the ones that see the order, also in the order of the file.
 """
 

@@ -1,4 +1,4 @@
-"""The plot of scripts/baselines.py: perplexity over bits per weight, every point with its name."""
+"""The plot of scripts/baselines/baselines.py: perplexity over bits per weight, every point with its name."""
 
 # family: (colour, marker); colours apart for colour-blind eyes too (Okabe and Ito)
 STYLES = {"ours": ("#D55E00", "o"), "RTN": ("#777777", "s"), "GPTQ": ("#0072B2", "^"),

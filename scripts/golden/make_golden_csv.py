@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes tests/golden/text/csv.json: random CSV texts and the rows that Python's csv reader gives for them.
 
-    scripts/make_golden_csv.py
+    scripts/golden/make_golden_csv.py
 
 Texts are drawn from pieces that end fields, rows and quotes, so that all of them meet; blank lines give no row.
 """
@@ -12,7 +12,7 @@ import json
 import pathlib
 import random
 
-OUT = pathlib.Path(__file__).resolve().parents[1] / "tests" / "golden" / "text" / "csv.json"
+OUT = pathlib.Path(__file__).resolve().parents[2] / "tests" / "golden" / "text" / "csv.json"
 PIECES = ['"', '"', '""', ",", ",", "\n", "\r", "\r\n", "a", "b c", " ", "\u00e9", "'", ";", "\t", "\u2028", "A"]
 
 

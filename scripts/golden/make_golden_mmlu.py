@@ -3,18 +3,21 @@
 token ids and answer tokens that scripts/reference.py and Hugging Face's tokenizers make of it.
 
     pip install torch transformers safetensors
-    scripts/make_golden_mmlu.py
+    scripts/golden/make_golden_mmlu.py
 """
 
 import csv
 import json
 import pathlib
+import sys
 import tempfile
 
 import transformers
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
 from reference import mmlu_prompt, read_questions
 
-GOLDEN = pathlib.Path(__file__).resolve().parent.parent / "tests" / "golden"
+GOLDEN = pathlib.Path(__file__).resolve().parents[2] / "tests" / "golden"
 OUT = GOLDEN / "mmlu"
 CONTEXT = 265  # of the prompts whose ids are kept: some lose examples
 

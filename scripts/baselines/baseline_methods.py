@@ -1,4 +1,4 @@
-"""Other methods of weight quantization, for scripts/baselines.py: round to nearest, GPTQ (llmcompressor),
+"""Other methods of weight quantization, for scripts/baselines/baselines.py: round to nearest, GPTQ (llmcompressor),
 HQQ (hqq), and llama.cpp's kinds (llama-cpp-python).
 
 Each takes a Model and returns the linear layers, quantized and dequantized again, as {HF name: float array
@@ -130,6 +130,7 @@ def hqq(model, bits, group):
 
 def gguf_name(name):
     """HF name -> GGUF name."""
+    sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
     import gguf_to_hf
     stem = name.removesuffix(".weight")
     for ours, theirs in gguf_to_hf.GLOBAL_NAMES.items():

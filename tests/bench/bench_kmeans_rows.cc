@@ -1,7 +1,7 @@
 // Clusters rows from a file, for scripts/compare_kmeans.py: the same rows, another program's
 // k-means.
 //
-//   kmeans_rows ROWS N K REPEATS IN OUT
+//   bench_kmeans_rows ROWS N K REPEATS IN OUT
 //
 // IN: ROWS*N fp32 weights, then as many sensitivities. OUT: ROWS*K fp32 centroids.
 // Prints one line: the least microseconds of processor time a row over REPEATS runs, and passes a
@@ -23,7 +23,7 @@ namespace {
 
 void Run(int64_t rows, int64_t n, int k, int repeats, const char* in, const char* out) {
   SQ_CHECK(rows > 0 && n > 0 && k > 0 && k <= kMaxClusters && repeats > 0,
-           "kmeans_rows: expected positive ROWS, N, REPEATS and K up to ", kMaxClusters);
+           "bench_kmeans_rows: expected positive ROWS, N, REPEATS and K up to ", kMaxClusters);
   std::vector<float> values(CheckedMultiply(2, CheckedMultiply(rows, n, in), in));
   const std::streamsize bytes = static_cast<std::streamsize>(values.size() * sizeof(float));
   std::ifstream input(in, std::ios::binary);
@@ -57,7 +57,7 @@ void Run(int64_t rows, int64_t n, int k, int repeats, const char* in, const char
 
 int main(int argc, char** argv) {
   if (argc != 7) {
-    std::fprintf(stderr, "usage: kmeans_rows ROWS N K REPEATS IN OUT\n");
+    std::fprintf(stderr, "usage: bench_kmeans_rows ROWS N K REPEATS IN OUT\n");
     return 2;
   }
   try {

@@ -243,7 +243,7 @@ def compute_golden(folder, seed, cached):
 
 
 def main():
-    default = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../tests/golden/models")
+    default = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../tests/golden/models")
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", metavar="DIR", default=os.path.normpath(default),

@@ -74,7 +74,7 @@ def frequencies(fields, length):
 
 
 def main():
-    default = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../tests/golden/rope.json")
+    default = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../tests/golden/rope.json")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", metavar="FILE", default=os.path.normpath(default),
                         help="(default: tests/golden/rope.json)")

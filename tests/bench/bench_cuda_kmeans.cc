@@ -1,15 +1,13 @@
 // Time of the exact k-means of whole matrices on a CUDA device, for the shapes of LLaMA-2-7B:
 // Student-t(8) weights rounded to fp16, lognormal sensitivities (sigma 1 and 3 in turn).
 //
-//   cuda_kmeans [K] [REPEATS]     default 16 5
+//   bench_cuda_kmeans [K] [REPEATS]     default 16 5
 //
 // First compares a sample of rows with the CPU's bytes; differences end the program with 1. Then a
 // line a shape: median seconds of CudaKmeans::Cluster (from host memory to host memory), its rows a
 // second, milliseconds of each kernel for one batch, and seconds of QuantizeLayer with 0.45 % of
 // outliers; at the end the sums over the model's 224 matrices. Reading and writing files are not in
 // it.
-
-#include "sq/kernels/cuda_kmeans.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -22,6 +20,7 @@
 #include "sq/base/parallel.h"
 #include "sq/base/stopwatch.h"
 #include "sq/kernels/cuda_device.h"
+#include "sq/kernels/cuda_kmeans.h"
 #include "sq/quant/kmeans1d.h"
 #include "sq/quant/quantize_layer.h"
 #include "tests/support/kmeans_reference.h"
@@ -142,7 +141,7 @@ int Run(int k, int repeats) {
     cluster();  // takes the memory
     const int64_t differ = Differences(matrix, k, centroids, indices);
     if (differ != 0) {
-      std::fprintf(stderr, "cuda_kmeans: %s: %lld rows of the sample are not the CPU's\n",
+      std::fprintf(stderr, "bench_cuda_kmeans: %s: %lld rows of the sample are not the CPU's\n",
                    shape.name, static_cast<long long>(differ));
       return 1;
     }
@@ -175,7 +174,7 @@ int Run(int k, int repeats) {
 int main(int argc, char** argv) {
   const int k = argc > 1 ? std::atoi(argv[1]) : 16, repeats = argc > 2 ? std::atoi(argv[2]) : 5;
   if (k < 1 || k > sq::kCudaMaxClusters || repeats < 1) {
-    std::fprintf(stderr, "usage: cuda_kmeans [K] [REPEATS]\n");
+    std::fprintf(stderr, "usage: bench_cuda_kmeans [K] [REPEATS]\n");
     return 2;
   }
   try {

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Makes tests/golden/text/configurations.json: what transformers' AutoTokenizer makes of each tokenizer_config.json.
 
-    pip install transformers==4.57.6 sentencepiece==0.2.3 protobuf tiktoken && scripts/make_golden_configurations.py
-    pip install transformers==5.24.0 torch && scripts/make_golden_configurations.py
+    pip install transformers==4.57.6 sentencepiece==0.2.3 protobuf tiktoken && \
+      scripts/golden/make_golden_configurations.py
+    pip install transformers==5.24.0 torch && scripts/golden/make_golden_configurations.py
 
 Each run writes the cases with the ids of its own version and keeps those of the other; of a case that a version
 cannot load it writes null. The vocabularies are those of make_golden_tokenizers.py.
@@ -19,7 +20,7 @@ import transformers
 
 from golden_ids import expand, summary, write_json
 
-OUT = pathlib.Path(__file__).resolve().parent.parent / "tests" / "golden" / "text"
+OUT = pathlib.Path(__file__).resolve().parents[2] / "tests" / "golden" / "text"
 
 LLAMA3 = {"bos_token": "<|begin_of_text|>", "eos_token": "<|end_of_text|>"}
 LLAMA2 = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}

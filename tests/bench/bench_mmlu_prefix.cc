@@ -1,7 +1,7 @@
 // What sharing the prefix gives: MMLU questions scored by NextTokenLogits in one group per subject,
 // and one by one with a full prompt each.
 //
-//   mmlu_prefix MODEL MMLU_DIR QUESTIONS SUBJECT...
+//   bench_mmlu_prefix MODEL MMLU_DIR QUESTIONS SUBJECT...
 //
 // Takes the first QUESTIONS of each subject. Prints seconds of both and their ratio, what the ratio
 // of the tokens allows (all tokens by the common beginning and each prompt's own), and the largest
@@ -63,7 +63,7 @@ void Run(const std::string& folder, const std::string& mmlu, size_t count,
 
 int main(int argc, char** argv) {
   if (argc < 5) {
-    std::fprintf(stderr, "usage: mmlu_prefix MODEL MMLU_DIR QUESTIONS SUBJECT...\n");
+    std::fprintf(stderr, "usage: bench_mmlu_prefix MODEL MMLU_DIR QUESTIONS SUBJECT...\n");
     return 2;
   }
   try {

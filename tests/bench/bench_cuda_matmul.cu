@@ -2,7 +2,8 @@
 // one run on the same x, over copies of the weights that together do not fit the second-level
 // cache. Checks every kernel first.
 //
-//   cuda_matmul [--smoke | --quick] [--tune] [--shape OUT IN]... [--tokens N]... [--json FILE]
+//   bench_cuda_matmul [--smoke | --quick] [--tune] [--shape OUT IN]... [--tokens N]... [--json
+//   FILE]
 //
 // --smoke: tiny shapes, a few calls: whether it runs at all. --quick: as few calls, for a profiler.
 // --tune: times each choice that kernels/cuda/tuning.cc has a row of, instead. --shape,
@@ -321,7 +322,7 @@ int Main(int argc, char** argv) {
       json = argv[++i];
     } else {
       std::fprintf(stderr,
-                   "usage: cuda_matmul [--smoke | --quick] [--tune] [--shape OUT IN]... "
+                   "usage: bench_cuda_matmul [--smoke | --quick] [--tune] [--shape OUT IN]... "
                    "[--tokens N]... [--json FILE]\n");
       return 2;
     }
