@@ -71,7 +71,7 @@ class RoundedDecoder {
  private:
   // The key that becomes a rounded one when it is rotated.
   at::Tensor RoundKey(const at::Tensor& key, const RopeTable& rope) const {
-    if (layers_[0].key_norm.weight.defined()) return key;
+    if (layers_[0].FindNorm(NormRole::kKey) != nullptr) return key;
     if (!rope.cos.defined()) return ToHalf(key);
     const int64_t half = model_.config.head_dim / 2;
     const at::Tensor heads = key.view({-1, 2 * half});
@@ -138,7 +138,7 @@ TEST_P(CudaDecoderGolden, LogitsAreTheRoundedModels) {
   // The reference does not round the newest key where heads have norms: only the first token, which
   // has no other to compare with, can be equal.
   const bool head_norms =
-      LoadDecoderLayer(model, 0, DenseWeights::kFloat, kCpu).key_norm.weight.defined();
+      LoadDecoderLayer(model, 0, DenseWeights::kFloat, kCpu).FindNorm(NormRole::kKey) != nullptr;
   ExpectTheSameRoundings(distances, head_norms ? 1 : 3);
   // What an error of 2^-12 in each of some hundred inputs of N(0, 1) may do here.
   EXPECT_LT(*std::max_element(distances.of_rounding.begin(), distances.of_rounding.end()), 0.02);
