@@ -3,7 +3,7 @@
 #include <utf8proc.h>
 
 #include "sq/base/error.h"
-#include "sq/text/unicode_additions.h"
+#include "sq/text/pcre2_stand_ins.h"
 #include "sq/text/utf8.h"
 
 namespace sq {

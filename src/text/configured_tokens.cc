@@ -101,7 +101,8 @@ void AddConfiguredTokens(const TokenizerConfig& config, int64_t vocabulary_size,
   for (AddedToken& token : *tokens) token.hidden = config.split_special_tokens && token.special;
 }
 
-void AddConfiguredTokens(const TokenizerConfig& config, const std::string& what, BpeParts* parts) {
+void AddConfiguredTokens(const TokenizerConfig& config, const std::string& what,
+                         TokenizerParts* parts) {
   const auto find_id = [&](const std::string& content) {
     const auto found = parts->vocabulary.find(content);
     return found == parts->vocabulary.end() ? std::nullopt : std::optional<int32_t>(found->second);

@@ -8,7 +8,7 @@
 
 #include "sq/base/error.h"
 #include "sq/text/bpe.h"
-#include "sq/text/nfc_additions.h"
+#include "sq/text/nfc_unsupported.h"
 #include "sq/text/unicode.h"
 #include "sq/text/utf8.h"
 
@@ -53,7 +53,7 @@ std::string Nfc(std::string_view text) {
     char32_t c;
     const auto length = static_cast<size_t>(DecodeUtf8(text.substr(i), &c));
     // U+11A7, which composes with nothing, is lost behind a Hangul syllable by utf8proc 2.8.
-    if (IsNewToNfc(c) || c == 0x11a7) {
+    if (IsUnsupportedByNfc(c) || c == 0x11a7) {
       AppendComposed(text.substr(done, i - done), &result);
       result += text.substr(i, length);
       done = i + length;

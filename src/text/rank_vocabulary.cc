@@ -105,8 +105,9 @@ void CheckRanks(const Vocabulary& vocabulary, const std::string& what) {
   }
 }
 
-BpeParts MakeRankParts(Vocabulary vocabulary, const std::string& pattern, const std::string& what) {
-  BpeParts parts;
+TokenizerParts MakeRankParts(Vocabulary vocabulary, const std::string& pattern,
+                             const std::string& what) {
+  TokenizerParts parts;
   parts.vocabulary = std::move(vocabulary);
   parts.merges = AllMerges(parts.vocabulary);
   parts.bpe.ignore_merges = true;
@@ -118,7 +119,7 @@ BpeParts MakeRankParts(Vocabulary vocabulary, const std::string& pattern, const 
   return parts;
 }
 
-void AddEnds(const TokenizerConfig& config, BpeParts* parts) {
+void AddEnds(const TokenizerConfig& config, TokenizerParts* parts) {
   for (const AddedToken& token : parts->added_tokens) {
     if (config.add_bos_token.value_or(true) && config.bos_token == token.content) {
       parts->prefix = {token.id};

@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "sq/base/error.h"
+#include "sq/text/pcre2_stand_ins.h"
 #include "sq/text/regex.h"
-#include "sq/text/unicode_additions.h"
 #include "sq/text/utf8.h"
 
 namespace sq {
@@ -122,7 +122,7 @@ class Translator {
   // A pattern that tells characters apart by name, not by category.
   void NamesCharacters(char32_t first, char32_t last) {
     if (IgnoresCase() && last >= 0x80) Refuse("a character past ASCII that ignores case");
-    names_new_characters_ = names_new_characters_ || IsOrStandsForAddition(first, last);
+    names_new_characters_ = names_new_characters_ || HasOrIsStandIn(first, last);
   }
 
   void Open() {

@@ -101,7 +101,7 @@ Vocabulary ReadVocabulary(const Json& file, int64_t count, const std::string& wh
 
 }  // namespace
 
-BpeParts ParseTekken(const Json& file, const std::string& what, TokenizerConfig* config) {
+TokenizerParts ParseTekken(const Json& file, const std::string& what, TokenizerConfig* config) {
   const Json& settings = JsonMember(file, "config", what);
   const std::string settings_what = what + ": config";
   const std::string pattern = JsonString(settings, "pattern", settings_what);
@@ -116,7 +116,7 @@ BpeParts ParseTekken(const Json& file, const std::string& what, TokenizerConfig*
   Vocabulary vocabulary = ReadVocabulary(file, size - special, what);
   CheckRanks(vocabulary, what);
   for (auto& entry : vocabulary) entry.second += static_cast<int32_t>(special);
-  BpeParts parts = MakeRankParts(std::move(vocabulary), kPattern, what);
+  TokenizerParts parts = MakeRankParts(std::move(vocabulary), kPattern, what);
   if (!config->bos_token) config->bos_token = "<s>";
   if (!config->eos_token) config->eos_token = "</s>";
   for (const std::string& name : names) {

@@ -180,12 +180,12 @@ std::string FindTiktokenFile(const std::string& model_dir) {
   return "";
 }
 
-BpeParts ReadTiktoken(const std::string& path, TokenizerConfig* config) {
+TokenizerParts ReadTiktoken(const std::string& path, TokenizerConfig* config) {
   Vocabulary vocabulary = ReadRankFile(path);
   const Encoding& encoding = FindEncoding(path, vocabulary.size());
   CheckRanks(vocabulary, StrCat(path, ": not the vocabulary of ", encoding.name));
   const auto size = static_cast<int32_t>(vocabulary.size());
-  BpeParts parts = MakeRankParts(std::move(vocabulary), encoding.pattern, path);
+  TokenizerParts parts = MakeRankParts(std::move(vocabulary), encoding.pattern, path);
   if (encoding.composed) parts.normalizer.emplace_back().kind = NormalizeKind::kNfc;
   parts.added_tokens = SpecialTokens(encoding, size, *config);
   // A name that no token has is one that some class takes for granted, "<s>" for example.

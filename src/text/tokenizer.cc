@@ -7,7 +7,6 @@
 #include "sq/base/error.h"
 #include "sq/base/file.h"
 #include "sq/base/json.h"
-#include "sq/text/bpe_tokenizer.h"
 #include "sq/text/configured_tokens.h"
 #include "sq/text/sentencepiece_tokenizer.h"
 #include "sq/text/tekken.h"
@@ -16,6 +15,7 @@
 #include "sq/text/tokenizer_config.h"
 #include "sq/text/tokenizer_json.h"
 #include "sq/text/tokenizer_json_settings.h"
+#include "sq/text/tokenizer_parts.h"
 #include "sq/text/vocab_merges.h"
 #include "sq/text/xgen_vocabulary.h"
 
@@ -23,7 +23,7 @@ namespace sq {
 namespace {
 
 // The id of a token that is put around a text.
-int32_t EndId(const std::optional<std::string>& token, const char* key, const BpeParts& parts,
+int32_t EndId(const std::optional<std::string>& token, const char* key, const TokenizerParts& parts,
               const std::string& model_dir) {
   SQ_CHECK(token, model_dir, ": tokenizer_config.json: ", Quoted(key),
            ": expected a token, which is to be put around each text, found null");
@@ -38,7 +38,7 @@ int32_t EndId(const std::optional<std::string>& token, const char* key, const Bp
 
 // Puts what the tokenizer's class adds around a text in the place of what its file does.
 void SetEnds(const TokenizerConfig& config, Ends ends, bool adds_bos, const std::string& model_dir,
-             BpeParts* parts) {
+             TokenizerParts* parts) {
   const auto set = [&](const std::optional<std::string>& token, const char* key, bool is_added,
                        std::vector<int32_t>* ids) {
     ids->clear();
@@ -66,29 +66,29 @@ std::unique_ptr<Tokenizer> LoadTokenizerJson(const std::string& model_dir, const
                                              const TokenizerConfig& config) {
   nlohmann::json file = ReadJsonFile(path);
   ApplySettings(config, &file);
-  BpeParts parts = ParseTokenizerJson(file, path);
+  TokenizerParts parts = ParseTokenizerJson(file, path);
   file = nullptr;  // which is large
   AddConfiguredTokens(config, model_dir, &parts);
   if (const TokenizerClass* row = FindTokenizerClass(config.tokenizer_class)) {
     SetEnds(config, row->ends, row->adds_bos, model_dir, &parts);
   }
-  return MakeBpeTokenizer(std::move(parts), config, path);
+  return MakeTokenizer(std::move(parts), config, path);
 }
 
 std::unique_ptr<Tokenizer> LoadVocabularyAndMerges(const std::string& model_dir,
                                                    const std::string& path,
                                                    const TokenizerConfig& config) {
-  BpeParts parts = ReadVocabularyAndMerges(model_dir, config);
+  TokenizerParts parts = ReadVocabularyAndMerges(model_dir, config);
   AddConfiguredTokens(config, model_dir, &parts);
   const TokenizerClass* row = FindTokenizerClass(config.tokenizer_class);  // there, or no parts
   SetEnds(config, row->split_ends, row->adds_bos, model_dir, &parts);
-  return MakeBpeTokenizer(std::move(parts), config, path);
+  return MakeTokenizer(std::move(parts), config, path);
 }
 
 std::unique_ptr<Tokenizer> LoadXgen(const std::string& model_dir, const TokenizerConfig& config) {
-  BpeParts parts = ReadXgenVocabulary(model_dir, config);
+  TokenizerParts parts = ReadXgenVocabulary(model_dir, config);
   SetEnds(config, Ends::kBosAndEosFlags, /*adds_bos=*/false, model_dir, &parts);
-  return MakeBpeTokenizer(std::move(parts), config, model_dir);
+  return MakeTokenizer(std::move(parts), config, model_dir);
 }
 
 }  // namespace
@@ -105,13 +105,13 @@ std::unique_ptr<Tokenizer> LoadTokenizer(const std::string& model_dir) {
   const std::string tekken_path = path("tekken.json");
   if (FileExists(tekken_path)) {
     TokenizerConfig named = config;
-    BpeParts parts = ParseTekken(ReadJsonFile(tekken_path), tekken_path, &named);
-    return MakeBpeTokenizer(std::move(parts), named, tekken_path);
+    TokenizerParts parts = ParseTekken(ReadJsonFile(tekken_path), tekken_path, &named);
+    return MakeTokenizer(std::move(parts), named, tekken_path);
   }
   if (const std::string rank_path = FindTiktokenFile(model_dir); !rank_path.empty()) {
     TokenizerConfig named = config;
-    BpeParts parts = ReadTiktoken(rank_path, &named);
-    return MakeBpeTokenizer(std::move(parts), named, rank_path);
+    TokenizerParts parts = ReadTiktoken(rank_path, &named);
+    return MakeTokenizer(std::move(parts), named, rank_path);
   }
   if (FileExists(model_path)) return LoadSentencePieceTokenizer(model_path, config);
   const std::string vocabulary_path = path("vocab.json");

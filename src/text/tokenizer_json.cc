@@ -37,7 +37,7 @@ std::string ModelType(const Json& model, const std::string& what) {
   return JsonString(model, "type", what, model.contains("merges") ? "BPE" : "");
 }
 
-void ParseBpe(const Json& model, const std::string& what, BpeParts* parts) {
+void ParseBpe(const Json& model, const std::string& what, TokenizerParts* parts) {
   SQ_CHECK(JsonDouble(model, "dropout", what, 0) == 0, what, ": \"dropout\" is not supported");
   CheckEmptyString(model, "continuing_subword_prefix", what);
   CheckEmptyString(model, "end_of_word_suffix", what);
@@ -67,7 +67,7 @@ void ParseBpe(const Json& model, const std::string& what, BpeParts* parts) {
   parts->bpe.unknown_id = found->second;
 }
 
-void ParseUnigram(const Json& model, const std::string& what, BpeParts* parts) {
+void ParseUnigram(const Json& model, const std::string& what, TokenizerParts* parts) {
   UnigramOptions& unigram = parts->unigram.emplace();
   unigram.byte_fallback = JsonBool(model, "byte_fallback", what, false);
   const Json& vocabulary = JsonMember(model, "vocab", what);
@@ -86,7 +86,7 @@ void ParseUnigram(const Json& model, const std::string& what, BpeParts* parts) {
 
 // Hugging Face gives an added token the id that the vocabulary has for it, or else the next free
 // one, whatever the file says. A file that says something else is refused rather than guessed at.
-void ParseAddedTokens(const Json& file, const std::string& file_name, BpeParts* parts) {
+void ParseAddedTokens(const Json& file, const std::string& file_name, TokenizerParts* parts) {
   if (IsNull(file, "added_tokens")) return;
   const std::string what = file_name + ": added_tokens";
   const Json& tokens = file["added_tokens"];
@@ -115,7 +115,8 @@ bool MayRemoveStart(const NormalizeStep& step) {
 }
 
 // Ids that come from nowhere would be out of the model's embedding.
-void CheckIds(const std::vector<int32_t>& ids, const BpeParts& parts, const std::string& what) {
+void CheckIds(const std::vector<int32_t>& ids, const TokenizerParts& parts,
+              const std::string& what) {
   for (const int32_t id : ids) {
     const auto has_id = [&](const auto& token) { return token.id == id; };
     const bool known = std::any_of(parts.added_tokens.begin(), parts.added_tokens.end(), has_id) ||
@@ -127,7 +128,7 @@ void CheckIds(const std::vector<int32_t>& ids, const BpeParts& parts, const std:
 
 }  // namespace
 
-BpeParts ParseTokenizerJson(const Json& file, const std::string& what) {
+TokenizerParts ParseTokenizerJson(const Json& file, const std::string& what) {
   CheckKeys(file,
             {"version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer",
              "post_processor", "decoder", "model"},
@@ -138,7 +139,7 @@ BpeParts ParseTokenizerJson(const Json& file, const std::string& what) {
   const std::string type = ModelType(model, model_what);
   const bool is_unigram = type == "Unigram";
   if (!is_unigram && type != "BPE") RefuseType(type, model_what);
-  BpeParts parts;
+  TokenizerParts parts;
   parts.normalizer = ParseNormalizer(file, what);
   // Bytes fall back, and Unigram looks up, by how they are spelled.
   const bool of_characters = is_unigram || JsonBool(model, "byte_fallback", model_what, false);

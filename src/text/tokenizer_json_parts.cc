@@ -7,8 +7,8 @@
 #include "sq/base/error.h"
 #include "sq/base/json.h"
 #include "sq/text/base64.h"
-#include "sq/text/bpe_tokenizer.h"
 #include "sq/text/punctuation.h"
+#include "sq/text/tokenizer_parts.h"
 #include "sq/text/utf8.h"
 
 namespace sq {

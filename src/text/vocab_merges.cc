@@ -67,12 +67,13 @@ Vocabulary ReadVocabulary(const std::string& path) {
   return vocabulary;
 }
 
-BpeParts ReadVocabularyAndMerges(const std::string& model_dir, const TokenizerConfig& config) {
+TokenizerParts ReadVocabularyAndMerges(const std::string& model_dir,
+                                       const TokenizerConfig& config) {
   const auto path = [&](const char* name) {
     return (std::filesystem::path(model_dir) / name).string();
   };
   const SplitRule rule = FindSplitRule(model_dir, config);
-  BpeParts parts;
+  TokenizerParts parts;
   parts.vocabulary = ReadVocabulary(path("vocab.json"));
   parts.merges = ReadMerges(path("merges.txt"));
   if (rule != SplitRule::kByteLevel) parts.normalizer.push_back({NormalizeKind::kNfc, "", ""});

@@ -51,7 +51,7 @@ Vocabulary ReadGpt2Vocabulary(const std::string& model_dir, std::string* path) {
 
 }  // namespace
 
-BpeParts ReadXgenVocabulary(const std::string& model_dir, const TokenizerConfig& config) {
+TokenizerParts ReadXgenVocabulary(const std::string& model_dir, const TokenizerConfig& config) {
   std::string path;
   Vocabulary vocabulary = ReadGpt2Vocabulary(model_dir, &path);
   auto next = static_cast<int32_t>(vocabulary.size());
@@ -83,7 +83,7 @@ BpeParts ReadXgenVocabulary(const std::string& model_dir, const TokenizerConfig&
     const auto found = std::find_if(added_tokens.begin(), added_tokens.end(), has_content);
     if (found == added_tokens.end()) add(content);
   }
-  BpeParts parts = MakeRankParts(std::move(vocabulary), kByteLevelPattern, path);
+  TokenizerParts parts = MakeRankParts(std::move(vocabulary), kByteLevelPattern, path);
   parts.added_tokens = std::move(added_tokens);
   return parts;
 }

@@ -39,7 +39,7 @@ void CheckAnswer(const test::Row& row, int k) {
   std::vector<float> centroids(k);
   std::vector<uint8_t> index(row.weights.size());
   const double objective = Kmeans1d(row.weights.data(), row.sensitivity.data(), row.Size(), k,
-                                    workspace, centroids.data(), index.data());
+                                    &workspace, centroids.data(), index.data());
   if (objective > test::LloydDistortion(row, k, 20)) {
     std::fprintf(stderr, "bench_kmeans1d: worse than Lloyd's iteration\n");
     std::exit(1);
@@ -57,7 +57,7 @@ void BM_Kmeans1d(benchmark::State& state) {
   int at = 0;
   for (auto _ : state) {
     const test::Row& row = rows[at++ % kRows];
-    benchmark::DoNotOptimize(Kmeans1d(row.weights.data(), row.sensitivity.data(), n, k, workspace,
+    benchmark::DoNotOptimize(Kmeans1d(row.weights.data(), row.sensitivity.data(), n, k, &workspace,
                                       centroids.data(), index.data()));
   }
   const double clustered = static_cast<double>(state.iterations());
@@ -78,7 +78,7 @@ void BM_BuildWeightedPoints(benchmark::State& state) {
   int at = 0;
   for (auto _ : state) {
     const test::Row& row = rows[at++ % kRows];
-    BuildWeightedPoints(row.weights.data(), row.sensitivity.data(), n, points);
+    BuildWeightedPoints(row.weights.data(), row.sensitivity.data(), n, &points);
     benchmark::DoNotOptimize(points.second_moment);
   }
 }

@@ -62,14 +62,14 @@ TEST_F(RankFile, NamesTheLineThatIsDamaged) {
 }
 
 TEST(MakeRankParts, JoinsTokensInEveryWay) {
-  const BpeParts parts =
+  const TokenizerParts parts =
       MakeRankParts({{"a", 0}, {"b", 1}, {"ab", 2}, {"ba", 3}, {"aba", 4}}, "[ab]+", "t");
   EXPECT_THAT(parts.merges, UnorderedElementsAre(std::pair("a", "b"), std::pair("b", "a"),
                                                  std::pair("a", "ba"), std::pair("ab", "a")));
 }
 
 TEST(AddEnds, HeedsTheConfiguration) {
-  BpeParts parts;
+  TokenizerParts parts;
   TokenizerConfig config;
   AddEnds(config, &parts);
   EXPECT_TRUE(parts.prefix.empty() && parts.suffix.empty());

@@ -18,8 +18,8 @@ Json File() { return ReadJsonFile(test::GoldenText("formats/tekken/tekken.json")
 
 std::unique_ptr<Tokenizer> Load(const Json& file) {
   TokenizerConfig config;
-  BpeParts parts = ParseTekken(file, "t", &config);
-  return MakeBpeTokenizer(std::move(parts), config, "t");
+  TokenizerParts parts = ParseTekken(file, "t", &config);
+  return MakeTokenizer(std::move(parts), config, "t");
 }
 
 TEST(Tekken, EncodesAsMistralCommonDoes) {

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "sq/text/added_tokens.h"
-#include "sq/text/bpe_tokenizer.h"
 #include "sq/text/tokenizer_config.h"
+#include "sq/text/tokenizer_parts.h"
 
 namespace sq {
 
@@ -25,6 +25,7 @@ using FindId = std::function<std::optional<int32_t>(const std::string&)>;
 void AddConfiguredTokens(const TokenizerConfig& config, int64_t vocabulary_size,
                          const FindId& find_id, const std::string& what,
                          std::vector<AddedToken>* tokens);
-void AddConfiguredTokens(const TokenizerConfig& config, const std::string& what, BpeParts* parts);
+void AddConfiguredTokens(const TokenizerConfig& config, const std::string& what,
+                         TokenizerParts* parts);
 
 }  // namespace sq

@@ -5,8 +5,8 @@
 #include <string>
 #include <string_view>
 
-#include "sq/text/bpe_tokenizer.h"
 #include "sq/text/tokenizer_config.h"
+#include "sq/text/tokenizer_parts.h"
 
 namespace sq {
 
@@ -28,10 +28,11 @@ void CheckRanks(const Vocabulary& vocabulary, const std::string& what);
 
 // The parts of a tokenizer that merges the tokens of `vocabulary` by their ids and decodes bytes. A
 // word that is a token is that token; `pattern`, of which errors open with `what`, cuts words.
-BpeParts MakeRankParts(Vocabulary vocabulary, const std::string& pattern, const std::string& what);
+TokenizerParts MakeRankParts(Vocabulary vocabulary, const std::string& pattern,
+                             const std::string& what);
 
 // Lets texts begin with `config`'s BOS unless its add_bos_token is false, and end with its EOS if
 // add_eos_token is true; each where it is among the added tokens.
-void AddEnds(const TokenizerConfig& config, BpeParts* parts);
+void AddEnds(const TokenizerConfig& config, TokenizerParts* parts);
 
 }  // namespace sq

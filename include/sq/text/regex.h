@@ -70,7 +70,7 @@ class Regex {
 
   // Calls `visit` for the matches in `text` and the gaps between them, in order; an empty match,
   // which divides what is around it, is allowed but right after another match. Characters that
-  // PCRE2 does not know yet count as others of their category (unicode_additions.h).
+  // PCRE2 does not know yet count as others of their category (pcre2_stand_ins.h).
   void ForEachSpan(std::string_view text, Scratch* scratch,
                    const std::function<void(const Span&)>& visit) const;
 

@@ -4,8 +4,8 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
-#include "sq/text/bpe_tokenizer.h"
 #include "sq/text/tokenizer_config.h"
+#include "sq/text/tokenizer_parts.h"
 
 namespace sq {
 
@@ -15,6 +15,7 @@ namespace sq {
 // are found, as transformers does (mistral_common takes them for text). *config gets the names of
 // BOS and EOS that it lacks. Throws sq::Error, opening with `what`, for damage and for a pattern
 // that is not known.
-BpeParts ParseTekken(const nlohmann::json& file, const std::string& what, TokenizerConfig* config);
+TokenizerParts ParseTekken(const nlohmann::json& file, const std::string& what,
+                           TokenizerConfig* config);
 
 }  // namespace sq

@@ -4,8 +4,8 @@
 
 #include <string>
 
-#include "sq/text/bpe_tokenizer.h"
 #include "sq/text/tokenizer_config.h"
+#include "sq/text/tokenizer_parts.h"
 
 namespace sq {
 
@@ -22,6 +22,6 @@ std::string FindTiktokenFile(const std::string& model_dir);
 // as Hugging Face and Qwen's own tokenizer do. *config gets the names of BOS and EOS, in the place
 // of names that no token has too. Throws sq::Error for a damaged file and for an encoding that is
 // not known.
-BpeParts ReadTiktoken(const std::string& path, TokenizerConfig* config);
+TokenizerParts ReadTiktoken(const std::string& path, TokenizerConfig* config);
 
 }  // namespace sq

@@ -4,13 +4,13 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
-#include "sq/text/bpe_tokenizer.h"
+#include "sq/text/tokenizer_parts.h"
 
 namespace sq {
 
 // Reads the contents of a tokenizer.json. Throws sq::Error, opening with `what`, for a component or
 // option that is not implemented and for values that contradict each other. `truncation` and
 // `padding` are not read: they are settings of a call, which Hugging Face's own callers reset.
-BpeParts ParseTokenizerJson(const nlohmann::json& file, const std::string& what);
+TokenizerParts ParseTokenizerJson(const nlohmann::json& file, const std::string& what);
 
 }  // namespace sq

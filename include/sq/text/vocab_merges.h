@@ -3,8 +3,8 @@
 
 #include <string>
 
-#include "sq/text/bpe_tokenizer.h"
 #include "sq/text/tokenizer_config.h"
+#include "sq/text/tokenizer_parts.h"
 
 namespace sq {
 
@@ -14,6 +14,6 @@ Vocabulary ReadVocabulary(const std::string& path);
 // Reads the two files of the folder. They say nothing of how texts are cut into words: that goes by
 // the class of `config`. Neither added tokens nor what stands around a text are in them. Throws
 // sq::Error for damaged files, and for a class whose rule is not known.
-BpeParts ReadVocabularyAndMerges(const std::string& model_dir, const TokenizerConfig& config);
+TokenizerParts ReadVocabularyAndMerges(const std::string& model_dir, const TokenizerConfig& config);
 
 }  // namespace sq

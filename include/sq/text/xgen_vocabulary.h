@@ -3,8 +3,8 @@
 
 #include <string>
 
-#include "sq/text/bpe_tokenizer.h"
 #include "sq/text/tokenizer_config.h"
+#include "sq/text/tokenizer_parts.h"
 
 namespace sq {
 
@@ -14,6 +14,6 @@ namespace sq {
 // then the tokens that are looked for in texts. Pairs merge as in tiktoken: that whose result has
 // the lowest id does first. Throws sq::Error when the folder has none of the three files, when one
 // is damaged or holds another kind of vocabulary.
-BpeParts ReadXgenVocabulary(const std::string& model_dir, const TokenizerConfig& config);
+TokenizerParts ReadXgenVocabulary(const std::string& model_dir, const TokenizerConfig& config);
 
 }  // namespace sq

@@ -1,4 +1,4 @@
-#include "sq/text/bpe_tokenizer.h"
+#include "sq/text/tokenizer_parts.h"
 
 #include <unordered_set>
 
@@ -46,7 +46,7 @@ class WordCache {
 
 // The tokens to look for before normalization or after it. The latter are normalized themselves, as
 // in Hugging Face's: behind a Prepend they are found at the start of a text alone.
-AddedTokens Select(const BpeParts& parts, bool normalized) {
+AddedTokens Select(const TokenizerParts& parts, bool normalized) {
   std::vector<AddedToken> selected;
   for (AddedToken token : parts.added_tokens) {
     if (token.normalized != normalized) continue;
@@ -56,14 +56,14 @@ AddedTokens Select(const BpeParts& parts, bool normalized) {
   return AddedTokens(selected);
 }
 
-std::unique_ptr<const WordModel> MakeModel(const BpeParts& parts, const std::string& what) {
+std::unique_ptr<const WordModel> MakeModel(const TokenizerParts& parts, const std::string& what) {
   if (parts.unigram) return std::make_unique<Unigram>(*parts.unigram, what);
   return std::make_unique<Bpe>(parts.vocabulary, parts.merges, parts.bpe, what);
 }
 
-class BpeTokenizer : public Tokenizer {
+class WordTokenizer : public Tokenizer {
  public:
-  BpeTokenizer(BpeParts parts, const TokenizerConfig& config, const std::string& what)
+  WordTokenizer(TokenizerParts parts, const TokenizerConfig& config, const std::string& what)
       : model_(MakeModel(parts, what)),
         first_tokens_(Select(parts, /*normalized=*/false)),
         second_tokens_(Select(parts, /*normalized=*/true)),
@@ -163,9 +163,9 @@ class BpeTokenizer : public Tokenizer {
 
 }  // namespace
 
-std::unique_ptr<Tokenizer> MakeBpeTokenizer(BpeParts parts, const TokenizerConfig& config,
-                                            const std::string& what) {
-  return std::make_unique<BpeTokenizer>(std::move(parts), config, what);
+std::unique_ptr<Tokenizer> MakeTokenizer(TokenizerParts parts, const TokenizerConfig& config,
+                                         const std::string& what) {
+  return std::make_unique<WordTokenizer>(std::move(parts), config, what);
 }
 
 }  // namespace sq

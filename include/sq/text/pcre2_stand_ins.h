@@ -14,6 +14,6 @@ std::string_view WithStandIns(std::string_view text, std::string* storage);
 
 // Whether one of the characters `first` to `last` is such a new one or stands in for one: a pattern
 // that names it cannot search what WithStandIns gives.
-bool IsOrStandsForAddition(char32_t first, char32_t last);
+bool HasOrIsStandIn(char32_t first, char32_t last);
 
 }  // namespace sq

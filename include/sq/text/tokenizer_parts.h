@@ -25,7 +25,7 @@ namespace sq {
 inline constexpr const char* kByteLevelPattern =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
-struct BpeParts {
+struct TokenizerParts {
   Vocabulary vocabulary;
   std::vector<std::pair<std::string, std::string>> merges;  // by rank
   BpeOptions bpe;
@@ -41,7 +41,7 @@ struct BpeParts {
 
 // Puts the parts together; `config` names BOS and EOS. Throws sq::Error, opening with `what`, when
 // the parts contradict each other.
-std::unique_ptr<Tokenizer> MakeBpeTokenizer(BpeParts parts, const TokenizerConfig& config,
-                                            const std::string& what);
+std::unique_ptr<Tokenizer> MakeTokenizer(TokenizerParts parts, const TokenizerConfig& config,
+                                         const std::string& what);
 
 }  // namespace sq
