@@ -22,9 +22,9 @@
 namespace sq {
 namespace {
 
-// The id of a token that is put around a text.
-int32_t EndId(const std::optional<std::string>& token, const char* key, const TokenizerParts& parts,
-              const std::string& model_dir) {
+// The id of a token that is added around a text.
+int32_t AddedTokenId(const std::optional<std::string>& token, const char* key,
+                     const TokenizerParts& parts, const std::string& model_dir) {
   SQ_CHECK(token, model_dir, ": tokenizer_config.json: ", Quoted(key),
            ": expected a token, which is to be put around each text, found null");
   for (const AddedToken& added : parts.added_tokens) {
@@ -36,27 +36,27 @@ int32_t EndId(const std::optional<std::string>& token, const char* key, const To
   return found->second;
 }
 
-// Puts what the tokenizer's class adds around a text in the place of what its file does.
-void SetEnds(const TokenizerConfig& config, Ends ends, bool adds_bos, const std::string& model_dir,
-             TokenizerParts* parts) {
+// Replaces the special tokens that the file adds around a text by those of the tokenizer's class.
+void SetSpecialTokens(const TokenizerConfig& config, SpecialTokenRule rule, bool adds_bos,
+                      const std::string& model_dir, TokenizerParts* parts) {
   const auto set = [&](const std::optional<std::string>& token, const char* key, bool is_added,
                        std::vector<int32_t>* ids) {
     ids->clear();
-    if (is_added) ids->push_back(EndId(token, key, *parts, model_dir));
+    if (is_added) ids->push_back(AddedTokenId(token, key, *parts, model_dir));
   };
   const bool bos = config.add_bos_token.value_or(adds_bos);
-  switch (ends) {
-    case Ends::kOfFile: return;
-    case Ends::kNoBos:
+  switch (rule) {
+    case SpecialTokenRule::kOfFile: return;
+    case SpecialTokenRule::kNoBos:
       SQ_CHECK(!bos, model_dir, ": tokenizer_config.json: \"add_bos_token\": true: the class ",
                Quoted(config.tokenizer_class), " cannot add one");
       return;
-    case Ends::kBosFlag: return set(config.bos_token, "bos_token", bos, &parts->prefix);
-    case Ends::kBosAndEosFlags:
+    case SpecialTokenRule::kBosFlag: return set(config.bos_token, "bos_token", bos, &parts->prefix);
+    case SpecialTokenRule::kBosAndEosFlags:
       set(config.bos_token, "bos_token", bos, &parts->prefix);
       return set(config.eos_token, "eos_token", config.add_eos_token.value_or(false),
                  &parts->suffix);
-    case Ends::kClsAndSep:
+    case SpecialTokenRule::kClsAndSep:
       set(config.cls_token, "cls_token", true, &parts->prefix);
       return set(config.sep_token, "sep_token", true, &parts->suffix);
   }
@@ -67,10 +67,10 @@ std::unique_ptr<Tokenizer> LoadTokenizerJson(const std::string& model_dir, const
   nlohmann::json file = ReadJsonFile(path);
   ApplySettings(config, &file);
   TokenizerParts parts = ParseTokenizerJson(file, path);
-  file = nullptr;  // which is large
+  file = nullptr;  // frees a large object
   AddConfiguredTokens(config, model_dir, &parts);
   if (const TokenizerClass* row = FindTokenizerClass(config.tokenizer_class)) {
-    SetEnds(config, row->ends, row->adds_bos, model_dir, &parts);
+    SetSpecialTokens(config, row->special_tokens, row->adds_bos, model_dir, &parts);
   }
   return MakeTokenizer(std::move(parts), config, path);
 }
@@ -80,14 +80,16 @@ std::unique_ptr<Tokenizer> LoadVocabularyAndMerges(const std::string& model_dir,
                                                    const TokenizerConfig& config) {
   TokenizerParts parts = ReadVocabularyAndMerges(model_dir, config);
   AddConfiguredTokens(config, model_dir, &parts);
-  const TokenizerClass* row = FindTokenizerClass(config.tokenizer_class);  // there, or no parts
-  SetEnds(config, row->split_ends, row->adds_bos, model_dir, &parts);
+  const TokenizerClass* row =
+      FindTokenizerClass(config.tokenizer_class);  // not null: otherwise there would be no parts
+  SetSpecialTokens(config, row->vocab_merges_special_tokens, row->adds_bos, model_dir, &parts);
   return MakeTokenizer(std::move(parts), config, path);
 }
 
 std::unique_ptr<Tokenizer> LoadXgen(const std::string& model_dir, const TokenizerConfig& config) {
   TokenizerParts parts = ReadXgenVocabulary(model_dir, config);
-  SetEnds(config, Ends::kBosAndEosFlags, /*adds_bos=*/false, model_dir, &parts);
+  SetSpecialTokens(config, SpecialTokenRule::kBosAndEosFlags, /*adds_bos=*/false, model_dir,
+                   &parts);
   return MakeTokenizer(std::move(parts), config, model_dir);
 }
 

@@ -32,7 +32,7 @@ void CheckEmptyString(const Json& model, const char* key, const std::string& wha
   SQ_CHECK(JsonString(model, key, what, "").empty(), what, ": \"", key, "\" is not supported");
 }
 
-// What the file calls its model; files of old do not.
+// The type of the model; old files do not name it.
 std::string ModelType(const Json& model, const std::string& what) {
   return JsonString(model, "type", what, model.contains("merges") ? "BPE" : "");
 }
@@ -84,8 +84,8 @@ void ParseUnigram(const Json& model, const std::string& what, TokenizerParts* pa
   if (!IsNull(model, "unk_id")) unigram.unknown_id = TokenId(model["unk_id"], what, "unk_id");
 }
 
-// Hugging Face gives an added token the id that the vocabulary has for it, or else the next free
-// one, whatever the file says. A file that says something else is refused rather than guessed at.
+// Hugging Face gives an added token its id in the vocabulary or else the next free one, whatever id
+// the file has. A file with another id is rejected.
 void ParseAddedTokens(const Json& file, const std::string& file_name, TokenizerParts* parts) {
   if (IsNull(file, "added_tokens")) return;
   const std::string what = file_name + ": added_tokens";
@@ -96,7 +96,7 @@ void ParseAddedTokens(const Json& file, const std::string& file_name, TokenizerP
   for (const Json& item : tokens) {
     AddedToken token = ParseAddedToken(item, what);
     token.id = TokenId(JsonMember(item, "id", what), what, token.content);
-    if (token.content.empty()) continue;  // as Hugging Face does
+    if (token.content.empty()) continue;  // as in Hugging Face
     const auto known = parts->vocabulary.find(token.content);
     const auto before = added.find(token.content);
     const int64_t expected = known != parts->vocabulary.end() ? known->second
@@ -114,7 +114,7 @@ bool MayRemoveStart(const NormalizeStep& step) {
          (step.kind == NormalizeKind::kReplace && step.to.empty());
 }
 
-// Ids that come from nowhere would be out of the model's embedding.
+// Ids without a token would be outside the embedding of the model.
 void CheckIds(const std::vector<int32_t>& ids, const TokenizerParts& parts,
               const std::string& what) {
   for (const int32_t id : ids) {
@@ -141,10 +141,10 @@ TokenizerParts ParseTokenizerJson(const Json& file, const std::string& what) {
   if (!is_unigram && type != "BPE") RefuseType(type, model_what);
   TokenizerParts parts;
   parts.normalizer = ParseNormalizer(file, what);
-  // Bytes fall back, and Unigram looks up, by how they are spelled.
+  // Byte fallback and Unigram look bytes up by their spelling.
   const bool of_characters = is_unigram || JsonBool(model, "byte_fallback", model_what, false);
   ParsedPreTokenizer parsed = ParsePreTokenizer(file, what, of_characters);
-  // Hugging Face's start of a text is where the unchanged text begins.
+  // In Hugging Face, the start of a text is that of the original text.
   SQ_CHECK(!parsed.asks_for_start ||
                std::none_of(parts.normalizer.begin(), parts.normalizer.end(), MayRemoveStart),
            what,

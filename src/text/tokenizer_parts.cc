@@ -8,7 +8,7 @@
 namespace sq {
 namespace {
 
-// Ids of the words seen during one Encode. Most words of a text are repeats.
+// Caches the ids of the words seen during one Encode: most words of a text are repeated.
 class WordCache {
  public:
   explicit WordCache(const WordModel& model) : model_(model) {}
@@ -44,8 +44,8 @@ class WordCache {
   std::vector<int32_t> pool_;
 };
 
-// The tokens to look for before normalization or after it. The latter are normalized themselves, as
-// in Hugging Face's: behind a Prepend they are found at the start of a text alone.
+// The tokens to match before normalization, or after it. The latter are normalized themselves, as
+// in Hugging Face, so that with a Prepend step they match only at the start of a text.
 AddedTokens Select(const TokenizerParts& parts, bool normalized) {
   std::vector<AddedToken> selected;
   for (AddedToken token : parts.added_tokens) {
@@ -154,7 +154,7 @@ class WordTokenizer : public Tokenizer {
   std::vector<DecodeStep> decoder_;
   std::vector<int32_t> prefix_;
   std::vector<int32_t> suffix_;
-  std::unordered_map<int32_t, std::string> tokens_;  // by id, as spelled in the files
+  std::unordered_map<int32_t, std::string> tokens_;  // by id, as written in the files
   std::unordered_set<int32_t> special_ids_;
   int64_t size_ = 0;
   std::optional<int32_t> bos_id_;

@@ -68,10 +68,10 @@ TEST(MakeRankParts, JoinsTokensInEveryWay) {
                                                  std::pair("a", "ba"), std::pair("ab", "a")));
 }
 
-TEST(AddEnds, HeedsTheConfiguration) {
+TEST(AddBosAndEos, HeedsTheConfiguration) {
   TokenizerParts parts;
   TokenizerConfig config;
-  AddEnds(config, &parts);
+  AddBosAndEos(config, &parts);
   EXPECT_TRUE(parts.prefix.empty() && parts.suffix.empty());
   for (const char* name : {"<s>", "</s>"}) {
     AddedToken& token = parts.added_tokens.emplace_back();
@@ -80,13 +80,13 @@ TEST(AddEnds, HeedsTheConfiguration) {
   }
   config.bos_token = "<s>";
   config.eos_token = "</s>";
-  AddEnds(config, &parts);
+  AddBosAndEos(config, &parts);
   EXPECT_EQ(parts.prefix, std::vector<int32_t>{7});
   EXPECT_TRUE(parts.suffix.empty());
   config.add_bos_token = false;
   config.add_eos_token = true;
   parts.prefix.clear();
-  AddEnds(config, &parts);
+  AddBosAndEos(config, &parts);
   EXPECT_TRUE(parts.prefix.empty());
   EXPECT_EQ(parts.suffix, std::vector<int32_t>{8});
 }

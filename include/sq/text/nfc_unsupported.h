@@ -1,11 +1,11 @@
-// Characters whose composition is newer than Hugging Face's.
+// Characters that Hugging Face's NFC, which has the tables of Unicode 9, does not support.
 #pragma once
 
 namespace sq {
 
-// Whether `c` has a combining class or a canonical decomposition, or is part of one, only since a
-// Unicode version that the tables of Hugging Face's NFC (those of Unicode 9) do not have. It leaves
-// such characters where they are and composes nothing across them.
+// Whether `c` has a combining class or a canonical decomposition, or is part of one, only in
+// versions after Unicode 9. Hugging Face's NFC leaves such characters unchanged and does not
+// compose across them.
 bool IsUnsupportedByNfc(char32_t c);
 
 }  // namespace sq
