@@ -87,7 +87,7 @@ std::optional<Owner> ReadOwner(int descriptor) {
 }
 
 [[noreturn]] void Refuse(const std::string& what, const Owner& owner) {
-  if (owner.pid == 0) throw Error(what + " is in use: another process has just begun there");
+  if (owner.pid == 0) throw Error(what + " is in use: another process has just started there");
   throw Error(StrCat(what, " is in use: ", owner.program, " is running there (pid ", owner.pid,
                      " on ", owner.host, ", since ", owner.since, ")"));
 }
@@ -101,8 +101,9 @@ bool HasNoLocks(int error) {
 // For a file that cannot be locked: throws unless the process that it names has ended.
 void CheckGone(const Owner& owner, const std::string& path, const std::string& what) {
   if (owner.pid != 0 && owner.host != HostName()) {
-    throw Error(StrCat(what, " is in use: ", owner.program, " began there (pid ", owner.pid, " on ",
-                       owner.host, ", since ", owner.since, "); if that has ended, remove ", path));
+    throw Error(StrCat(what, " is in use: ", owner.program, " was started there (pid ", owner.pid,
+                       " on ", owner.host, ", since ", owner.since, "); if that has ended, remove ",
+                       path));
   }
   const bool runs = owner.pid == 0 || (!owner.start.empty() && StartOf(owner.pid) == owner.start);
   if (runs) Refuse(what, owner);
@@ -114,7 +115,7 @@ FileLock::FileLock(const std::string& path, const std::string& what) : path_(pat
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     if (TryMake() || TryTakeOver(what)) return;
   }
-  throw Error(StrCat(path, ": cannot be locked: other processes make and remove it all the time"));
+  throw Error(StrCat(path, ": cannot be locked: other processes keep creating and removing it"));
 }
 
 // False if the file exists, or existed for a moment.
@@ -140,7 +141,7 @@ bool FileLock::TryTakeOver(const std::string& what) {
     const bool locked = flock(descriptor_, LOCK_EX | LOCK_NB) == 0;
     const int error = errno;
     const std::optional<Owner> owner = ReadOwner(descriptor_);
-    SQ_CHECK(owner, path_, ": is there and no lock file of squeezellm; nothing was changed");
+    SQ_CHECK(owner, path_, ": exists and is not a lock file of squeezellm; nothing was changed");
     if (!locked) {
       SQ_CHECK(error == EWOULDBLOCK || HasNoLocks(error), path_,
                ": cannot lock: ", std::strerror(error));

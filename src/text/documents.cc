@@ -133,7 +133,7 @@ std::string FilesText(const DocumentFiles& files) {
   if (files.read.size() == 1 && files.left_out.empty()) return "";
   std::string text = StrCat(files.read.size(), files.read.size() == 1 ? " file" : " files",
                             " read (", NameList(files.read), ")");
-  if (!files.left_out.empty()) text += "; left aside: " + NameList(files.left_out);
+  if (!files.left_out.empty()) text += "; skipped: " + NameList(files.left_out);
   return text;
 }
 
@@ -152,7 +152,7 @@ Documents ReadDocuments(const std::string& path, const std::string& field) {
   const auto parquet = std::find_if(left_out.begin(), left_out.end(), IsParquet);
   SQ_CHECK(parquet == left_out.end(), NotParquet((fs::path(path) / *parquet).string()));
   throw Error(StrCat(path, ": no document (.txt, .raw, .jsonl, .json) in this folder",
-                     left_out.empty() ? "" : "; left aside: " + NameList(left_out)));
+                     left_out.empty() ? "" : "; skipped: " + NameList(left_out)));
 }
 
 }  // namespace sq

@@ -62,7 +62,7 @@ const char* ChatKey(const Json& object) {
 }
 
 [[noreturn]] void RefuseChat(const char* key, const std::string& field, const std::string& what) {
-  throw Error(StrCat(what, ": messages of a chat (", Quoted(key), ") instead of ", Quoted(field),
+  throw Error(StrCat(what, ": chat messages (", Quoted(key), ") instead of ", Quoted(field),
                      ": the model's template makes a text of them, as transformers' "
                      "apply_chat_template(messages, tokenize=False) does; write its results as ",
                      "{", Quoted(field), ": ...} lines"));

@@ -82,7 +82,7 @@ Vocabulary ParseRanks(std::string_view text, const std::string& file_what) {
     SQ_CHECK(SplitLine(line, &token, &rank), what,
              ": expected a token in base64, a space and its rank, found ", Quoted(line));
     const bool is_new = vocabulary.emplace(SpellBytes(DecodeBase64(token, what)), rank).second;
-    SQ_CHECK(is_new, what, ": the token stands twice");
+    SQ_CHECK(is_new, what, ": duplicate token");
   }
   return vocabulary;
 }

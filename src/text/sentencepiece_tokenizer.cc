@@ -57,7 +57,7 @@ class SentencePieceTokenizer : public Tokenizer {
     add_eos_ = config.add_eos_token.value_or(false);
     SQ_CHECK((!add_bos_ || bos_id_) && (!add_eos_ || eos_id_), path, ": ",
              add_bos_ && !bos_id_ ? "bos_token" : "eos_token",
-             " of tokenizer_config.json: expected a token, which is to be put around each text, "
+             " of tokenizer_config.json: expected a token to add around each text, "
              "found null");
     if (processor_.unk_id() >= 0) unknown_ = processor_.IdToPiece(processor_.unk_id());
     unknown_length_ = EncodePiece(unknown_).size();

@@ -74,7 +74,7 @@ std::vector<std::string> SpecialNames(const Json& file, int64_t count, const std
   }
   std::unordered_set<std::string> seen;
   for (const std::string& name : names) {
-    SQ_CHECK(seen.insert(name).second, what, ": special token ", Quoted(name), " stands twice");
+    SQ_CHECK(seen.insert(name).second, what, ": special token ", Quoted(name), " is a duplicate");
   }
   return names;
 }
@@ -94,7 +94,7 @@ Vocabulary ReadVocabulary(const Json& file, int64_t count, const std::string& wh
     const std::string bytes =
         DecodeBase64(JsonString(list[rank], "token_bytes", vocabulary_what), vocabulary_what);
     SQ_CHECK(!bytes.empty() && vocabulary.emplace(SpellBytes(bytes), rank).second, vocabulary_what,
-             ": token ", rank, " is empty or stands twice");
+             ": token ", rank, " is empty or a duplicate");
   }
   return vocabulary;
 }

@@ -26,7 +26,7 @@ namespace {
 int32_t AddedTokenId(const std::optional<std::string>& token, const char* key,
                      const TokenizerParts& parts, const std::string& model_dir) {
   SQ_CHECK(token, model_dir, ": tokenizer_config.json: ", Quoted(key),
-           ": expected a token, which is to be put around each text, found null");
+           ": expected a token to add around each text, found null");
   for (const AddedToken& added : parts.added_tokens) {
     if (added.content == *token) return added.id;
   }

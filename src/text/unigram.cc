@@ -40,7 +40,7 @@ Unigram::Unigram(const UnigramOptions& options, const std::string& what)
   const auto same =
       std::adjacent_find(pieces_.begin(), pieces_.end(),
                          [](const Piece& a, const Piece& b) { return a.text == b.text; });
-  SQ_CHECK(same == pieces_.end(), what, ": piece ", Quoted(same->text), " stands twice");
+  SQ_CHECK(same == pieces_.end(), what, ": piece ", Quoted(same->text), " is a duplicate");
   if (!options.byte_fallback) return;
   for (int byte = 0; byte < 256; ++byte) {
     const Piece* piece = Find(ByteSpelling(byte));

@@ -118,7 +118,7 @@ bool UnpackedFile::State::Fill() {
 
 void UnpackedFile::State::Start() {
   const bool any = Fill();
-  SQ_CHECK(any || UnpackedName(path) == path, path, ": empty, expected packed data");
+  SQ_CHECK(any || UnpackedName(path) == path, path, ": empty, expected compressed data");
   const std::string_view first(in.data(), end);
   CheckNoPlaceholder(first, path);
   for (const Unread& unread : kUnread) {
@@ -126,11 +126,12 @@ void UnpackedFile::State::Start() {
              " data, which are not read; text, JSON lines, gzip and zstd are");
   }
   if (BeginsWith(first, kGzipMagic)) {
-    SQ_CHECK(inflateInit2(&gzip, 16 + MAX_WBITS) == Z_OK, path, ": no memory to unpack it");
+    SQ_CHECK(inflateInit2(&gzip, 16 + MAX_WBITS) == Z_OK, path,
+             ": out of memory for decompression");
     packing = Packing::kGzip;
   } else if (BeginsWithZstd(first)) {
     zstd = ZSTD_createDStream();
-    SQ_CHECK(zstd != nullptr, path, ": no memory to unpack it");
+    SQ_CHECK(zstd != nullptr, path, ": out of memory for decompression");
     // The window size of `zstd --long=31`, which large dumps are compressed with.
     ZSTD_DCtx_setParameter(zstd, ZSTD_d_windowLogMax, kZstdWindowLog);
     packing = Packing::kZstd;

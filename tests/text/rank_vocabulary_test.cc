@@ -56,7 +56,7 @@ TEST_F(RankFile, NamesTheLineThatIsDamaged) {
   };
   EXPECT_EQ(message("IQ== 0\nx\n"),
             path_ + ", line 2: expected a token in base64, a space and its rank, found \"x\"");
-  EXPECT_EQ(message("IQ== 0\nIQ== 1\n"), path_ + ", line 2: the token stands twice");
+  EXPECT_EQ(message("IQ== 0\nIQ== 1\n"), path_ + ", line 2: duplicate token");
   EXPECT_EQ(message("IQ== 99999999999\n").rfind(path_ + ", line 1: expected a token", 0), 0u);
   EXPECT_EQ(message("IQ= 0\n"), path_ + ", line 1: expected base64, found \"IQ=\"");
 }

@@ -45,7 +45,7 @@ Documents ReadDocuments(const std::string& path, const std::string& field = "tex
 // The files that ReadDocuments would read from a folder, without opening them.
 DocumentFiles FindDocuments(const std::string& folder);
 
-// `files` in one line: "2 files read (a.jsonl, b.txt); left aside: README.md". Empty if one file
+// `files` in one line: "2 files read (a.jsonl, b.txt); skipped: README.md". Empty if one file
 // was read and none skipped.
 std::string FilesText(const DocumentFiles& files);
 
