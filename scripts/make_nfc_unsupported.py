@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Writes src/text/nfc_unsupported.cc: characters that take part in Unicode's composition today, but
-not in that of Hugging Face's tokenizers, whose tables are older.
+"""Writes src/text/nfc_unsupported.cc: characters that take part in NFC today, but not in that of
+Hugging Face's tokenizers, whose Unicode tables are older.
 
     pip install tokenizers==0.23.3 regex==2026.11.19
     scripts/make_nfc_unsupported.py && clang-format -i src/text/nfc_unsupported.cc

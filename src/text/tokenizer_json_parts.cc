@@ -56,7 +56,7 @@ std::string Character(const Json& object, const char* key, const std::string& wh
   return text;
 }
 
-// The only member of "pattern", {"String": ...} or {"Regex": ...}; *is_regex tells which.
+// The only member of "pattern", {"String": ...} or {"Regex": ...}, as *is_regex says.
 std::string Pattern(const Json& component, const std::string& what, bool* is_regex) {
   const Json& pattern = JsonMember(component, "pattern", what);
   SQ_CHECK(pattern.is_object(), what, ": pattern: expected an object, found ",

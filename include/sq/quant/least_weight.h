@@ -39,8 +39,8 @@ struct LeastWeightWorkspace {
 // pass proceeds block by block: `from` of the block's last column bounds those of all other
 // columns, which are found by bisection, and one scan checks whether a candidate inside the block
 // would have changed anything. Blocks are shorter than the cluster before them, so that this is
-// rare; then the block is repeated with half its size. About 14 gain evaluations per point on real
-// rows (20 ns); O(n log n) if the lengths of clusters do not vary much.
+// rare; then the pass continues from that candidate with smaller blocks. About 14 gain evaluations
+// per point on real rows (20 ns); O(n log n) if the lengths of clusters do not vary much.
 //
 // The order of evaluation is fixed. Rounding affects only candidates that are equal up to rounding
 // errors; with another order of blocks, the other of two equally good splits could be chosen.

@@ -30,7 +30,7 @@ struct EvaluationOptions {
 //   c4         256 windows of validation shard 0: RandomWindows with seed 0, kDrawAgain
 //   c4-new     the first 1100 documents of that shard, joined by a space; the first 256 windows
 //   a path     the documents of a file or folder (see ReadDocuments), joined by two newlines; one
-//              .txt file is thus taken as it stands; consecutive windows
+//              .txt file is thus used unchanged; consecutive windows
 // Joined text is tokenized as a whole. Consecutive windows do not overlap; a tail shorter than a
 // window is dropped. "wikitext-2/test.txt" in the data folder is assumed to hold joined rows.
 // Throws sq::Error when the name is unknown, or the data is not found or too short for one window.
@@ -50,9 +50,9 @@ struct CalibrationOptions {
 //   wikitext2  train split (never test), rows joined by two newlines, tokenized as a whole; each
 //              sample starts at randint(0, tokens - sequence_length - 1), after random.seed(seed)
 //   ptb        the same of ptb's train split;  ptb-new  its rows joined by a space
-//   a path     each document of a file or folder (see ReadDocuments) tokenized by itself, all put
-//              in a row and cut into consecutive samples: the first `samples`, or fewer if that is
-//              all
+//   a path     each document of a file or folder (see ReadDocuments) tokenized separately,
+//              concatenated and cut into consecutive samples: the first `samples`, or all if
+//              there are fewer
 // Throws sq::Error when the name is unknown, or the data is not found or too short for one sample.
 // For lists of token ids, which need no tokenizer, see token_lists.h.
 TokenSamples CalibrationSamples(const std::string& name, const Tokenizer& tokenizer,

@@ -31,8 +31,8 @@ struct Documents {
 };
 
 // The documents of a file, in order:
-//   .txt, .raw       one document, the whole file, its line ends read as "\n" whatever they are (as
-//                    Python's open() does)
+//   .txt, .raw       one document, the whole file, with all line ends converted to "\n" (as by
+//                    Python's open())
 //   .jsonl, .json    as ReadJsonDocuments says, `field` being the name of a text in an object
 // or of a folder and the folders in it: of all files with such names, in order of their paths from
 // there (bytewise). Skipped are: other files; hidden ones (.git, .cache, ._a.txt); links to
