@@ -63,12 +63,15 @@ void CudaCsrMatmul(const CudaContext&, const CudaCsr&, const CudaMatrix&, const 
 }
 
 struct CudaModel::State {};
-CudaModel::CudaModel(const CudaModelShape&) { Fail(); }
+CudaModel::CudaModel(const DecoderShape&) { Fail(); }
 CudaModel::~CudaModel() = default;
-void CudaModel::AddLayer(const CudaModelLayer&) { Fail(); }
-void CudaModel::SetEnds(const CudaModelEnds&) { Fail(); }
-const CudaModelShape& CudaModel::shape() const { Fail(); }
-int64_t CudaModel::DeviceBytes() const { Fail(); }
+void CudaModel::AddLayer(const DecoderLayerWeights&) { Fail(); }
+void CudaModel::SetEmbeddingAndHead(const EmbeddingAndHead&) { Fail(); }
+const DecoderShape& CudaModel::shape() const { Fail(); }
+std::unique_ptr<DecoderSession> CudaModel::NewSession(int64_t, int64_t, const RotaryRows&) const {
+  Fail();
+}
+int64_t CudaModel::Bytes() const { Fail(); }
 int64_t CudaModel::StepBytes() const { Fail(); }
 
 struct CudaDecoder::State {};
@@ -79,8 +82,10 @@ CudaDecoder::CudaDecoder(std::shared_ptr<const CudaModel>, int64_t, int64_t, con
 CudaDecoder::~CudaDecoder() = default;
 void CudaDecoder::SetRotary(int64_t, int64_t, const RotaryRows&) { Fail(); }
 void CudaDecoder::Step(const std::vector<std::vector<int32_t>>&, float*) { Fail(); }
-std::vector<int32_t> CudaDecoder::Best() const { Fail(); }
+std::vector<int32_t> CudaDecoder::StepGreedily(const std::vector<std::vector<int32_t>>&) { Fail(); }
+std::vector<int32_t> CudaDecoder::StepGreedily() { Fail(); }
 void CudaDecoder::StepBest() { Fail(); }
+std::vector<int32_t> CudaDecoder::Best() const { Fail(); }
 void CudaDecoder::Reset() { Fail(); }
 int64_t CudaDecoder::length() const { Fail(); }
 

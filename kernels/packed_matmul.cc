@@ -5,6 +5,7 @@
 
 #include "kernels/cpu/kernels.h"
 #include "sq/base/integer_math.h"
+#include "sq/packed/bit_pack.h"
 
 namespace sq {
 namespace {
@@ -37,8 +38,21 @@ void ByTiles(const PackedView& layer, MatrixView<const float> x, MatrixView<floa
 
 }  // namespace
 
-void PackedMatmul(const PackedView& layer, MatrixView<const float> x, MatrixView<float> y,
-                  Gemm gemm, Loop loop) {
+CpuLayer::CpuLayer(PackedLayer layer)
+    : owned_(std::make_shared<const PackedLayer>(std::move(layer))), view_(*owned_) {}
+
+CpuLayer::CpuLayer(const PackedView& layer) : view_(layer) {}
+
+int64_t CpuLayer::Bytes() const {
+  const int64_t out = out_features(), outliers = view_.outliers.nonzeros;
+  const int64_t words = in_features() / kPackGroup * bits() * out;
+  const int64_t sparse = outliers == 0 ? 0 : out + 1 + 2 * outliers;
+  return 4 * (words + (out << bits()) + sparse + (view_.bias == nullptr ? 0 : out));
+}
+
+void PackedMatmul(const CpuLayer& packed, MatrixView<const float> x, MatrixView<float> y, Gemm gemm,
+                  Loop loop) {
+  const PackedView& layer = packed.view();
   SQ_CHECK(x.cols == layer.in_features && y.cols == layer.out_features && x.rows == y.rows,
            "packed layer of [", layer.out_features, ", ", layer.in_features, "]: x is [", x.rows,
            ", ", x.cols, "], y is [", y.rows, ", ", y.cols, "]");

@@ -1,13 +1,12 @@
 #!/usr/bin/env bash
-# Other methods beside ours on the demo's model. Installs their packages into build/baselines/venv (about 3 GB to
-# download, and llama.cpp to compile), runs scripts/baselines.py, and leaves the results
-# in build/baselines/results.json and scripts/baselines.svg. Run again it measures what is not there yet.
-# usage: scripts/baselines.sh [--calibration PATH] [OPTION of scripts/baselines.py...]
+# Compares other methods with ours on the demo's model. Installs their packages into build/baselines/venv (about 3 GB to
+# download, and llama.cpp to compile), runs scripts/baselines/baselines.py, and leaves the results
+# in build/baselines/results.json and scripts/baselines/baselines.svg. A later run measures only what is missing.
+# usage: scripts/baselines.sh [--calibration PATH] [OPTION of scripts/baselines/baselines.py...]
 #   without C4 under SQ_DATA_DIR, --calibration names the text: .txt, .jsonl or a folder of .jsonl
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/common.sh
-find_data
 work=build/baselines
 python=/usr/bin/python3
 calibration=()
@@ -34,5 +33,6 @@ if ! cmp -s scripts/requirements/baselines.txt "$work/venv/installed"; then
 fi
 export PATH=$PWD/build/bin:$PATH
 choose_text build/demo build/demo/smollm2-135m-instruct
-"$work/venv/bin/python" scripts/baselines.py build/demo/smollm2-135m-instruct --dataset "$text" --data-dir "$data" "${calibration[@]}" \
-  --work "$work" --json "$work/results.json" --plot scripts/baselines.svg "$@"
+"$work/venv/bin/python" scripts/baselines/baselines.py build/demo/smollm2-135m-instruct \
+  --dataset "$text" --data-dir "$data" "${calibration[@]}" \
+  --work "$work" --json "$work/results.json" --plot scripts/baselines/baselines.svg "$@"

@@ -8,9 +8,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/common.sh
-find_data
 mode=${1:-}
-case $mode in "" | --smoke | --built) ;; *) fail "unknown option $mode; usage: scripts/bench_cuda.sh [--smoke | --built]" ;; esac
+case $mode in "" | --smoke | --built) ;;
+  *) fail "unknown option $mode; usage: scripts/bench_cuda.sh [--smoke | --built]" ;; esac
 build=build-cuda
 [ "$mode" = --smoke ] && build=build
 work=$build/bench
@@ -20,10 +20,10 @@ if [ "$mode" = --smoke ]; then
   scripts/setup.sh "$build"
   say "building"
   cmake -S . -B "$build" -G Ninja >"$work/configure.log" || { cat "$work/configure.log"; exit 1; }
-  cmake --build "$build" --target cuda_tests cuda_matmul_smoke shim-quantize shim-eval
+  cmake --build "$build" --target cuda_tests bench_cuda_matmul_smoke shim-quantize shim-eval
   bin=$build/bin-shim
   tests=("$build/bin/cuda_tests" --gtest_brief=1)
-  matmul=("$build/bin/cuda_matmul_smoke" --smoke)
+  matmul=("$build/bin/bench_cuda_matmul_smoke" --smoke)
   tune=("${matmul[@]}" --tune --shape 128 256)
   kmeans=()
   shape=(--hidden 256 --intermediate 512 --layers 2 --heads 4 --kv-heads 4)
@@ -35,13 +35,13 @@ else
     say "building for the GPU at hand"
     cmake -S . -B "$build" -G Ninja -DSQ_CUDA=ON -DSQ_BENCH=ON -DSQ_CUDA_ARCHITECTURES=native >"$work/configure.log" ||
       { cat "$work/configure.log"; exit 1; }
-    cmake --build "$build" --target cuda_device_tests cuda_matmul cuda_kmeans sq-quantize sq-eval
+    cmake --build "$build" --target cuda_device_tests bench_cuda_matmul bench_cuda_kmeans sq-quantize sq-eval
   fi
   bin=$build/bin
   tests=("$build/bin/cuda_device_tests" --gtest_brief=1)
-  matmul=("$build/bin/cuda_matmul")
+  matmul=("$build/bin/bench_cuda_matmul")
   tune=("${matmul[@]}" --tune --shape 4096 4096 --shape 11008 4096)
-  kmeans=("$build/bin/cuda_kmeans")
+  kmeans=("$build/bin/bench_cuda_kmeans")
   shape=(--hidden 4096 --intermediate 11008 --layers 32 --heads 32 --kv-heads 32 --vocab 32000 --shards 3)
   samples=100 length=512 tokens=128
 fi
@@ -56,7 +56,8 @@ if [ "$mode" != --smoke ] && sanitizer=$(command -v compute-sanitizer); then
 fi
 if [ -f "$build/kernels/libsq_cuda.a" ] && [ -x "$build/cuda-tools/bin/cuobjdump" ]; then
   say "machine code"
-  scripts/check_machine_code.py --tools "$build/cuda-tools/bin" --table "$build/kernels/libsq_cuda.a" | tee "$work/machine-code.md"
+  scripts/check_machine_code.py --tools "$build/cuda-tools/bin" --table "$build/kernels/libsq_cuda.a" |
+    tee "$work/machine-code.md"
 fi
 
 say "matrix times vector"

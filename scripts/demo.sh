@@ -1,15 +1,13 @@
 #!/usr/bin/env bash
 # The main job on a fresh machine: installs what is missing, builds, fetches a real model (SmolLM2-135M-Instruct),
-# quantizes it four ways, evaluates each, and prints a table. Everything lies in build/; run again it only
-# measures anew what is not there.
+# quantizes it four ways, evaluates each, and prints a table. Everything is kept in build/; a later run only measures what
+# is missing.
 # usage: scripts/demo.sh [--cuda] [--again]
-#   --cuda    with LibTorch's CUDA half and the CUDA kernels, in a build folder of its own (build-cuda): on the GPU if there
-#             is one
-#   --again   quantize and evaluate anew
+#   --cuda    with LibTorch's CUDA libraries and the CUDA kernels, in build-cuda; runs on the GPU if there is one
+#   --again   quantize and evaluate again
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/common.sh
-find_data
 build=build
 again=
 options=()
@@ -54,7 +52,7 @@ for bits in 4 3; do
     name=w$bits-s${sparsity/0./}
     if [ ! -e "$work/$name/config.json" ]; then
       say "quantizing to $bits bits, $sparsity % outliers"
-      # The Fisher information is the same for all four: the first run keeps it.
+      # The Fisher information is the same for all four: the first run saves it.
       if [ -e "$work/w-sensitivity" ]; then
         how=(--sensitivity "$work/w-sensitivity")
       else

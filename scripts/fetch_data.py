@@ -4,9 +4,9 @@
     scripts/fetch_data.py --data-dir DIR wikitext2 c4 ptb mmlu     or: all
     scripts/fetch_data.py FILE.parquet ...                         converts to FILE.jsonl, beside it
 
-What is there already is left alone; an interrupted download goes on where it stopped; a file gets its name when it is
-complete and has the size, checksum and number of rows that it must have. Downloads take huggingface_hub, conversion
-takes pyarrow: those of the Python that runs this, else of a venv made in build/ (once, checksums checked).
+Existing files are left alone; an interrupted download continues where it stopped; a file gets its name when it is complete
+and has the expected size, checksum and number of rows. Downloads need huggingface_hub and conversion needs pyarrow: those
+of the Python that runs this script, or else of a venv made in build/ (once, checksums checked).
 """
 
 import argparse
@@ -88,7 +88,7 @@ def set_up():
 
 
 def need(module):
-    """Starts anew in the venv when this Python lacks `module`."""
+    """Restarts the script in the venv if this Python lacks `module`."""
     if importlib.util.find_spec(module) is None:
         if Path(sys.prefix) == VENV:
             raise Failed(f"{VENV}: no {module} in it; delete this folder and run again")
@@ -105,12 +105,12 @@ def sha256(path):
 
 
 def download(source, name, folder, endpoint):
-    """The file, whole and checked, in `folder`; goes on with what an earlier run left there."""
+    """The file, complete and checked, in `folder`; continues an earlier run's download."""
     need("huggingface_hub")
     if not sys.stderr.isatty():
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     import huggingface_hub as hub
-    from huggingface_hub.file_download import http_get  # hf_hub_download begins anew in each run
+    from huggingface_hub.file_download import http_get  # hf_hub_download starts over in each run
     what = f"{source.repository}: {name}"
     say(what)
     url = hub.hf_hub_url(source.repository, name, repo_type="dataset", revision=source.revision, endpoint=endpoint)

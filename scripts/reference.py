@@ -3,7 +3,7 @@
 fp32, plain autograd and an exact k-means. It shares no code with the tools; their figures are compared
 with the ones it prints. Long because it is the whole method, and reads best as one.
 
-Data is looked up in --data-dir, else $SQ_DATA_DIR, else ../shared/data beside the checkout.
+Data is looked up in --data-dir, else in $SQ_DATA_DIR.
 """
 
 import argparse
@@ -354,9 +354,10 @@ def quantize(arguments):
 # Command line
 
 def data_path(arguments, *parts):
-    beside = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../shared/data")
-    root = arguments.data_dir or os.environ.get("SQ_DATA_DIR") or os.path.normpath(beside)
-    path = os.path.join(root, *parts)
+    root = arguments.data_dir or os.environ.get("SQ_DATA_DIR")
+    path = os.path.join(root or "", *parts)
+    if not root:
+        raise ValueError(f"{path}: give --data-dir or set SQ_DATA_DIR")
     if not os.path.exists(path):
         raise ValueError(f"{path} does not exist; give --data-dir or set SQ_DATA_DIR")
     return path

@@ -1,29 +1,32 @@
 #!/usr/bin/env bash
-# Installs what a build needs and is not there yet: Debian or Ubuntu packages (as root or by sudo) and LibTorch,
-# unpacked into BUILD_DIR/libtorch. Run again it does nothing.
-# usage: scripts/setup.sh [BUILD_DIR] [--cuda]      (default: build)
-#   --cuda   LibTorch with its CUDA half, about 2.5 GB to download; needs a CUDA toolkit, but neither GPU nor driver.
-#            Without it a LibTorch that has it already is kept.
+# Installs what a build needs and is missing: Debian or Ubuntu packages (as root or by sudo) and LibTorch, which is unpacked
+# into BUILD_DIR/libtorch. A second run does nothing.
+# usage: scripts/setup.sh [BUILD_DIR] [--cuda | --no-libtorch]      (default: build)
+#   --cuda          LibTorch with its CUDA libraries, about 2.5 GB to download; needs a CUDA toolkit, but neither GPU nor
+#                   driver. Without this option, a LibTorch that already has them is kept.
+#   --no-libtorch   no LibTorch, for builds with -DSQ_TOOLS=OFF
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/common.sh
 build=build
 cuda=
+libtorch=yes
 for argument in "$@"; do
   case $argument in
     --cuda) cuda=yes ;;
-    -*) fail "unknown option $argument; usage: scripts/setup.sh [BUILD_DIR] [--cuda]" ;;
+    --no-libtorch) libtorch= ;;
+    -*) fail "unknown option $argument; usage: scripts/setup.sh [BUILD_DIR] [--cuda | --no-libtorch]" ;;
     *) build=$argument ;;
   esac
 done
 [ -z "$cuda" ] || need_nvcc
 
 install_packages g++ cmake ninja-build ccache pkg-config git ca-certificates python3 python3-pip \
-  libspdlog-dev libcli11-dev nlohmann-json3-dev libgtest-dev libgmock-dev libbenchmark-dev \
+  libspdlog-dev libcli11-dev nlohmann-json3-dev libgtest-dev libgmock-dev \
   libsentencepiece-dev libpcre2-dev libutf8proc-dev zlib1g-dev libzstd-dev
 
 wheels=$build/wheels
-# A fixed Python version, whichever one is here: the C++ libraries are the same in all of these wheels.
+# For a fixed Python version, whichever is installed: the C++ libraries are the same in all of these wheels.
 fetch() { # REQUIREMENTS
   local options=(--only-binary=:all: --python-version 3.11 --implementation cp --abi cp311 --abi none) glibc
   for glibc in 2_28 2_27 2_25 2_18 2_17 2_12 2_5; do options+=(--platform "manylinux_${glibc}_x86_64"); done
@@ -39,6 +42,7 @@ if [ -n "$(find_nvcc)" ] && [ "$(uname -m)" = x86_64 ] && [ ! -x "$build/cuda-to
   rm -rf "$wheels"
 fi
 
+[ -n "$libtorch" ] || exit 0
 torch_version=$(sed -n 's/^torch==\([^ ]*\).*/\1/p' scripts/requirements/libtorch.txt)
 found=$(cat "$build/libtorch/version" 2>/dev/null || true)
 if [ "$found" = "$torch_version cuda" ] || [ "$found" = "$torch_version$cuda" ]; then exit 0; fi

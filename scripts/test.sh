@@ -1,28 +1,36 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds, and runs all tests.
-# usage: scripts/test.sh [--sanitize | --cuda] [CTEST OPTION...]
-#   --sanitize   with AddressSanitizer and UndefinedBehaviorSanitizer, in a build folder of its own
-#   --cuda       with LibTorch's CUDA half and the CUDA kernels, in build-cuda; what needs a GPU is skipped where there
-#                is none
+# usage: scripts/test.sh [--sanitize | --cuda | --nvcc] [CTEST OPTION...]
+#   --sanitize   with AddressSanitizer and UndefinedBehaviorSanitizer, in build-sanitize
+#   --cuda       with LibTorch's CUDA libraries and the CUDA kernels, in build-cuda; tests that need a GPU are skipped
+#                if there is none
+#   --nvcc       without LibTorch, in build-nvcc: the CUDA kernels for all architectures, their machine code checked, and
+#                the tests of everything below the model layer; needs a CUDA toolkit, but no GPU
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/common.sh
-find_data
 
 folder=build
-options=()
+options=() setup=()
 if [ "${1:-}" = --cuda ]; then
   shift
   need_nvcc
   folder=build-cuda
   options=(-DSQ_CUDA=ON)
+  setup=(--cuda)
+elif [ "${1:-}" = --nvcc ]; then
+  shift
+  need_nvcc
+  folder=build-nvcc
+  options=(-DSQ_CUDA=ON -DSQ_TOOLS=OFF)
+  setup=(--no-libtorch)
 fi
-scripts/setup.sh "$folder" ${options:+--cuda}
+scripts/setup.sh "$folder" "${setup[@]}"
 # One test loads our .pt files with torch.load; Debian has a PyTorch for its Python.
 if apt-cache show python3-torch >/dev/null 2>&1; then install_packages python3-torch; fi
-# Some write to a file system in user space.
+# Some tests write to a file system in user space.
 if apt-cache show bindfs >/dev/null 2>&1; then install_packages bindfs; fi
-# Another downloads from a hub of its own with huggingface_hub.
+# One test downloads with huggingface_hub from a local server.
 install_packages python3-venv
 scripts/fetch_data.py --setup || say "its test is skipped"
 if [ "${1:-}" = --sanitize ]; then
@@ -30,7 +38,7 @@ if [ "${1:-}" = --sanitize ]; then
   folder=build-sanitize
   options=(-DSQ_SANITIZE=address,undefined -DCMAKE_BUILD_TYPE=RelWithDebInfo
     -DCMAKE_PREFIX_PATH="$PWD/build/libtorch")
-  # LibTorch is not instrumented: its own globals are no leaks of ours.
+  # LibTorch is not instrumented, and its globals would be reported as leaks.
   export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1
 fi
 cmake -S . -B "$folder" -G Ninja -DSQ_WERROR=ON "${options[@]}"

@@ -5,7 +5,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/common.sh
-find_data
 work=build/serving
 tests=("$@")
 [ $# -gt 0 ] || tests=(op vllm_layer transformers lm_eval vllm)

@@ -13,7 +13,7 @@ namespace sq {
 
 struct OpenOptions;
 
-// Exit codes, documented in the README.
+// Exit codes, documented in tools/README.md.
 constexpr int kExitDone = 0;
 constexpr int kExitFailed = 1;  // bad input, or a failure of the environment
 constexpr int kExitUsage = 2;   // bad command line

@@ -3,7 +3,7 @@
 namespace sq::cuda {
 namespace {
 
-// No row is measured yet: all are what counting says (README, "CUDA"), and that launches only
+// No row is measured yet: all are what counting says (README.md), and that launches only
 // overlap from 9.0 on.
 constexpr GemvTuning kTunings[] = {
     {80, 16, 2, 2},  // A100: 164 KB of shared memory; room for one block of 16 warps, at 3 bits two

@@ -17,7 +17,7 @@ struct GemvTuning {
 };
 
 // That of the last row of the table that is not for later architectures; of the first if there is
-// none. `cuda_matmul --tune` measures what a row should be.
+// none. `bench_cuda_matmul --tune` measures what a row should be.
 GemvTuning TuningFor(const Capability& capability);
 
 }  // namespace sq::cuda

@@ -6,8 +6,8 @@
 #include "sq/base/error.h"
 #include "sq/base/file.h"
 #include "sq/base/json.h"
+#include "sq/checkpoint/architecture.h"
 #include "sq/checkpoint/config_fields.h"
-#include "sq/checkpoint/model_families.h"
 
 namespace sq {
 namespace {
@@ -47,11 +47,15 @@ ModelConfig ParseModelConfig(const std::string& text, const std::string& path,
   for (const std::string& name : ignored) EraseField(&json, name);
   JsonMember(json, "model_type", path);  // without which it is no model's
   ConfigFields fields(json, path);
-  const ModelFamily& family = FindModelFamily(fields.String("model_type"), path);
+  const std::string model_type = fields.String("model_type");
   ModelConfig config;
-  config.model_type = family.architecture;
-  family.parse(&fields, &config);
-  if (family.rotary) {
+  config.architecture = FindArchitecture(model_type);
+  SQ_CHECK(config.architecture != nullptr, path,
+           ": \"model_type\": not supported: expected one of ", KnownArchitectures(), ", found ",
+           Quoted(model_type));
+  CheckFixedFields(*config.architecture, &fields);
+  config.architecture->parse(&fields, &config);
+  if (config.architecture->positions == nullptr) {
     MarkRope(&fields);
     config.rope = ParseRope(json, config.max_positions, config.head_dim, path);
   }

@@ -17,6 +17,11 @@ TensorView View(const std::string& name, DType dtype, const Shape& shape,
 }
 
 constexpr char kSparseCount[] = "sparse_threshold.";
+constexpr char kStartRows[] = ".startrows";
+
+bool EndsWith(const std::string& text, const std::string& end) {
+  return text.size() > end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
+}
 
 // log2 of the lookup table's width; 0 when its shape is not [out_features, 4, 8 or 16].
 int TableBits(const FileTensor& table, int64_t out_features) {
@@ -113,6 +118,47 @@ bool HasPackedLayer(const TensorStore& store, const std::string& name) {
   return store.Find(name + ".qweight") != nullptr;
 }
 
+void CheckIsPacked(const TensorStore& store, const std::string& name, const std::string& where) {
+  SQ_CHECK(HasPackedLayer(store, name), where, ": is not quantized: tensor ", name,
+           ".qweight is missing");
+}
+
+std::vector<std::string> PackedLayerNames(const TensorStore& store) {
+  const std::string suffix = ".qweight";
+  std::vector<std::string> layers;
+  for (const std::string& name : store.Names()) {
+    if (EndsWith(name, suffix)) layers.push_back(name.substr(0, name.size() - suffix.size()));
+  }
+  return layers;
+}
+
+PackedSummary SummarizePackedLayer(const TensorStore& store, const std::string& name) {
+  const FileTensor& qweight = store.Get(name + ".qweight");
+  const FileTensor& table = store.Get(name + ".lookup_table");
+  SQ_CHECK(qweight.shape.size() == 2 && table.shape.size() == 2, qweight.Where(),
+           ": expected a matrix, found shape ", ShapeText(qweight.shape));
+  PackedSummary summary;
+  summary.bits = TableBits(table, table.shape[0]);
+  SQ_CHECK(summary.bits > 0 && qweight.shape[0] % summary.bits == 0, qweight.Where(), ": shape ",
+           ShapeText(qweight.shape), " does not go with a lookup table of shape ",
+           ShapeText(table.shape));
+  summary.out_features = qweight.shape[1];
+  summary.in_features = qweight.shape[0] / summary.bits * kPackGroup;
+  summary.bytes = qweight.bytes + table.bytes;
+  for (const char* part : {".rows", ".cols", ".vals"}) {
+    if (const FileTensor* tensor = store.Find(name + part)) summary.bytes += tensor->bytes;
+  }
+  if (const FileTensor* vals = store.Find(name + ".vals")) {
+    summary.outliers = vals->bytes / DTypeBytes(vals->dtype);
+  }
+  return summary;
+}
+
+PackedLayer ReadPackedLayer(const TensorStore& store, const std::string& name) {
+  const PackedSummary summary = SummarizePackedLayer(store, name);
+  return ReadPackedLayer(store, name, summary.out_features, summary.in_features);
+}
+
 int CheckPackedTensors(const TensorStore& store, const std::string& name, int64_t out_features,
                        int64_t in_features, ProblemList* problems) {
   const LayerCheck check(store, name, problems);
@@ -198,15 +244,15 @@ std::vector<TensorView> PackedTensors(const PackedLayer& layer, const std::strin
 }
 
 std::vector<std::string> PackedTensorNames(const std::string& name) {
-  return {name + ".qweight", name + ".lookup_table"};
+  std::vector<std::string> names = OptionalPackedTensorNames(name);
+  for (const char* part : {".qweight", ".lookup_table", ".full_rows", ".full_row_indices"}) {
+    names.push_back(name + part);
+  }
+  return names;
 }
 
 std::vector<std::string> OptionalPackedTensorNames(const std::string& name) {
-  return {name + ".rows", name + ".cols", name + ".vals", name + ".startrows"};
-}
-
-std::vector<std::string> FullRowNames(const std::string& name) {
-  return {name + ".full_rows", name + ".full_row_indices"};
+  return {name + ".rows", name + ".cols", name + ".vals", name + kStartRows};
 }
 
 std::string SparseCountName(const std::string& name) { return kSparseCount + name; }
@@ -244,5 +290,11 @@ std::vector<int32_t> BalancedStartRows(const Csr& csr) {
   }
   return rows;
 }
+
+TensorView StartRowsTensor(const std::string& name, const std::vector<int32_t>& rows) {
+  return View(name + kStartRows, DType::kI32, {static_cast<int64_t>(rows.size())}, rows);
+}
+
+bool IsStartRows(const std::string& tensor) { return EndsWith(tensor, kStartRows); }
 
 }  // namespace sq

@@ -8,6 +8,16 @@
 #include "sq/base/output_file.h"
 
 namespace sq {
+namespace {
+
+void WriteConfigs(const nlohmann::ordered_json& config, int bits, const std::string& folder) {
+  const std::filesystem::path to(folder);
+  WriteFile(to / "config.json", JsonText(config) + "\n");
+  const nlohmann::ordered_json quant_config = {{"wbits", bits}};
+  WriteFile(to / "quant_config.json", quant_config.dump(2) + "\n");
+}
+
+}  // namespace
 
 nlohmann::ordered_json CarriedConfig(const std::string& source, bool own_head) {
   const std::string path = std::filesystem::path(source) / "config.json";
@@ -21,16 +31,20 @@ nlohmann::ordered_json CarriedConfig(const std::string& source, bool own_head) {
 
 void WriteQuantizedConfig(const std::string& source, const std::string& folder,
                           const QuantizationInfo& info) {
-  const std::filesystem::path to(folder);
   nlohmann::ordered_json config = CarriedConfig(source, info.own_head);
   config["quantization_config"] = {{"quant_method", "squeezellm"},
                                    {"bits", info.bits},
                                    {"sensitive_fraction", info.sensitive_fraction},
                                    {"outlier_fraction", info.outlier_fraction},
                                    {"modules_to_not_convert", {"lm_head"}}};
-  WriteFile(to / "config.json", JsonText(config) + "\n");
-  const nlohmann::ordered_json quant_config = {{"wbits", info.bits}};
-  WriteFile(to / "quant_config.json", quant_config.dump(2) + "\n");
+  WriteConfigs(config, info.bits, folder);
+}
+
+void WriteVllmConfig(const std::string& source, const std::string& folder, int bits,
+                     bool own_head) {
+  nlohmann::ordered_json config = CarriedConfig(source, own_head);
+  config["quantization_config"]["wbits"] = bits;
+  WriteConfigs(config, bits, folder);
 }
 
 }  // namespace sq

@@ -139,11 +139,15 @@ void DoublesToFloats(const FileTensor& tensor, const uint8_t* from, int64_t firs
 
 }  // namespace
 
+void CheckFloatType(const FileTensor& tensor) {
+  SQ_CHECK(IsFloat(tensor.dtype), tensor.Where(), ": expected type ", kFloatTypes, ", found ",
+           DTypeName(tensor.dtype));
+}
+
 void ReadFloats(const FileTensor& tensor, int64_t first, int64_t count, float* out) {
   const int64_t size = DTypeBytes(tensor.dtype);
   SQ_DCHECK(first >= 0 && count >= 0 && (first + count) * size <= tensor.bytes);
-  SQ_CHECK(IsFloat(tensor.dtype), tensor.Where(), ": expected type ", kFloatTypes, ", found ",
-           DTypeName(tensor.dtype));
+  CheckFloatType(tensor);
   if (count == 0) return;  // `out` may be null then
   const uint8_t* from = tensor.data() + first * size;
   if (tensor.dtype == DType::kF32) {

@@ -9,21 +9,6 @@
 #include "sq/base/stopwatch.h"
 
 namespace sq {
-namespace {
-
-int64_t Bytes(const at::Tensor& tensor) {
-  return tensor.defined() ? static_cast<int64_t>(tensor.nbytes()) : 0;
-}
-
-int64_t Bytes(const Norm& norm) { return Bytes(norm.weight) + Bytes(norm.bias); }
-
-int64_t Bytes(const Linear& linear) {
-  return Bytes(linear.weight) + Bytes(linear.bias) + (linear.stored ? linear.stored->bytes : 0) +
-         (linear.packed != nullptr ? PackedBytes(*linear.packed) : 0);
-}
-
-}  // namespace
-
 DecodingSpeed MeasureDecoding(const std::shared_ptr<const LoadedModel>& loaded,
                               const std::vector<std::vector<int32_t>>& ids, bool losses,
                               const std::function<void(int64_t)>& step_done) {
@@ -53,19 +38,6 @@ DecodingSpeed MeasureDecoding(const std::shared_ptr<const LoadedModel>& loaded,
   }
   for (double& nll : speed.nll) nll /= static_cast<double>(tokens - 1);
   return speed;
-}
-
-int64_t WeightBytesPerStep(const LoadedModel& loaded) {
-  if (loaded.on_device != nullptr) return loaded.on_device->StepBytes();
-  int64_t bytes = Bytes(loaded.head.norm) + Bytes(loaded.head.linear);
-  for (const DecoderLayer& layer : loaded.layers) {
-    for (const Linear& linear : layer.linears) bytes += Bytes(linear);
-    for (const Norm* norm :
-         {&layer.attention_norm, &layer.mlp_norm, &layer.query_norm, &layer.key_norm}) {
-      bytes += Bytes(*norm);
-    }
-  }
-  return bytes;
 }
 
 double Quantile(std::vector<double> values, double quantile) {

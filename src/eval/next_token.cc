@@ -9,8 +9,7 @@
 #include <numeric>
 
 #include "sq/base/error.h"
-#include "sq/model/batches.h"
-#include "sq/model/layer_loader.h"
+#include "sq/model/layer_pass.h"
 
 namespace sq {
 namespace {
@@ -168,12 +167,8 @@ std::vector<at::Tensor> RunPass(const Work& work, const Pass& pass,
     hidden[i] = EmbedOwn(work.model, work.groups[batch.group], batch, work.shared[batch.group]);
     hidden[i] = hidden[i].to(where);
   });
-  LayerLoader loader(
-      work.model,
-      device.cuda && work.options.bfloat16 ? DenseWeights::kBFloat16 : DenseWeights::kFloat,
-      device);
-  for (int64_t layer = 0; layer < config.num_layers; ++layer) {
-    const DecoderLayer weights = loader.Load(layer, layer + 1);
+  LayerLoader loader(work.model, PassWeights(device, work.options.bfloat16), device);
+  const auto run_layer = [&](int64_t, const DecoderLayer& weights) {
     std::vector<LayerCache> caches(pass.groups);
     for_groups([&](size_t g, size_t i) {
       const int64_t tokens = work.shared[g];
@@ -186,9 +181,8 @@ std::vector<at::Tensor> RunPass(const Work& work, const Pass& pass,
       hidden[i] = ForwardBatch(config, weights, hidden[i], work.rope, batch.length,
                                caches[batch.group - pass.first_group]);
     });
-    Synchronize(device);
-    layer_done();
-  }
+  };
+  ForEachLayer(&loader, config.num_layers, device, run_layer, [&](int64_t) { layer_done(); });
   return hidden;
 }
 
@@ -232,11 +226,11 @@ std::vector<at::Tensor> NextTokenLogits(const Model& model, const std::vector<Pr
   }
   Head head = LoadHead(model, DenseWeights::kFloat, device);
   for (const int32_t id : candidates) {
-    SQ_CHECK(id >= 0 && id < config.vocab_size, model.folder, ": token id ", id,
-             " outside the vocabulary of ", config.vocab_size);
+    CheckTokenId(model, id);
   }
   const std::vector<int64_t> ids(candidates.begin(), candidates.end());
-  head.linear.weight = head.linear.weight.index_select(0, at::tensor(ids).to(TensorDevice(device)));
+  head.linear.weight =
+      head.linear.dense().index_select(0, at::tensor(ids).to(TensorDevice(device)));
   std::vector<at::Tensor> logits;
   for (const at::Tensor& rows : last) {
     logits.push_back(Logits(head, FinalNorm(config, head, rows.to(TensorDevice(device)))).cpu());

@@ -9,8 +9,7 @@
 #include <cmath>
 
 #include "sq/base/error.h"
-#include "sq/model/batches.h"
-#include "sq/model/layer_loader.h"
+#include "sq/model/layer_pass.h"
 
 namespace sq {
 namespace {
@@ -42,54 +41,37 @@ double WindowLoss(const Model& model, const Head& head, const at::Tensor& hidden
   return sum / static_cast<double>(predictions);
 }
 
-// Window w is rows begin[w] to begin[w + 1] of `hidden`.
 WindowLosses RunWindows(const Model& model, const std::vector<std::vector<int32_t>>& windows,
-                        const std::vector<int64_t>& begin, const PerplexityOptions& options,
+                        const SequencePass& pass, const PerplexityOptions& options,
                         const TakeLogits& logits, const at::Tensor& hidden) {
   const ModelConfig& config = model.config;
   const Device& device = options.device;
-  const int64_t count = static_cast<int64_t>(windows.size());
-  int64_t longest = 0;
-  for (const auto& window : windows) {
-    longest = std::max(longest, static_cast<int64_t>(window.size()));
-  }
-  const auto rows = [&](int64_t w) { return hidden.narrow(0, begin[w], begin[w + 1] - begin[w]); };
-  DeviceFor(device, count, [&](int64_t w) { rows(w).copy_(EmbedTokens(model, windows[w])); });
-  const RopeTables rope(config, longest, device);
-  const std::vector<SequenceBatch> batches =
-      BatchSequences(windows, device.cuda ? kDeviceTokens : 0);
-  LayerLoader loader(
-      model, device.cuda && options.bfloat16 ? DenseWeights::kBFloat16 : DenseWeights::kFloat,
-      device);
-  for (int64_t layer = 0; layer < config.num_layers; ++layer) {
-    const DecoderLayer weights = loader.Load(layer, layer + 1);
-    DeviceFor(device, static_cast<int64_t>(batches.size()), [&](int64_t b) {
-      const c10::NoGradGuard no_grad;
-      const SequenceBatch& batch = batches[static_cast<size_t>(b)];
-      const at::Tensor in = hidden.narrow(0, batch.begin, batch.count * batch.length);
-      const at::Tensor out = DecoderForward(
-          config, weights, in.to(TensorDevice(device)).view({batch.count, batch.length, -1}),
-          rope.Rows(0, batch.length, batch.length));
-      in.copy_(out.view(in.sizes()));
-    });
-    Synchronize(device);
-    if (options.progress) options.progress(layer + 1, config.num_layers);
-  }
+  pass.Embed(hidden);
+  LayerLoader loader(model, PassWeights(device, options.bfloat16), device);
+  ForEachLayer(
+      &loader, config.num_layers, device,
+      [&](int64_t, const DecoderLayer& layer) { pass.Forward(layer, hidden, hidden); },
+      [&](int64_t done) {
+        if (options.progress) options.progress(done, config.num_layers);
+      });
   const Head head = LoadHead(model, DenseWeights::kFloat, device);
   WindowLosses losses;
   losses.nll.resize(windows.size());
-  for (const auto& window : windows)
+  for (const auto& window : windows) {
     losses.tokens.push_back(static_cast<int64_t>(window.size()) - 1);
+  }
   if (!logits) {
-    DeviceFor(device, count, [&](int64_t w) {
-      losses.nll[w] = WindowLoss(model, head, rows(w), windows[w], nullptr);
+    DeviceFor(device, static_cast<int64_t>(windows.size()), [&](int64_t i) {
+      const auto w = static_cast<size_t>(i);
+      losses.nll[w] = WindowLoss(model, head, pass.Rows(hidden, w), windows[w], nullptr);
     });
     return losses;
   }
-  for (int64_t w = 0; w < count; ++w) {
-    at::Tensor out = at::empty({begin[w + 1] - begin[w], config.vocab_size}, at::kFloat);
-    losses.nll[w] = WindowLoss(model, head, rows(w), windows[w], &out);
-    logits(w, out);
+  for (size_t w = 0; w < windows.size(); ++w) {
+    const int64_t tokens = static_cast<int64_t>(windows[w].size());
+    at::Tensor out = at::empty({tokens, config.vocab_size}, at::kFloat);
+    losses.nll[w] = WindowLoss(model, head, pass.Rows(hidden, w), windows[w], &out);
+    logits(static_cast<int64_t>(w), out);
   }
   return losses;
 }
@@ -105,17 +87,16 @@ double Perplexity(const WindowLosses& losses) {
 WindowLosses EvaluateWindows(const Model& model, const std::vector<std::vector<int32_t>>& windows,
                              const PerplexityOptions& options, const TakeLogits& logits) {
   SQ_CHECK(!windows.empty(), "no tokens to evaluate");
-  std::vector<int64_t> begin = {0};
-  for (const auto& window : windows) {
-    const int64_t size = static_cast<int64_t>(window.size());
-    SQ_CHECK(size >= 2, "window ", begin.size() - 1, ": expected at least 2 tokens, found ", size);
-    begin.push_back(begin.back() + size);
+  for (size_t w = 0; w < windows.size(); ++w) {
+    SQ_CHECK(windows[w].size() >= 2, "window ", w, ": expected at least 2 tokens, found ",
+             windows[w].size());
   }
-  const ActivationStore store(1, begin.back(), model.config.hidden_size, options.activations,
+  const SequencePass pass(model, windows, options.device);
+  const ActivationStore store(1, pass.tokens(), model.config.hidden_size, options.activations,
                               options.device);
   WindowLosses losses;
   WithMemoryAdvice(store.MemoryAdvice(), [&] {
-    losses = RunWindows(model, windows, begin, options, logits, store.Slot(0));
+    losses = RunWindows(model, windows, pass, options, logits, store.Slot(0));
   });
   return losses;
 }

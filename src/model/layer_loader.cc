@@ -28,14 +28,14 @@ void HandOver(const DecoderLayer& layer, const c10::Event& copied, c10::Stream s
   const auto used = [&](const at::Tensor& tensor) {
     if (tensor.defined()) tensor.record_stream(stream);
   };
-  for (const Linear& linear : layer.linears) {
-    used(linear.weight);
+  for (const LayerLinear& layer_linear : layer.linears) {
+    const Linear& linear = layer_linear.linear;
+    if (const auto* dense = std::get_if<at::Tensor>(&linear.weight)) used(*dense);
     used(linear.bias);
   }
-  for (const Norm* norm :
-       {&layer.attention_norm, &layer.mlp_norm, &layer.query_norm, &layer.key_norm}) {
-    used(norm->weight);
-    used(norm->bias);
+  for (const LayerNorm& layer_norm : layer.norms) {
+    used(layer_norm.norm.weight);
+    used(layer_norm.norm.bias);
   }
 }
 

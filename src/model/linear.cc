@@ -15,7 +15,6 @@
 #include "sq/base/error.h"
 #include "sq/base/parallel.h"
 #include "sq/checkpoint/packed_checkpoint.h"
-#include "sq/kernels/packed_matmul.h"
 
 namespace sq {
 namespace {
@@ -36,23 +35,23 @@ void TorchGemm(MatrixView<const float> x, MatrixView<const float> w, MatrixView<
              Wrap(w.data, w.rows, w.cols, w.stride).t());
 }
 
-at::Tensor ApplyPacked(const PackedLayer& layer, const at::Tensor& x) {
+at::Tensor ApplyPacked(const CpuLayer& layer, const at::Tensor& x) {
   const at::Tensor in = x.detach().contiguous();
-  const int64_t tokens = in.numel() / layer.in_features;
+  const int64_t tokens = in.numel() / layer.in_features();
   std::vector<int64_t> shape = x.sizes().vec();
-  shape.back() = layer.out_features;
+  shape.back() = layer.out_features();
   at::Tensor out = at::empty(shape, at::kFloat);
-  PackedMatmul(layer, {in.const_data_ptr<float>(), tokens, layer.in_features},
-               {out.mutable_data_ptr<float>(), tokens, layer.out_features}, TorchGemm);
+  PackedMatmul(layer, {in.const_data_ptr<float>(), tokens, layer.in_features()},
+               {out.mutable_data_ptr<float>(), tokens, layer.out_features()}, TorchGemm);
   return out;
 }
 
 // Rows [begin, begin + count) of a dense weight, fp32.
 at::Tensor Rows(const Linear& linear, int64_t begin, int64_t count, int64_t in_features) {
-  if (!linear.stored) return linear.weight.narrow(0, begin, count);
+  const auto* const stored = std::get_if<FileTensor>(&linear.weight);
+  if (stored == nullptr) return linear.dense().narrow(0, begin, count);
   at::Tensor rows = at::empty({count, in_features}, at::kFloat);
-  ReadFloats(*linear.stored, begin * in_features, count * in_features,
-             rows.mutable_data_ptr<float>());
+  ReadFloats(*stored, begin * in_features, count * in_features, rows.mutable_data_ptr<float>());
   return rows;
 }
 
@@ -73,18 +72,18 @@ SharedContext& ContextOf(int device) {
 }
 
 CudaMatrix DeviceMatrix(const at::Tensor& rows) {
-  return {rows.data_ptr(), CudaType::kFloat32, rows.size(0), rows.size(1), rows.stride(0)};
+  return {rows.data_ptr(), FloatType::kFloat32, rows.size(0), rows.size(1), rows.stride(0)};
 }
 
-at::Tensor ApplyCuda(const Linear& linear, const at::Tensor& x) {
+at::Tensor ApplyCuda(const OnCuda& linear, const at::Tensor& x) {
   constexpr int64_t kRowElements = 4;  // a row begins at a multiple of 16 bytes
-  const int64_t out_features = linear.cuda->out_features();
+  const int64_t out_features = linear.layer->out_features();
   const int64_t stride = (out_features + kRowElements - 1) / kRowElements * kRowElements;
   const at::Tensor in = x.detach().contiguous().view({-1, x.size(-1)});
   const at::Tensor out = at::empty({in.size(0), stride}, in.options()).narrow(1, 0, out_features);
   SharedContext& shared = ContextOf(linear.device);
   const std::lock_guard<std::mutex> lock(shared.mutex);
-  CudaPackedMatmul(shared.context, *linear.cuda, DeviceMatrix(in), DeviceMatrix(out));
+  CudaPackedMatmul(shared.context, *linear.layer, DeviceMatrix(in), DeviceMatrix(out));
   std::vector<int64_t> shape = x.sizes().vec();
   shape.back() = out_features;
   return out.reshape(shape);
@@ -118,11 +117,7 @@ at::ScalarType TypeOf(const FileTensor& tensor) {
     case DType::kF16: return at::kHalf;
     case DType::kBF16: return at::kBFloat16;
     case DType::kF32: return at::kFloat;
-    default: {
-      float first;
-      ReadFloats(tensor, 0, 1, &first);  // throws
-      return at::kFloat;
-    }
+    default: CheckFloatType(tensor); return at::kFloat;
   }
 }
 
@@ -134,7 +129,7 @@ at::Tensor LoadTo(const Device& device, const FileTensor& tensor, const Shape& e
   constexpr int64_t kBytesAtOnce = 1 << 22;
   CheckShape(tensor, expected);
   if (tensor.dtype == DType::kF64) {
-    return LoadFloats(tensor, expected)
+    return LoadFloats(tensor, expected, kCpu)
         .to(TensorDevice(device), dense == DenseWeights::kBFloat16 ? at::kBFloat16 : at::kFloat);
   }
   const at::ScalarType stored = TypeOf(tensor);
@@ -156,7 +151,8 @@ at::Tensor LoadTo(const Device& device, const FileTensor& tensor, const Shape& e
 
 // The weights' rows are shared out among the threads, so that each weight is read once.
 at::Tensor ApplyByRows(const Linear& linear, const at::Tensor& x) {
-  const int64_t out_features = linear.stored ? linear.stored->shape[0] : linear.weight.size(0);
+  const auto* const stored = std::get_if<FileTensor>(&linear.weight);
+  const int64_t out_features = stored != nullptr ? stored->shape[0] : linear.dense().size(0);
   const int64_t in_features = x.size(-1);
   const at::Tensor in = x.reshape({-1, in_features});
   at::Tensor out = at::empty({in.size(0), out_features}, at::kFloat);
@@ -200,49 +196,43 @@ Linear LoadDenseWeight(const FileTensor& tensor, const Shape& expected, DenseWei
   }
   SQ_DCHECK(dense != DenseWeights::kBFloat16);
   if (dense == DenseWeights::kFloat || tensor.dtype == DType::kF64) {
-    linear.weight = LoadFloats(tensor, expected);
+    linear.weight = LoadFloats(tensor, expected, kCpu);
     return linear;
   }
   CheckShape(tensor, expected);
-  float first;
-  ReadFloats(tensor, 0, 1, &first);  // an error now if it holds no floats
-  linear.stored = tensor;
+  CheckFloatType(tensor);
+  linear.weight = tensor;
   return linear;
 }
 
 Linear LoadLinear(const TensorStore& store, const LinearInfo& info, DenseWeights dense,
                   const Device& device) {
   if (HasPackedLayer(store, info.name)) {
-    Linear linear;
-    linear.packed = std::make_shared<const PackedLayer>(
-        ReadPackedLayer(store, info.name, info.out_features, info.in_features));
-    if (device.cuda) {
-      linear.cuda = std::make_shared<const CudaLayer>(std::vector<PackedView>{*linear.packed});
-      linear.device = device.index;
-      linear.packed = nullptr;
-    }
-    return linear;
+    PackedLayer packed = ReadPackedLayer(store, info.name, info.out_features, info.in_features);
+    if (!device.cuda) return {CpuLayer(std::move(packed)), {}};
+    const std::vector<PackedView> views = {packed};
+    return {OnCuda{std::make_shared<const CudaLayer>(views), device.index}, {}};
   }
-  Linear linear = LoadDenseWeight(store.Get(info.name + ".weight"),
+  Linear linear = LoadDenseWeight(store.Get(info.WeightName()),
                                   {info.out_features, info.in_features}, dense, device);
   if (info.bias) {
-    linear.bias = LoadFloats(store.Get(info.name + ".bias"), {info.out_features}, device);
+    linear.bias = LoadFloats(store.Get(info.BiasName()), {info.out_features}, device);
   }
   return linear;
 }
 
 at::Tensor ApplyLinear(const Linear& linear, const at::Tensor& x) {
-  if (linear.packed != nullptr) return ApplyPacked(*linear.packed, x);
-  if (linear.cuda != nullptr) return ApplyCuda(linear, x);
-  const at::ScalarType type = linear.weight.defined() ? linear.weight.scalar_type() : at::kFloat;
-  if (type != at::kFloat) {
-    const at::Tensor y = RoundedLinear::apply(x, linear.weight)[0];
+  if (const auto* packed = std::get_if<CpuLayer>(&linear.weight)) return ApplyPacked(*packed, x);
+  if (const auto* on_cuda = std::get_if<OnCuda>(&linear.weight)) return ApplyCuda(*on_cuda, x);
+  if (std::holds_alternative<FileTensor>(linear.weight)) return ApplyByRows(linear, x);
+  const at::Tensor& weight = linear.dense();
+  if (weight.scalar_type() != at::kFloat) {
+    const at::Tensor y = RoundedLinear::apply(x, weight)[0];
     return linear.bias.defined() ? y + linear.bias : y;
   }
-  if (x.is_cuda()) return at::linear(x, linear.weight, linear.bias);
   const bool few_tokens = x.numel() / x.size(-1) <= kFewTokens;
-  if (linear.stored || (few_tokens && !c10::GradMode::is_enabled())) return ApplyByRows(linear, x);
-  return at::linear(x, linear.weight, linear.bias);
+  if (!x.is_cuda() && few_tokens && !c10::GradMode::is_enabled()) return ApplyByRows(linear, x);
+  return at::linear(x, weight, linear.bias);
 }
 
 }  // namespace sq

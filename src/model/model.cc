@@ -51,11 +51,9 @@ bool SameValues(const FileTensor& a, const FileTensor& b) {
 // A layer without outliers is whole; one whose outliers an index lists and no shard holds is not.
 ProblemList MissingOutliers(const ModelConfig& config, const TensorStore& store) {
   ProblemList problems;
-  for (int64_t layer = 0; layer < config.num_layers; ++layer) {
-    for (const LinearInfo& linear : LayerLinears(config, layer)) {
-      for (const std::string& name : OptionalPackedTensorNames(linear.name)) {
-        if (store.ListedInVain(name)) problems.Add(store.Missing(name));
-      }
+  for (const LinearInfo& linear : ModelLinears(config)) {
+    for (const std::string& name : OptionalPackedTensorNames(linear.name)) {
+      if (store.ListedInVain(name)) problems.Add(store.Missing(name));
     }
   }
   return problems;
@@ -75,15 +73,11 @@ class TensorCheck {
   void Layer(const LinearInfo& linear, LayerForm form) {
     if (form == LayerForm::kPacked || HasPackedLayer(store_, linear.name)) {
       CheckPackedTensors(store_, linear.name, linear.out_features, linear.in_features, &problems_);
-      for (const auto& names :
-           {PackedTensorNames(linear.name), OptionalPackedTensorNames(linear.name),
-            FullRowNames(linear.name)}) {
-        for (const std::string& name : names) Use(name);
-      }
+      for (const std::string& name : PackedTensorNames(linear.name)) Use(name);
     } else {
-      Plain(linear.name + ".weight", {linear.out_features, linear.in_features});
+      Plain(linear.WeightName(), {linear.out_features, linear.in_features});
     }
-    if (linear.bias) Plain(linear.name + ".bias", {linear.out_features});
+    if (linear.bias) Plain(linear.BiasName(), {linear.out_features});
   }
 
   void Unknown(const std::vector<std::string>& names) {
@@ -130,12 +124,12 @@ std::string TensorsText(const std::vector<std::string>& names) {
 }
 
 TensorStore OpenWeights(const std::string& folder, const ModelConfig& config) {
-  return WithFullNames(TensorStore::Open(folder), FindArchitecture(config.model_type));
+  return WithFullNames(TensorStore::Open(folder), *config.architecture);
 }
 
 void TieHead(ModelConfig* config, TensorStore* store, std::vector<std::string>* warnings) {
   if (!config->tie_word_embeddings) return;
-  const Architecture& architecture = FindArchitecture(config->model_type);
+  const Architecture& architecture = *config->architecture;
   const FileTensor* head = store->Find(architecture.head);
   if (head == nullptr) return;
   const FileTensor* embedding = store->Find(architecture.embedding);
@@ -161,9 +155,7 @@ Model CheckedModel(const std::string& folder, const ModelConfig& config, const T
                    const OpenOptions& options, LayerForm form, ProblemList problems) {
   TensorCheck check(store, std::move(problems));
   for (const PlainTensor& tensor : PlainTensors(config)) check.Plain(tensor.name, tensor.shape);
-  for (int64_t layer = 0; layer < config.num_layers; ++layer) {
-    for (const LinearInfo& linear : LayerLinears(config, layer)) check.Layer(linear, form);
-  }
+  for (const LinearInfo& linear : ModelLinears(config)) check.Layer(linear, form);
   const std::vector<std::string> unused = check.Unused();
   if (options.strict) check.Unknown(unused);
   check.Check();

@@ -10,14 +10,12 @@
 #include <cmath>
 
 #include "sq/base/error.h"
-#include "sq/model/architecture.h"
+#include "sq/checkpoint/architecture.h"
 
 namespace sq {
 namespace {
 
-bool HasRope(const ModelConfig& config) {
-  return FindArchitecture(config.model_type).positions == nullptr;
-}
+bool HasRope(const ModelConfig& config) { return config.architecture->positions == nullptr; }
 
 // Wave lengths beyond the original context are stretched by the factor, short ones kept, those
 // between blended (transformers, modeling_rope_utils.py, _compute_llama3_parameters).

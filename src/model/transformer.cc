@@ -13,6 +13,9 @@
 #include <ATen/ops/silu.h>
 #include <c10/core/GradMode.h>
 
+#include <algorithm>
+#include <vector>
+
 #include "sq/base/error.h"
 #include "sq/base/parallel.h"
 #include "sq/model/matmul_precision.h"
@@ -123,22 +126,49 @@ void AppendToCache(LayerCache* cache, at::Tensor* keys, at::Tensor* values) {
   *values = cache->values.narrow(2, 0, cache->length);
 }
 
-}  // namespace
+// The outputs of linear layers by role; undefined where the layer has none of that role.
+class Projector {
+ public:
+  Projector(const DecoderLayer& layer, const LinearFn& apply) : layer_(layer), apply_(apply) {}
 
-at::Tensor DecoderForward(const ModelConfig& config, const DecoderLayer& layer,
-                          const at::Tensor& hidden, const RopeTable& rope, LayerCache* cache,
-                          const LinearFn& apply) {
-  const auto linear = [&](Projection projection, const at::Tensor& x) {
-    const Linear& weights = layer.linears[static_cast<size_t>(projection)];
-    return apply ? apply(projection, weights, x) : ApplyLinear(weights, x);
-  };
-  const at::Tensor x = ApplyNorm(layer.attention_norm, hidden, config.norm_epsilon);
-  at::Tensor queries = SplitHeads(linear(Projection::kQuery, x), config.head_dim);
-  at::Tensor keys = SplitHeads(linear(Projection::kKey, x), config.head_dim);
-  at::Tensor values = SplitHeads(linear(Projection::kValue, x), config.head_dim);
-  if (layer.query_norm.weight.defined()) {
-    queries = ApplyNorm(layer.query_norm, queries, config.norm_epsilon);
-    keys = ApplyNorm(layer.key_norm, keys, config.norm_epsilon);
+  at::Tensor operator()(LinearRole role, const at::Tensor& x) { return Apply({role}, x).front(); }
+
+  // Of several roles with the same input, which the layer may have fused.
+  std::vector<at::Tensor> Apply(const std::vector<LinearRole>& roles, const at::Tensor& x) {
+    std::vector<at::Tensor> outputs(roles.size());
+    for (size_t i = 0; i < layer_.linears.size(); ++i) {
+      const LayerLinear& entry = layer_.linears[i];
+      at::Tensor y;
+      for (const LinearPart& part : entry.info.parts) {
+        const auto wanted = std::find(roles.begin(), roles.end(), part.role);
+        if (wanted == roles.end()) continue;
+        if (!y.defined()) y = apply_ ? apply_(i, entry.linear, x) : ApplyLinear(entry.linear, x);
+        outputs[static_cast<size_t>(wanted - roles.begin())] =
+            entry.info.parts.size() == 1 ? y : y.narrow(-1, part.begin, part.rows);
+      }
+    }
+    return outputs;
+  }
+
+ private:
+  const DecoderLayer& layer_;
+  const LinearFn& apply_;
+};
+
+// Attention of normed hidden values x [batch, tokens, hidden], before the output projection:
+// [batch, tokens, heads * head_dim].
+at::Tensor Attend(const ModelConfig& config, const DecoderLayer& layer, const at::Tensor& x,
+                  const RopeTable& rope, LayerCache* cache, Projector* project) {
+  const std::vector<at::Tensor> projected =
+      project->Apply({LinearRole::kQuery, LinearRole::kKey, LinearRole::kValue}, x);
+  at::Tensor queries = SplitHeads(projected[0], config.head_dim);
+  at::Tensor keys = SplitHeads(projected[1], config.head_dim);
+  at::Tensor values = SplitHeads(projected[2], config.head_dim);
+  if (const Norm* norm = layer.FindNorm(NormRole::kQuery)) {
+    queries = ApplyNorm(*norm, queries, config.norm_epsilon);
+  }
+  if (const Norm* norm = layer.FindNorm(NormRole::kKey)) {
+    keys = ApplyNorm(*norm, keys, config.norm_epsilon);
   }
   if (rope.cos.defined()) {
     queries = Rotate(queries, rope);
@@ -148,15 +178,27 @@ at::Tensor DecoderForward(const ModelConfig& config, const DecoderLayer& layer,
   if (cache != nullptr) AppendToCache(cache, &keys, &values);
   const at::Tensor attended = tokens == 1 ? AttendToCache(queries, keys, values, window)
                                           : AttendCausally(queries, keys, values, window);
-  const at::Tensor joined = attended.transpose(1, 2).reshape(
-      {hidden.size(0), tokens, config.num_heads * config.head_dim});
-  const at::Tensor middle = hidden + linear(Projection::kAttentionOut, joined);
-  const at::Tensor y = ApplyNorm(layer.mlp_norm, middle, config.norm_epsilon);
-  const bool gated = !layer.linears[static_cast<size_t>(Projection::kGate)].Empty();
-  const at::Tensor activated =
-      gated ? Activate(config.activation, linear(Projection::kGate, y)) * linear(Projection::kUp, y)
-            : Activate(config.activation, linear(Projection::kUp, y));
-  return middle + linear(Projection::kDown, activated);
+  return attended.transpose(1, 2).reshape({x.size(0), tokens, config.num_heads * config.head_dim});
+}
+
+}  // namespace
+
+at::Tensor DecoderForward(const ModelConfig& config, const DecoderLayer& layer,
+                          const at::Tensor& hidden, const RopeTable& rope, LayerCache* cache,
+                          const LinearFn& apply) {
+  Projector project(layer, apply);
+  const auto normed = [&](NormRole role, const at::Tensor& x) {
+    return ApplyNorm(*layer.FindNorm(role), x, config.norm_epsilon);
+  };
+  const at::Tensor x = normed(NormRole::kAttention, hidden);
+  const at::Tensor attended = Attend(config, layer, x, rope, cache, &project);
+  const at::Tensor middle = hidden + project(LinearRole::kAttentionOut, attended);
+  const at::Tensor y = normed(NormRole::kMlp, middle);
+  const std::vector<at::Tensor> gate_up = project.Apply({LinearRole::kGate, LinearRole::kUp}, y);
+  const at::Tensor activated = gate_up[0].defined()
+                                   ? Activate(config.activation, gate_up[0]) * gate_up[1]
+                                   : Activate(config.activation, gate_up[1]);
+  return middle + project(LinearRole::kDown, activated);
 }
 
 at::Tensor FinalNorm(const ModelConfig& config, const Head& head, const at::Tensor& hidden) {

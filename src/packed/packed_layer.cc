@@ -51,6 +51,21 @@ void Dequantize(const PackedLayer& layer, int64_t first_row, MatrixView<float> o
   }
 }
 
+PackedView RowsOf(const PackedView& layer, int64_t begin, int64_t rows) {
+  SQ_DCHECK(begin >= 0 && rows >= 0 && begin + rows <= layer.out_features);
+  PackedView part = layer;
+  part.out_features = rows;
+  part.qweight_stride = layer.Words().stride;
+  part.qweight += begin;
+  part.lookup_table += begin << layer.bits;
+  if (layer.bias != nullptr) part.bias += begin;
+  if (layer.outliers.row_ptr != nullptr) {
+    part.outliers.row_ptr += begin;
+    part.outliers.nonzeros = part.outliers.row_ptr[rows] - part.outliers.row_ptr[0];
+  }
+  return part;
+}
+
 int64_t PackedBytes(const PackedLayer& layer) {
   const Csr& csr = layer.outliers;
   return static_cast<int64_t>(4 * (layer.qweight.size() + layer.lookup_table.size() +

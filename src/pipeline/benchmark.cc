@@ -49,7 +49,7 @@ Json Benchmark(const Model& model, const TokenLists& samples, const std::string&
   });
   const double total = std::accumulate(speed.seconds.begin(), speed.seconds.end(), 0.0);
   const double median = Quantile(speed.seconds, 0.5);
-  const double bytes = static_cast<double>(WeightBytesPerStep(*loaded));
+  const double bytes = static_cast<double>(loaded->StepBytes());
   const bool on_device = options.device.cuda;
   const int64_t peak_bytes = PeakResidentBytes();
   const int64_t peak_device_bytes = on_device ? CudaMemoryInUse().peak : 0;

@@ -15,6 +15,7 @@
 #include "sq/base/parallel.h"
 #include "sq/base/process.h"
 #include "sq/base/stopwatch.h"
+#include "sq/checkpoint/packed_checkpoint.h"
 #include "sq/checkpoint/safetensors.h"
 #include "sq/eval/perplexity.h"
 #include "sq/model/decoder.h"
@@ -36,12 +37,10 @@ using TokenLists = std::vector<std::vector<int32_t>>;
 // Exact weights of the quantized layers, in percent.
 double SparsityPercent(const Model& model) {
   double weights = 0, nonzeros = 0;
-  for (int64_t layer = 0; layer < model.config.num_layers; ++layer) {
-    for (const LinearInfo& linear : LayerLinears(model.config, layer)) {
-      weights += static_cast<double>(linear.out_features * linear.in_features);
-      const FileTensor* vals = model.store.Find(linear.name + ".vals");
-      if (vals != nullptr) nonzeros += static_cast<double>(vals->bytes / DTypeBytes(vals->dtype));
-    }
+  for (const LinearInfo& linear : ModelLinears(model.config)) {
+    weights += static_cast<double>(linear.out_features * linear.in_features);
+    if (!HasPackedLayer(model.store, linear.name)) continue;
+    nonzeros += static_cast<double>(SummarizePackedLayer(model.store, linear.name).outliers);
   }
   return 100 * nonzeros / weights;
 }

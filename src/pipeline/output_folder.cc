@@ -101,7 +101,7 @@ int64_t AssembleQuantized(const Model& source, const RunFolder& run, const Quant
   std::set<std::string> replaced;
   for (int64_t layer = 0; layer < source.config.num_layers; ++layer) {
     for (const LinearInfo& linear : LayerLinears(source.config, layer)) {
-      replaced.insert(linear.name + ".weight");
+      replaced.insert(linear.WeightName());
     }
     for (const FileTensor& tensor : OpenSafetensors(run.LayerPath(layer)).tensors) {
       tensors.emplace(tensor.name, tensor);

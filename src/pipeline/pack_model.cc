@@ -48,41 +48,11 @@ class Views {
   std::deque<std::vector<float>> converted_;
 };
 
-// The names of all packed layers in a store.
-std::vector<std::string> PackedLayers(const TensorStore& store) {
-  constexpr char kSuffix[] = ".qweight";
-  constexpr size_t kLength = sizeof kSuffix - 1;
-  std::vector<std::string> layers;
-  for (const std::string& name : store.Names()) {
-    if (name.size() > kLength && name.compare(name.size() - kLength, kLength, kSuffix) == 0) {
-      layers.push_back(name.substr(0, name.size() - kLength));
-    }
-  }
-  return layers;
-}
-
-// Size of a packed layer from its own tensors, where no configuration tells it.
-PackedLayer ReadPackedLayerAnySize(const TensorStore& store, const std::string& name) {
-  const FileTensor& qweight = store.Get(name + ".qweight");
-  const FileTensor& table = store.Get(name + ".lookup_table");
-  SQ_CHECK(qweight.shape.size() == 2 && table.shape.size() == 2, qweight.Where(),
-           ": expected a matrix, found shape ", ShapeText(qweight.shape));
-  int bits = 0;
-  while (bits < 8 && (int64_t{1} << bits) < table.shape[1]) ++bits;
-  SQ_CHECK(bits >= 2 && bits <= 4 && qweight.shape[0] % bits == 0, qweight.Where(), ": shape ",
-           ShapeText(qweight.shape), " does not go with a lookup table of shape ",
-           ShapeText(table.shape));
-  return ReadPackedLayer(store, name, qweight.shape[1], qweight.shape[0] / bits * 32);
-}
-
 Model OpenQuantized(const std::string& folder, const OpenOptions& open) {
   Model model = OpenModel(folder, open);
   LogWarnings(model);
-  for (int64_t layer = 0; layer < model.config.num_layers; ++layer) {
-    for (const LinearInfo& linear : LayerLinears(model.config, layer)) {
-      SQ_CHECK(HasPackedLayer(model.store, linear.name), folder, ": is not quantized: tensor ",
-               linear.name, ".qweight is missing");
-    }
+  for (const LinearInfo& linear : ModelLinears(model.config)) {
+    CheckIsPacked(model.store, linear.name, folder);
   }
   return model;
 }
@@ -128,7 +98,7 @@ void ExportTorchFile(const std::string& folder, const std::string& file, bool ba
   const OutputClaim claim(file);
   SQ_CHECK(!claim.is_folder(), file, ": is a folder; nothing was changed");
   const Model model = OpenQuantized(folder, open);
-  const Architecture& architecture = FindArchitecture(model.config.model_type);
+  const Architecture& architecture = *model.config.architecture;
   Views view;
   std::vector<TensorView> tensors;
   std::map<std::string, int64_t> integers;
@@ -140,22 +110,14 @@ void ExportTorchFile(const std::string& folder, const std::string& file, bool ba
     tensors.push_back(view(model.store.Get(architecture.embedding)));
     tensors.back().name = architecture.head;
   }
-  std::vector<std::vector<int32_t>> start_rows;
-  start_rows.reserve(static_cast<size_t>(model.config.num_layers * kProjections));
-  for (int64_t l = 0; l < model.config.num_layers; ++l) {
-    for (const LinearInfo& linear : LayerLinears(model.config, l)) {
-      const PackedLayer layer = ReadPackedLayer(model.store, linear);
-      if (layer.outliers.row_ptr.empty()) continue;
-      integers[SparseCountName(linear.name)] = layer.outliers.NonZeros();
-      if (!balanced) continue;
-      start_rows.push_back(BalancedStartRows(layer.outliers));
-      const int64_t threads = static_cast<int64_t>(start_rows.back().size());
-      tensors.push_back({linear.name + ".startrows",
-                         DType::kI32,
-                         {threads},
-                         start_rows.back().data(),
-                         threads * 4});
-    }
+  std::deque<std::vector<int32_t>> start_rows;
+  for (const LinearInfo& linear : ModelLinears(model.config)) {
+    const PackedLayer layer = ReadPackedLayer(model.store, linear);
+    if (layer.outliers.row_ptr.empty()) continue;
+    integers[SparseCountName(linear.name)] = layer.outliers.NonZeros();
+    if (!balanced) continue;
+    start_rows.push_back(BalancedStartRows(layer.outliers));
+    tensors.push_back(StartRowsTensor(linear.name, start_rows.back()));
   }
   WriteTorchFile(file, tensors, integers);
 }
@@ -173,18 +135,16 @@ void ImportTorchFile(const std::string& file, const std::string& model_folder,
   for (const PlainTensor& plain : PlainTensors(model.config)) {
     views[plain.name] = to_write(model.store.Get(plain.name));
   }
-  for (int64_t l = 0; l < model.config.num_layers; ++l) {
-    for (const LinearInfo& linear : LayerLinears(model.config, l)) {
-      StopIfInterrupted();
-      const PackedLayer layer = ReadPackedLayer(model.store, linear);
-      for (const TensorView& view : PackedTensors(layer, linear.name)) {
-        views[view.name] = view;
-        packed.emplace(view.name, linear);
-      }
-      if (!linear.bias) continue;
-      views[linear.name + ".bias"] = to_write(model.store.Get(linear.name + ".bias"));
-      packed.erase(linear.name + ".bias");
+  for (const LinearInfo& linear : ModelLinears(model.config)) {
+    StopIfInterrupted();
+    const PackedLayer layer = ReadPackedLayer(model.store, linear);
+    for (const TensorView& view : PackedTensors(layer, linear.name)) {
+      views[view.name] = view;
+      packed.emplace(view.name, linear);
     }
+    if (!linear.bias) continue;
+    views[linear.BiasName()] = to_write(model.store.Get(linear.BiasName()));
+    packed.erase(linear.BiasName());
   }
   std::vector<TensorView> order;
   for (const auto& [name, view] : views) order.push_back(view);
@@ -221,15 +181,9 @@ void DequantizeFolder(const std::string& folder_path, const std::string& output,
   };
   std::map<std::string, LinearInfo> linears;
   std::set<std::string> replaced;
-  for (int64_t l = 0; l < model.config.num_layers; ++l) {
-    for (const LinearInfo& linear : LayerLinears(model.config, l)) {
-      linears.emplace(linear.name + ".weight", linear);
-      for (const auto& names :
-           {PackedTensorNames(linear.name), OptionalPackedTensorNames(linear.name),
-            FullRowNames(linear.name)}) {
-        replaced.insert(names.begin(), names.end());
-      }
-    }
+  for (const LinearInfo& linear : ModelLinears(model.config)) {
+    linears.emplace(linear.WeightName(), linear);
+    for (const std::string& name : PackedTensorNames(linear.name)) replaced.insert(name);
   }
   std::map<std::string, Entry> entries;
   for (const auto& [name, linear] : linears) {
@@ -280,21 +234,12 @@ Json Inspect(const std::string& path) {
     inspected["tensors"][name] = {{"dtype", DTypeName(tensor.dtype)}, {"shape", tensor.shape}};
   }
   int64_t layers = 0, weights = 0, nonzeros = 0, bytes = 0;
-  for (const std::string& name : PackedLayers(store)) {
-    const FileTensor& qweight = store.Get(name + ".qweight");
-    const FileTensor& table = store.Get(name + ".lookup_table");
-    SQ_CHECK(qweight.shape.size() == 2 && table.shape.size() == 2, qweight.Where(),
-             ": expected a matrix");
-    const int64_t entries = table.shape[1];
-    const int64_t bits = entries == 4 ? 2 : entries == 8 ? 3 : 4;
+  for (const std::string& name : PackedLayerNames(store)) {
+    const PackedSummary layer = SummarizePackedLayer(store, name);
     ++layers;
-    weights += qweight.shape[0] / bits * 32 * qweight.shape[1];
-    bytes += qweight.bytes + table.bytes;
-    for (const char* part : {".rows", ".cols", ".vals"}) {
-      if (const FileTensor* tensor = store.Find(name + part)) bytes += tensor->bytes;
-    }
-    if (const FileTensor* vals = store.Find(name + ".vals"))
-      nonzeros += vals->bytes / DTypeBytes(vals->dtype);
+    weights += layer.out_features * layer.in_features;
+    bytes += layer.bytes;
+    nonzeros += layer.outliers;
   }
   inspected["bytes"] = store.TotalBytes();
   inspected["packed"] = {{"layers", layers}, {"weights", weights}, {"nonzeros", nonzeros}};
@@ -311,15 +256,17 @@ int64_t Verify(const std::string& path, const OpenOptions& open) {
   ProblemList problems;
   CheckSparseCounts(store, &problems);
   problems.Check(path);
-  const std::vector<std::string> layers = PackedLayers(store);
+  const std::vector<std::string> layers = PackedLayerNames(store);
   SQ_CHECK(!layers.empty(), path, ": no packed layers");
   for (const std::string& name : store.Names()) CheckFinite(store.Get(name));
-  for (const std::string& name : layers) ReadPackedLayerAnySize(store, name);
+  for (const std::string& name : layers) ReadPackedLayer(store, name);
   if (fs::is_directory(path)) {
     if (!VerifyChecksums(path, store)) LogWarning(path + ": no checksums.json to verify by");
     const Model model = OpenQuantized(path, open);
-    for (int64_t l = 0; l < model.config.num_layers; ++l) LoadDecoderLayer(model, l);
-    LoadHead(model);
+    for (int64_t l = 0; l < model.config.num_layers; ++l) {
+      LoadDecoderLayer(model, l, DenseWeights::kFloat, kCpu);
+    }
+    LoadHead(model, DenseWeights::kFloat, kCpu);
   }
   return static_cast<int64_t>(layers.size());
 }

@@ -6,7 +6,7 @@
 #include "sq/base/file.h"
 #include "sq/checkpoint/checksums.h"
 #include "sq/model/matmul_precision.h"
-#include "sq/pipeline/calibration.h"
+#include "sq/pipeline/calibration_samples.h"
 #include "sq/pipeline/model_checks.h"
 
 namespace sq {

@@ -34,7 +34,7 @@ TensorStore WithFolders(const std::string& folder, const std::string& file,
                          " is missing, and the model's folder does not help: ", error.what()));
     }
   }();
-  if (store.Find(FindArchitecture(config->model_type).embedding) == nullptr) {
+  if (store.Find(config->architecture->embedding) == nullptr) {
     TieHead(config, &weights, warnings);
   }
   std::vector<FileTensor> tensors;
@@ -59,12 +59,9 @@ Model OpenTorchModel(const std::string& folder, const std::string& file,
   Model model = CheckedModel(folder, config, store, options, LayerForm::kPacked, problems);
   model.warnings.insert(model.warnings.begin(), warnings.begin(), warnings.end());
   model.config.quantized_bits = 0;
-  for (int64_t l = 0; l < config.num_layers; ++l) {
-    for (const LinearInfo& linear : LayerLinears(config, l)) {
-      const int bits = CheckPackedTensors(model.store, linear.name, linear.out_features,
-                                          linear.in_features, &problems);
-      model.config.quantized_bits = std::max(model.config.quantized_bits, bits);
-    }
+  for (const LinearInfo& linear : ModelLinears(config)) {
+    const int bits = SummarizePackedLayer(model.store, linear.name).bits;
+    model.config.quantized_bits = std::max(model.config.quantized_bits, bits);
   }
   return model;
 }
@@ -73,10 +70,8 @@ void CheckTorchModel(const Model& model, const std::string& file, int bits, bool
   SQ_CHECK(bits == 0 || bits == model.config.quantized_bits, file, ": expected ", bits,
            " bits, as --wbits says, found ", model.config.quantized_bits);
   bool sparse = false;
-  for (const std::string& name : model.store.Names()) {
-    constexpr std::string_view kSuffix = ".vals";
-    sparse = sparse || (name.size() > kSuffix.size() &&
-                        name.compare(name.size() - kSuffix.size(), kSuffix.size(), kSuffix) == 0);
+  for (const LinearInfo& linear : ModelLinears(model.config)) {
+    sparse = sparse || SummarizePackedLayer(model.store, linear.name).outliers > 0;
   }
   SQ_CHECK(sparse || !include_sparse, file,
            ": expected outliers, as --include-sparse says, found none");

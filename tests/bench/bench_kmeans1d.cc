@@ -1,29 +1,28 @@
-// Time of the exact k-means for a row of real length: Student-t(8) weights rounded to fp16,
-// lognormal sensitivities (sigma 1 and 3 in turn). One iteration clusters all rows of a set.
+// Time of the exact k-means of rows of real length, on one thread: Student-t(8) weights rounded to
+// fp16, lognormal sensitivities (sigma 1 and 3 in turn), 64 rows a set.
 //
-//   bench_kmeans1d --benchmark_repetitions=5 --benchmark_report_aggregates_only=true
+//   bench_kmeans1d [REPEATS]     default 5
 //
-// us_row: microseconds a row; passes: least-weight passes over all points a row.
+// Prints, for each row length n and number of clusters k, the microseconds per row (least, median
+// and most of REPEATS passes over the set), the least-weight passes per row over all points and
+// over the coarse boundaries; and the time of BuildWeightedPoints alone (sorting, merging, prefix
+// sums). Exits with 1 if the k-means is worse than Lloyd's iteration on the first row; the tests
+// show that it is the optimum.
 
-#include <benchmark/benchmark.h>
-
-#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <vector>
 
+#include "sq/base/error.h"
 #include "sq/quant/kmeans1d.h"
+#include "tests/bench/timing.h"
 #include "tests/support/kmeans_reference.h"
 
 namespace sq {
 namespace {
 
 constexpr int kRows = 64;
-
-// On a shared machine the least of several repetitions is what tells versions apart.
-double Least(const std::vector<double>& values) {
-  return *std::min_element(values.begin(), values.end());
-}
 
 std::vector<test::Row> Rows(int64_t n) {
   std::vector<test::Row> rows;
@@ -33,62 +32,71 @@ std::vector<test::Row> Rows(int64_t n) {
   return rows;
 }
 
-// A split of the first row must not be worse than Lloyd's. That it is the optimum, tests show.
-void CheckAnswer(const test::Row& row, int k) {
-  Kmeans1dWorkspace workspace;
-  std::vector<float> centroids(k);
-  std::vector<uint8_t> index(row.weights.size());
-  const double objective = Kmeans1d(row.weights.data(), row.sensitivity.data(), row.Size(), k,
-                                    &workspace, centroids.data(), index.data());
-  if (objective > test::LloydDistortion(row, k, 20)) {
-    std::fprintf(stderr, "bench_kmeans1d: worse than Lloyd's iteration\n");
-    std::exit(1);
-  }
+void PrintTiming(const bench::Timing& timing) {
+  constexpr double kMicroseconds = 1e6 / kRows;
+  std::printf(" %10.1f %10.1f %10.1f", timing.least * kMicroseconds, timing.median * kMicroseconds,
+              timing.most * kMicroseconds);
 }
 
-void BM_Kmeans1d(benchmark::State& state) {
-  const int64_t n = state.range(0);
-  const int k = static_cast<int>(state.range(1));
-  const std::vector<test::Row> rows = Rows(n);
-  CheckAnswer(rows[0], k);
+void BenchKmeans1d(const std::vector<test::Row>& rows, int k, int repeats) {
+  const int64_t n = rows[0].Size();
   Kmeans1dWorkspace workspace;
   std::vector<float> centroids(k);
   std::vector<uint8_t> index(n);
-  int at = 0;
-  for (auto _ : state) {
-    const test::Row& row = rows[at++ % kRows];
-    benchmark::DoNotOptimize(Kmeans1d(row.weights.data(), row.sensitivity.data(), n, k, &workspace,
-                                      centroids.data(), index.data()));
-  }
-  const double clustered = static_cast<double>(state.iterations());
-  state.counters["passes"] = static_cast<double>(workspace.stats.passes) / clustered;
-  state.counters["coarse"] = static_cast<double>(workspace.stats.coarse_passes) / clustered;
+  const auto cluster = [&](const test::Row& row) {
+    return Kmeans1d(row.weights.data(), row.sensitivity.data(), n, k, &workspace, centroids.data(),
+                    index.data());
+  };
+  SQ_CHECK(cluster(rows[0]) <= test::LloydDistortion(rows[0], k, 20),
+           "Kmeans1d: worse than Lloyd's iteration at n ", n, ", k ", k);
+  workspace.stats = {};
+  const bench::Timing timing = bench::Time(repeats, [&] {
+    for (const test::Row& row : rows) cluster(row);
+  });
+  const double clustered = static_cast<double>(kRows) * (repeats + 1);  // with the warm-up
+  std::printf("%-20s %6lld %3d", "Kmeans1d", static_cast<long long>(n), k);
+  PrintTiming(timing);
+  std::printf(" %8.2f %8.2f\n", static_cast<double>(workspace.stats.passes) / clustered,
+              static_cast<double>(workspace.stats.coarse_passes) / clustered);
 }
-BENCHMARK(BM_Kmeans1d)
-    ->ArgsProduct({{576, 1536, 4096, 11008}, {8, 16}})
-    ->ArgNames({"n", "k"})
-    ->Unit(benchmark::kMicrosecond)
-    ->ComputeStatistics("min", Least);
 
-// The part that sorts, merges and sums up.
-void BM_BuildWeightedPoints(benchmark::State& state) {
-  const int64_t n = state.range(0);
-  const std::vector<test::Row> rows = Rows(n);
+void BenchBuildWeightedPoints(const std::vector<test::Row>& rows, int repeats) {
+  const int64_t n = rows[0].Size();
   WeightedPoints points;
-  int at = 0;
-  for (auto _ : state) {
-    const test::Row& row = rows[at++ % kRows];
-    BuildWeightedPoints(row.weights.data(), row.sensitivity.data(), n, &points);
-    benchmark::DoNotOptimize(points.second_moment);
+  const bench::Timing timing = bench::Time(repeats, [&] {
+    for (const test::Row& row : rows) {
+      BuildWeightedPoints(row.weights.data(), row.sensitivity.data(), n, &points);
+    }
+  });
+  std::printf("%-20s %6lld %3s", "BuildWeightedPoints", static_cast<long long>(n), "");
+  PrintTiming(timing);
+  std::printf("\n");
+}
+
+void Run(int repeats) {
+  std::printf("%-20s %6s %3s %10s %10s %10s %8s %8s\n", "", "n", "k", "least us", "median us",
+              "most us", "passes", "coarse");
+  for (const int64_t n : {576, 1536, 4096, 11008}) {
+    const std::vector<test::Row> rows = Rows(n);
+    for (const int k : {8, 16}) BenchKmeans1d(rows, k, repeats);
+    BenchBuildWeightedPoints(rows, repeats);
   }
 }
-BENCHMARK(BM_BuildWeightedPoints)
-    ->ArgsProduct({{576, 1536, 4096, 11008}})
-    ->ArgName("n")
-    ->Unit(benchmark::kMicrosecond)
-    ->ComputeStatistics("min", Least);
 
 }  // namespace
 }  // namespace sq
 
-BENCHMARK_MAIN();
+int main(int argc, char** argv) {
+  const int repeats = argc > 1 ? std::atoi(argv[1]) : 5;
+  if (argc > 2 || repeats <= 0) {
+    std::fprintf(stderr, "usage: bench_kmeans1d [REPEATS]\n");
+    return 2;
+  }
+  try {
+    sq::Run(repeats);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "error: %s\n", error.what());
+    return 1;
+  }
+  return 0;
+}

@@ -1,5 +1,5 @@
-// Where the benchmark is only to show that it runs (cuda_matmul --smoke on the emulated device):
-// the library's own dense product alone, on zeros.
+// Where the benchmark is only to show that it runs (bench_cuda_matmul --smoke on the emulated
+// device): the library's own dense product alone, on zeros.
 #include "tests/bench/cuda_dense.h"
 
 namespace sq::bench {

@@ -1,8 +1,8 @@
 // The algorithm of the original's kernels (SqueezeLLM, quant_cuda_kernel.cu), written anew as the
-// baseline of cuda_matmul.cu: a thread an output, its table fp32 in shared memory, word by word, a
-// block 128 inputs x 128 outputs, so that a sum is spread over in / 128 blocks and added up by fp32
-// atomics; the sparse part by a second kernel, a thread a row; y set to zero before. Inputs and
-// outputs are multiples of 128. x and y fp32, one token.
+// baseline of bench_cuda_matmul.cu: a thread an output, its table fp32 in shared memory, word by
+// word, a block 128 inputs x 128 outputs, so that a sum is spread over in / 128 blocks and added up
+// by fp32 atomics; the sparse part by a second kernel, a thread a row; y set to zero before. Inputs
+// and outputs are multiples of 128. x and y fp32, one token.
 #pragma once
 
 #include <cuda_runtime.h>

@@ -19,7 +19,7 @@ using Samples = std::vector<std::vector<int32_t>>;
 // Calls `visit` with the log-probabilities of each next token and the token that came.
 void ForEachNextToken(const Model& model, const Samples& samples,
                       const std::function<void(const at::Tensor&, int32_t)>& visit) {
-  const auto loaded = LoadModel(model);
+  const auto loaded = LoadModel(model, kCpu);
   for (const auto& sample : samples) {
     Decoder decoder(loaded, 1, static_cast<int64_t>(sample.size()));
     for (size_t t = 0; t + 1 < sample.size(); ++t) {
@@ -31,7 +31,7 @@ void ForEachNextToken(const Model& model, const Samples& samples,
 
 TEST(SelfSamples, AreOfTheLengthAskedForAndBeginWithThePrefix) {
   const Model model = OpenModel(test::GoldenModel("llama-gqa-tied-fp32").folder);
-  const Samples samples = SampleFromModel(model, {7, 9}, 11, 20, 0, {});
+  const Samples samples = SampleFromModel(model, {7, 9}, 11, 20, 0, {}, kCpu);
   ASSERT_EQ(samples.size(), 11u);
   std::set<int32_t> firsts;
   for (const auto& sample : samples) {
@@ -50,17 +50,17 @@ TEST(SelfSamples, AreOfTheLengthAskedForAndBeginWithThePrefix) {
 TEST(SelfSamples, DependOnTheSeedAndNotOnThreads) {
   const Model model = OpenModel(test::GoldenModel("llama-mha-fp16").folder);
   SetThreadCount(1);
-  const Samples one = SampleFromModel(model, {}, 39, 12, 5, {});
+  const Samples one = SampleFromModel(model, {}, 39, 12, 5, {}, kCpu);
   SetThreadCount(3);
-  EXPECT_EQ(SampleFromModel(model, {}, 39, 12, 5, {}), one);
+  EXPECT_EQ(SampleFromModel(model, {}, 39, 12, 5, {}, kCpu), one);
   SetThreadCount(0);
-  EXPECT_NE(SampleFromModel(model, {}, 39, 12, 6, {}), one);
+  EXPECT_NE(SampleFromModel(model, {}, 39, 12, 6, {}, kCpu), one);
 }
 
 // At temperature 1 the surprise of a drawn token is on average the entropy of its distribution.
 TEST(SelfSamples, AreDrawnFromTheModelsDistribution) {
   const Model model = OpenModel(test::GoldenModel("llama-mha-fp16").folder);
-  const Samples samples = SampleFromModel(model, {}, 60, 24, 1, {});
+  const Samples samples = SampleFromModel(model, {}, 60, 24, 1, {}, kCpu);
   double sum = 0, squares = 0;
   int count = 0;
   ForEachNextToken(model, samples, [&](const at::Tensor& log_probabilities, int32_t drawn) {
@@ -78,7 +78,7 @@ TEST(SelfSamples, AreDrawnFromTheModelsDistribution) {
 
 TEST(SelfSamples, RefusesLengthsWithoutRoom) {
   const Model model = OpenModel(test::GoldenModel("llama-mha-fp16").folder);
-  EXPECT_THROW(SampleFromModel(model, {1, 2}, 1, 3, 0, {}), Error);
+  EXPECT_THROW(SampleFromModel(model, {1, 2}, 1, 3, 0, {}, kCpu), Error);
 }
 
 }  // namespace

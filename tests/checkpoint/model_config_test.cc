@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "sq/base/output_file.h"
+#include "sq/checkpoint/architecture.h"
 #include "tests/support/error_message.h"
 #include "tests/support/scratch.h"
 
@@ -50,7 +51,7 @@ std::string Refusal(const std::string& text) {
 
 TEST(ModelConfigTest, FillsInWhatOldFilesLeaveOut) {
   const ModelConfig config = Parse(Minimal().dump());
-  EXPECT_EQ(config.model_type, "llama");
+  EXPECT_STREQ(config.architecture->model_type, "llama");
   EXPECT_EQ(config.hidden_size, 4096);
   EXPECT_EQ(config.intermediate_size, 11008);
   EXPECT_EQ(config.num_layers, 32);

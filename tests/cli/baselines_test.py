@@ -1,4 +1,4 @@
-"""The arithmetic of scripts/baselines.py: what it counts, its round to nearest, its shuffled channels."""
+"""The arithmetic of scripts/baselines/baselines.py: what it counts, its round to nearest, its shuffled channels."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ except ImportError:
         if subprocess.run([debian, "-c", "import numpy"], stderr=subprocess.DEVNULL).returncode == 0:
             os.execv(debian, [debian, *sys.argv])
 
-sys.path.insert(0, os.path.join(os.environ["SQ_SOURCE"], "scripts"))
+sys.path.insert(0, os.path.join(os.environ["SQ_SOURCE"], "scripts", "baselines"))
 if np:
     import baseline_methods as methods
     import shuffle_channels

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <deque>
 #include <random>
 
 #include "sq/base/half.h"
@@ -22,12 +23,12 @@ constexpr int64_t kHidden = 64, kIntermediate = 96, kHeads = 4, kKvHeads = 2, kH
 
 // A model on the host: packed layers of 3 and 4 bits and dense ones of each type.
 struct HostModel {
-  CudaModelShape shape;
+  DecoderShape shape;
   std::vector<PackedLayer> packed;
   std::vector<std::vector<float>> floats;
   std::vector<std::vector<uint16_t>> halves;
-  std::vector<CudaModelLayer> layers;
-  CudaModelEnds ends;
+  std::vector<DecoderLayerWeights> layers;
+  EmbeddingAndHead ends;
   std::vector<float> cos, sin;
   std::mt19937 random{7};
 
@@ -37,11 +38,11 @@ struct HostModel {
     for (int64_t i = 0; i < count; ++i) floats.back().push_back(add + scale * normal(random));
     return floats.back().data();
   }
-  HostMatrix Matrix(int64_t rows, int64_t cols, CudaType type) {
+  HostMatrix Matrix(int64_t rows, int64_t cols, FloatType type) {
     const float* values = Floats(rows * cols, 0.2f);
-    if (type == CudaType::kFloat32) return {values, type, rows, cols};
+    if (type == FloatType::kFloat32) return {values, type, rows, cols};
     std::vector<uint16_t> rounded(static_cast<size_t>(rows * cols));
-    if (type == CudaType::kFloat16) {
+    if (type == FloatType::kFloat16) {
       FloatToFp16(values, rounded.data(), rows * cols);
     } else {
       FloatToBf16(values, rounded.data(), rows * cols);
@@ -49,49 +50,50 @@ struct HostModel {
     halves.push_back(std::move(rounded));
     return {halves.back().data(), type, rows, cols};
   }
-  HostLinear Packed(int bits, int64_t out, int64_t in) {
+  DecoderLinear Packed(LinearRole role, int bits, int64_t out, int64_t in) {
     const auto seed = static_cast<uint32_t>(packed.size());
     packed.push_back(test::MakeRandomLayer(bits, out, in, 2, seed).layer);
     for (float& value : packed.back().lookup_table) value *= 0.2f;
-    HostLinear linear;
+    DecoderLinear linear;
+    linear.parts = {{role, 0, out}};
     linear.packed = packed.back();
     return linear;
   }
-  HostLinear Dense(int64_t out, int64_t in, CudaType type) {
-    HostLinear linear;
+  DecoderLinear Dense(LinearRole role, int64_t out, int64_t in, FloatType type) {
+    DecoderLinear linear;
+    linear.parts = {{role, 0, out}};
     linear.dense = Matrix(out, in, type);
     linear.bias = Floats(out, 0.1f);
     return linear;
   }
-  HostNorm Norm(int64_t size) {
-    HostNorm norm;
+  DecoderNorm Norm(NormRole role, int64_t size) {
+    DecoderNorm norm;
+    norm.role = role;
     norm.weight = Floats(size, 0.1f, 1);
     return norm;
   }
 
   HostModel() {
     packed.reserve(100);  // views point into it
-    shape = {kHidden,  kIntermediate, kHeads, kKvHeads,
-             kHeadDim, kVocab,        1e-5f,  CudaActivation::kSilu};
+    shape = {kHidden, kIntermediate, kHeads, kKvHeads, kHeadDim, kVocab, 1e-5f, Activation::kSilu};
     for (int i = 0; i < 2; ++i) {
-      CudaModelLayer layer;
-      layer.query = Packed(3 + i, kHeads * kHeadDim, kHidden);
-      layer.key = Packed(3, kKvHeads * kHeadDim, kHidden);
-      layer.value = Dense(kKvHeads * kHeadDim, kHidden, CudaType::kBFloat16);
-      layer.attention_out = Dense(kHidden, kHeads * kHeadDim, CudaType::kFloat16);
-      layer.gate = Packed(4, kIntermediate, kHidden);
-      layer.up = Packed(4, kIntermediate, kHidden);
-      layer.down = Dense(kHidden, kIntermediate, CudaType::kFloat32);
-      layer.attention_norm = Norm(kHidden);
-      layer.mlp_norm = Norm(kHidden);
-      layer.query_norm = Norm(kHeadDim);
-      layer.key_norm = Norm(kHeadDim);
+      DecoderLayerWeights layer;
+      layer.linears = {
+          Packed(LinearRole::kQuery, 3 + i, kHeads * kHeadDim, kHidden),
+          Packed(LinearRole::kKey, 3, kKvHeads * kHeadDim, kHidden),
+          Dense(LinearRole::kValue, kKvHeads * kHeadDim, kHidden, FloatType::kBFloat16),
+          Dense(LinearRole::kAttentionOut, kHidden, kHeads * kHeadDim, FloatType::kFloat16),
+          Packed(LinearRole::kGate, 4, kIntermediate, kHidden),
+          Packed(LinearRole::kUp, 4, kIntermediate, kHidden),
+          Dense(LinearRole::kDown, kHidden, kIntermediate, FloatType::kFloat32)};
+      layer.norms = {Norm(NormRole::kAttention, kHidden), Norm(NormRole::kMlp, kHidden),
+                     Norm(NormRole::kQuery, kHeadDim), Norm(NormRole::kKey, kHeadDim)};
       layer.attention_window = i == 1 ? 150 : 0;
       layers.push_back(layer);
     }
-    ends.embedding = Matrix(kVocab, kHidden, CudaType::kBFloat16);
-    ends.norm = Norm(kHidden);
-    ends.head = Matrix(kVocab, kHidden, CudaType::kFloat16);
+    ends.embedding = Matrix(kVocab, kHidden, FloatType::kBFloat16);
+    ends.norm = Norm(NormRole::kFinal, kHidden);
+    ends.head = Matrix(kVocab, kHidden, FloatType::kFloat16);
     for (int64_t p = 0; p < kCapacity; ++p) {
       for (int64_t i = 0; i < kHeadDim / 2; ++i) {
         const double angle = static_cast<double>(p) * std::pow(100.0, -i / (kHeadDim / 2.0));
@@ -103,18 +105,18 @@ struct HostModel {
 
   // Layers of one input are one matrix then.
   void PackAll() {
-    for (CudaModelLayer& layer : layers) {
-      layer.query = Packed(3, kHeads * kHeadDim, kHidden);
-      layer.value = Packed(3, kKvHeads * kHeadDim, kHidden);
-      layer.attention_out = Packed(4, kHidden, kHeads * kHeadDim);
-      layer.down = Packed(3, kHidden, kIntermediate);
+    for (DecoderLayerWeights& layer : layers) {
+      layer.linears[0] = Packed(LinearRole::kQuery, 3, kHeads * kHeadDim, kHidden);
+      layer.linears[2] = Packed(LinearRole::kValue, 3, kKvHeads * kHeadDim, kHidden);
+      layer.linears[3] = Packed(LinearRole::kAttentionOut, 4, kHidden, kHeads * kHeadDim);
+      layer.linears[6] = Packed(LinearRole::kDown, 3, kHidden, kIntermediate);
     }
   }
 
   std::shared_ptr<const CudaModel> Upload() const {
     auto model = std::make_shared<CudaModel>(shape);
-    for (const CudaModelLayer& layer : layers) model->AddLayer(layer);
-    model->SetEnds(ends);
+    for (const DecoderLayerWeights& layer : layers) model->AddLayer(layer);
+    model->SetEmbeddingAndHead(ends);
     return model;
   }
   RotaryRows Rotary() const { return {cos.data(), sin.data()}; }
@@ -223,6 +225,76 @@ TEST(CudaDecoderTest, NormsThatProductsPassOnAreNorms) {
   }
 }
 
+// Replaces linear layers of one kind by one that has all their rows.
+class Fuser {
+ public:
+  void Fuse(DecoderLayerWeights* layer, size_t first, size_t count) {
+    const auto begin = layer->linears.begin() + static_cast<int64_t>(first);
+    const std::vector<DecoderLinear> linears(begin, begin + static_cast<int64_t>(count));
+    DecoderLinear whole = linears[0].packed ? Packed(linears) : Dense(linears);
+    int64_t row = 0;
+    for (const DecoderLinear& linear : linears) {
+      whole.parts.push_back({linear.parts[0].role, row, linear.rows()});
+      row += linear.rows();
+    }
+    layer->linears.erase(begin + 1, begin + static_cast<int64_t>(count));
+    layer->linears[first] = whole;
+  }
+
+ private:
+  DecoderLinear Packed(const std::vector<DecoderLinear>& linears) {
+    std::vector<PackedView> views;
+    for (const DecoderLinear& linear : linears) views.push_back(*linear.packed);
+    packed_.push_back(test::JoinRows(views));
+    DecoderLinear whole;
+    whole.packed = packed_.back();
+    return whole;
+  }
+  DecoderLinear Dense(const std::vector<DecoderLinear>& linears) {
+    std::vector<uint16_t>& values = values_.emplace_back();
+    std::vector<float>& bias = biases_.emplace_back();
+    for (const DecoderLinear& linear : linears) {
+      const auto* from = static_cast<const uint16_t*>(linear.dense.data);
+      values.insert(values.end(), from, from + linear.rows() * linear.cols());
+      bias.insert(bias.end(), linear.bias, linear.bias + linear.rows());
+    }
+    DecoderLinear whole;
+    whole.dense = linears[0].dense;
+    whole.dense.data = values.data();
+    whole.dense.rows = static_cast<int64_t>(bias.size());
+    whole.bias = bias.data();
+    return whole;
+  }
+
+  std::deque<PackedLayer> packed_;
+  std::deque<std::vector<uint16_t>> values_;
+  std::deque<std::vector<float>> biases_;
+};
+
+// Query, key and value in one tensor, and gate and up, packed or dense, give what they give apart.
+TEST(CudaDecoderTest, FusedLayersGiveWhatTheirPartsGive) {
+  HostModel apart;
+  apart.PackAll();
+  for (const size_t i : {4, 5}) {
+    const LinearRole role = i == 4 ? LinearRole::kGate : LinearRole::kUp;
+    apart.layers[1].linears[i] = apart.Dense(role, kIntermediate, kHidden, FloatType::kBFloat16);
+  }
+  HostModel fused = apart;
+  Fuser fuser;
+  for (DecoderLayerWeights& layer : fused.layers) {
+    fuser.Fuse(&layer, 4, 2);
+    fuser.Fuse(&layer, 0, 3);
+    ASSERT_EQ(layer.linears.size(), 4u);
+  }
+  CudaDecoder a(apart.Upload(), 2, 16, apart.Rotary()), b(fused.Upload(), 2, 16, fused.Rotary());
+  std::vector<float> expected(2 * kVocab), found(2 * kVocab);
+  for (int32_t t = 0; t < 3; ++t) {
+    a.Step({{t}, {t + 1}}, expected.data());
+    b.Step({{t}, {t + 1}}, found.data());
+    EXPECT_EQ(found, expected) << "token " << t;
+  }
+}
+
 TEST(CudaDecoderTest, RepeatsBitForBitInAnyOrderOfThreads) {
   const HostModel host;
   const auto model = host.Upload();
@@ -245,12 +317,12 @@ TEST(CudaDecoderTest, CountsItsMemory) {
   const int64_t before = CudaMemoryInUse().used;
   {
     const auto model = host.Upload();
-    EXPECT_EQ(CudaMemoryInUse().used - before, model->DeviceBytes());
+    EXPECT_EQ(CudaMemoryInUse().used - before, model->Bytes());
     // The embedding, of which a step reads a row.
-    EXPECT_EQ(model->StepBytes(), model->DeviceBytes() - 2 * kVocab * kHidden);
+    EXPECT_EQ(model->StepBytes(), model->Bytes() - 2 * kVocab * kHidden);
     const CudaDecoder decoder(model, 1, kCapacity, host.Rotary());
     const int64_t cache = 2 * 2 * 2 * kKvHeads * kCapacity * kHeadDim;
-    EXPECT_GT(CudaMemoryInUse().used - before, model->DeviceBytes() + cache);
+    EXPECT_GT(CudaMemoryInUse().used - before, model->Bytes() + cache);
     EXPECT_GE(CudaMemoryInUse().peak, CudaMemoryInUse().used);
   }
   EXPECT_EQ(CudaMemoryInUse().used, before);
@@ -258,11 +330,11 @@ TEST(CudaDecoderTest, CountsItsMemory) {
 
 TEST(CudaDecoderTest, ATiedHeadIsHeldOnce) {
   HostModel host;
-  const int64_t apart = host.Upload()->DeviceBytes();
+  const int64_t apart = host.Upload()->Bytes();
   host.ends.head = host.ends.embedding;
   const auto tied = host.Upload();
-  EXPECT_EQ(tied->DeviceBytes(), apart - 2 * kVocab * kHidden);
-  EXPECT_EQ(tied->StepBytes(), tied->DeviceBytes());
+  EXPECT_EQ(tied->Bytes(), apart - 2 * kVocab * kHidden);
+  EXPECT_EQ(tied->StepBytes(), tied->Bytes());
 }
 
 // Values that fp16 does not hold make the layer's products bf16.
@@ -270,7 +342,7 @@ TEST(CudaDecoderTest, TakesWeightsBeyondFp16) {
   HostModel host;
   std::vector<float> head(kVocab * kHidden, 0);
   for (int64_t v = 0; v < kVocab; ++v) head[v * kHidden + v] = 1e6f;
-  host.ends.head = {head.data(), CudaType::kFloat32, kVocab, kHidden};
+  host.ends.head = {head.data(), FloatType::kFloat32, kVocab, kHidden};
   const auto model = host.Upload();
   CudaDecoder decoder(model, 1, 8, host.Rotary());
   std::vector<float> logits(kVocab);
@@ -302,7 +374,7 @@ TEST(CudaDecoderTest, SaysWhatMemoryIsWantedAndWhatHelps) {
 #endif
 
 TEST(CudaDecoderTest, RefusesSizesThatTheKernelsDoNotTake) {
-  CudaModelShape shape = HostModel().shape;
+  DecoderShape shape = HostModel().shape;
   shape.hidden = 68;
   EXPECT_EQ(MessageOf([&] { CudaModel{shape}; }),
             "hidden size 68: the CUDA decoder takes multiples of 8 up to 16384");
@@ -311,14 +383,22 @@ TEST(CudaDecoderTest, RefusesSizesThatTheKernelsDoNotTake) {
   EXPECT_EQ(MessageOf([&] { CudaModel{shape}; }),
             "heads of 264: the CUDA decoder takes multiples of 8 up to 256");
   HostModel host;
-  host.layers[0].key = host.layers[0].query;
+  host.layers[0].linears[1].packed = host.layers[0].linears[0].packed;
+  host.layers[0].linears[1].parts[0].rows = kHeads * kHeadDim;
   EXPECT_EQ(
       MessageOf([&] { host.Upload(); }),
       "layer 0, query, key and value, number 2: expected a layer of [32, 64], found [64, 64]");
   HostModel without_norm;
-  without_norm.layers[1].mlp_norm = HostNorm();
+  without_norm.layers[1].norms.erase(without_norm.layers[1].norms.begin() + 1);
   EXPECT_EQ(MessageOf([&] { without_norm.Upload(); }),
-            "a decoder layer without a norm before attention or the MLP");
+            "layer 1, expected a norm before attention and one before the MLP");
+  HostModel without_value;
+  without_value.layers[0].linears.erase(without_value.layers[0].linears.begin() + 2);
+  EXPECT_EQ(MessageOf([&] { without_value.Upload(); }),
+            "layer 0, query, key and value: has no weights");
+  HostModel beyond;
+  beyond.layers[0].linears[0].parts[0].rows += 1;
+  EXPECT_EQ(MessageOf([&] { beyond.Upload(); }), "rows 0 to 65 of a linear layer of 64");
 }
 
 TEST(CudaDecoderTest, RefusesTokensBeyondItsCapacity) {

@@ -19,7 +19,7 @@ INSTANTIATE_TEST_SUITE_P(Models, DecodingSpeedGolden, ::testing::ValuesIn(test::
 TEST_P(DecodingSpeedGolden, LossesAreThoseOfTransformers) {
   const test::GoldenModel golden(GetParam());
   const Model model = OpenModel(golden.folder);
-  const auto loaded = LoadModel(model);
+  const auto loaded = LoadModel(model, kCpu);
   const at::Tensor expected = golden.Floats("losses");
   for (int64_t s = 0; s < 3; ++s) {
     const auto ids = golden.Sequences()[static_cast<size_t>(s)];
@@ -37,7 +37,7 @@ TEST_P(DecodingSpeedGolden, LossesAreThoseOfTransformers) {
 TEST(DecodingSpeedTest, SequencesOfABatchAreIndependent) {
   const test::GoldenModel golden("opt-fp16");
   const Model model = OpenModel(golden.folder);
-  const auto loaded = LoadModel(model);
+  const auto loaded = LoadModel(model, kCpu);
   auto ids = golden.Sequences();
   for (auto& sequence : ids) sequence.resize(16);
   const DecodingSpeed together = MeasureDecoding(loaded, ids, true, {});
@@ -51,7 +51,7 @@ TEST(DecodingSpeedTest, SequencesOfABatchAreIndependent) {
 
 TEST(DecodingSpeedTest, TooFewTokensAreRefused) {
   const Model model = OpenModel(test::GoldenModel("llama-mha-fp16").folder);
-  const auto loaded = LoadModel(model);
+  const auto loaded = LoadModel(model, kCpu);
   EXPECT_EQ(MeasureDecoding(loaded, {{1}}, false, {}).seconds.size(), 1u);
   EXPECT_THAT(test::MessageOf([&] { MeasureDecoding(loaded, {{1}}, true, {}); }),
               HasSubstr("expected at least 2 tokens"));
@@ -71,7 +71,7 @@ TEST(DecodingSpeedTest, WeightBytesAreThoseOfTheFile) {
           std::accumulate(file.shape.begin(), file.shape.end(), int64_t{1}, std::multiplies<>());
       expected += file.shape.size() == 1 ? 4 * elements : file.bytes;
     }
-    EXPECT_EQ(WeightBytesPerStep(*LoadModel(model)), expected) << name;
+    EXPECT_EQ(LoadModel(model, kCpu)->StepBytes(), expected) << name;
   }
 }
 

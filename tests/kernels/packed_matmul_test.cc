@@ -90,7 +90,7 @@ TEST_P(PackedMatmulSizes, AgreesWithDoublePrecision) {
         const std::string what = StrCat("outliers ", static_cast<int>(sparse), ", tokens ", tokens,
                                         gemm == nullptr ? "" : ", with a gemm");
         PoisonedMatrix y(tokens, out, 5);
-        PackedMatmul(layer, x, y.View(), gemm);
+        PackedMatmul(CpuLayer(layer), x, y.View(), gemm);
         ExpectNear(y.Values(), reference, what);
         EXPECT_TRUE(y.Untouched()) << what;
       }
@@ -109,7 +109,7 @@ TEST_P(PackedMatmulSizes, IsExactForSmallWholeNumbers) {
       Fill({x.data(), tokens, in}, 5);
       MakeWhole(&x);
       const std::vector<double> expected = test::ReferenceMatmul(layer, {x.data(), tokens, in}).y;
-      PackedMatmul(layer, {x.data(), tokens, in}, {y.data(), tokens, out}, PlainGemm);
+      PackedMatmul(CpuLayer(layer), {x.data(), tokens, in}, {y.data(), tokens, out}, PlainGemm);
       for (size_t i = 0; i < y.size(); ++i) {
         ASSERT_EQ(y[i], expected[i]) << "outliers " << static_cast<int>(sparse) << ", tokens "
                                      << tokens << ", element " << i;
@@ -128,7 +128,7 @@ TEST_P(PackedMatmulSizes, GivesTheSameBitsForAnyThreadCount) {
     for (const int threads : {1, 2, 7}) {
       SetThreadCount(threads);
       std::vector<float> y(static_cast<size_t>(tokens * out), NAN);
-      PackedMatmul(layer, {x.data(), tokens, in}, {y.data(), tokens, out}, PlainGemm);
+      PackedMatmul(CpuLayer(layer), {x.data(), tokens, in}, {y.data(), tokens, out}, PlainGemm);
       if (threads == 1) first = y;
       EXPECT_EQ(y, first) << threads << " threads, " << tokens << " tokens";
     }
@@ -143,7 +143,7 @@ TEST(PackedMatmul, CoversLayersOfSeveralTiles) {
   PoisonedMatrix x(tokens, 1056, 1), y(tokens, 500, 1);
   Fill(x.View(), 7);
   gemm_calls = 0;
-  PackedMatmul(layer, x.View(), y.View(), PlainGemm);
+  PackedMatmul(CpuLayer(layer), x.View(), y.View(), PlainGemm);
   EXPECT_GT(gemm_calls, 1);
   ExpectNear(y.Values(), test::ReferenceMatmul(layer, x.View()), "500 x 1056");
   EXPECT_TRUE(y.Untouched());
@@ -156,7 +156,7 @@ TEST(PackedMatmul, CoversRowsLongerThanATile) {
   MakeWhole(&layer.lookup_table);
   std::vector<float> x(static_cast<size_t>(tokens * in)), y(static_cast<size_t>(tokens * out), NAN);
   for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 5) - 2;
-  PackedMatmul(layer, {x.data(), tokens, in}, {y.data(), tokens, out}, PlainGemm);
+  PackedMatmul(CpuLayer(layer), {x.data(), tokens, in}, {y.data(), tokens, out}, PlainGemm);
   const std::vector<double> expected = test::ReferenceMatmul(layer, {x.data(), tokens, in}).y;
   for (size_t i = 0; i < y.size(); ++i) ASSERT_EQ(y[i], expected[i]) << i;
 }
@@ -166,7 +166,7 @@ TEST(PackedMatmul, CallsTheGemmFromEnoughTokensOnOnly) {
   for (const int64_t tokens : {int64_t{1}, kGemmTokens - 1, kGemmTokens}) {
     std::vector<float> x(static_cast<size_t>(tokens * 32), 1), y(static_cast<size_t>(tokens * 5));
     gemm_calls = 0;
-    PackedMatmul(layer, {x.data(), tokens, 32}, {y.data(), tokens, 5}, PlainGemm);
+    PackedMatmul(CpuLayer(layer), {x.data(), tokens, 32}, {y.data(), tokens, 5}, PlainGemm);
     EXPECT_EQ(gemm_calls > 0, tokens >= kGemmTokens) << tokens;
   }
 }
@@ -184,9 +184,9 @@ TEST(PackedMatmul, RunsOnTheCallersLoopAndInAnyOrder) {
     std::vector<float> x(static_cast<size_t>(tokens * 1056));
     Fill({x.data(), tokens, 1056}, 8);
     std::vector<float> ours(static_cast<size_t>(tokens * 500)), theirs(ours.size(), NAN);
-    PackedMatmul(layer, {x.data(), tokens, 1056}, {ours.data(), tokens, 500}, PlainGemm);
+    PackedMatmul(CpuLayer(layer), {x.data(), tokens, 1056}, {ours.data(), tokens, 500}, PlainGemm);
     loop_items = 0;
-    PackedMatmul(layer, {x.data(), tokens, 1056}, {theirs.data(), tokens, 500}, PlainGemm,
+    PackedMatmul(CpuLayer(layer), {x.data(), tokens, 1056}, {theirs.data(), tokens, 500}, PlainGemm,
                  BackwardLoop);
     EXPECT_GT(loop_items, 1) << tokens;
     EXPECT_EQ(theirs, ours) << tokens;
@@ -196,14 +196,14 @@ TEST(PackedMatmul, RunsOnTheCallersLoopAndInAnyOrder) {
 TEST(PackedMatmul, TakesNoTokens) {
   PackedLayer layer = MakeSparseLayer(4, 5, 32, Sparse::kOnePerRow, 17);
   layer.bias.assign(5, 1);
-  PackedMatmul(layer, {nullptr, 0, 32}, {nullptr, 0, 5}, PlainGemm);
+  PackedMatmul(CpuLayer(layer), {nullptr, 0, 32}, {nullptr, 0, 5}, PlainGemm);
 }
 
 TEST(PackedMatmul, SaysWhichShapesDoNotGoTogether) {
   const PackedLayer layer = MakeSparseLayer(4, 5, 64, Sparse::kNone, 18);
   std::vector<float> x(1000), y(1000);
   const auto refusal = [&](MatrixView<const float> from, MatrixView<float> to) {
-    return MessageOf([&] { PackedMatmul(layer, from, to, PlainGemm); });
+    return MessageOf([&] { PackedMatmul(CpuLayer(layer), from, to, PlainGemm); });
   };
   EXPECT_EQ(refusal({x.data(), 2, 63}, {y.data(), 2, 5}),
             "packed layer of [5, 64]: x is [2, 63], y is [2, 5]");

@@ -23,7 +23,7 @@ INSTANTIATE_TEST_SUITE_P(MaxBytes, ActivationStoreTest, ::testing::Values(0, 1))
 
 TEST_P(ActivationStoreTest, KeepsEachSlotApart) {
   const std::string folder = test::ScratchFolder();
-  ActivationStore store(3, 700, 40, {GetParam(), folder});
+  ActivationStore store(3, 700, 40, {GetParam(), folder}, kCpu);
   for (int64_t slot = 0; slot < 3; ++slot) store.Slot(slot).fill_(static_cast<double>(slot + 1));
   store.Drop(1);  // leaves its neighbours alone
   EXPECT_TRUE(at::equal(store.Slot(0), at::full({700, 40}, 1.0f)));
@@ -71,23 +71,24 @@ TEST(ActivationStoreDevice, SaysHowMuchOfTheDeviceItHolds) {
   EXPECT_EQ(ActivationStore(3, 700, 40, {}, ChooseDevice("cuda")).MemoryAdvice(),
             "activations hold 336000 bytes of it: with a smaller --max-memory they stay in the "
             "host's memory");
-  EXPECT_EQ(ActivationStore(3, 700, 40, {}).MemoryAdvice(),
+  EXPECT_EQ(ActivationStore(3, 700, 40, {}, kCpu).MemoryAdvice(),
             "a shorter --sequence-length would need less");
 }
 
 TEST(ActivationStoreErrors, SayWhatWasWanted) {
-  const std::string huge = test::MessageOf([] { ActivationStore(1 << 20, 1 << 20, 1 << 20, {}); });
+  const std::string huge =
+      test::MessageOf([] { ActivationStore(1 << 20, 1 << 20, 1 << 20, {}, kCpu); });
   EXPECT_THAT(huge, HasSubstr("activations"));
 }
 
 // A folder without what a file needs is no reason to fail while another one has it.
 TEST(ActivationStoreSpill, TakesTheNextFolder) {
-  ActivationStore store(1, 10, 10, {1, "/nowhere/at/all"});
+  ActivationStore store(1, 10, 10, {1, "/nowhere/at/all"}, kCpu);
   store.Slot(0).fill_(3);
   EXPECT_EQ(store.Slot(0).sum().item<double>(), 300);
   // Larger than any file.
   const std::string message = test::MessageOf([] {
-    ActivationStore(1 << 20, 1 << 20, 1 << 18, {1, "/nowhere/at/all"});
+    ActivationStore(1 << 20, 1 << 20, 1 << 18, {1, "/nowhere/at/all"}, kCpu);
   });
   EXPECT_THAT(message, HasSubstr("/nowhere/at/all: cannot keep 1152921504606846976 bytes of "
                                  "activations: No such file or directory"));
@@ -103,7 +104,7 @@ TEST(ActivationStoreSpill, GoesToAFileSystemWithoutUnnamedFiles) {
   }
   setenv("TMPDIR", "/nowhere/at/all", 1);
   {
-    ActivationStore store(3, 700, 40, {1, at});
+    ActivationStore store(3, 700, 40, {1, at}, kCpu);
     store.Slot(2).fill_(2);
     EXPECT_EQ(store.Slot(2).sum().item<double>(), 2.0 * 700 * 40);
   }

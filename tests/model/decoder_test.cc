@@ -19,7 +19,8 @@ INSTANTIATE_TEST_SUITE_P(Models, DecoderLengths, ::testing::ValuesIn(test::kLeng
 TEST_P(DecoderGolden, GreedyTextIsThatOfTransformers) {
   const test::GoldenModel golden(GetParam());
   const Model model = OpenModel(golden.folder);
-  EXPECT_EQ(GenerateGreedy(LoadModel(model), golden.Ids("prompt"), 12), golden.Ids("continuation"));
+  EXPECT_EQ(GenerateGreedy(LoadModel(model, kCpu), golden.Ids("prompt"), 12),
+            golden.Ids("continuation"));
 }
 
 TEST_P(DecoderGolden, TokenByTokenGivesTheLogitsOfTheWholeSequence) {
@@ -28,7 +29,7 @@ TEST_P(DecoderGolden, TokenByTokenGivesTheLogitsOfTheWholeSequence) {
   const std::vector<int32_t> ids = golden.Ids("tokens.2");
   const at::Tensor expected = golden.Floats("logits.2");
   // Two sequences in a batch, the second one token behind, to see that they do not mix.
-  Decoder decoder(LoadModel(model), 2, static_cast<int64_t>(ids.size()));
+  Decoder decoder(LoadModel(model, kCpu), 2, static_cast<int64_t>(ids.size()));
   for (int round = 0; round < 2; ++round) {
     for (size_t t = 0; t < ids.size(); ++t) {
       const at::Tensor logits = decoder.Step({{ids[t]}, {ids[t == 0 ? 0 : t - 1]}});
@@ -44,7 +45,7 @@ TEST_P(DecoderPieces, TextComesInPiecesOfAnySize) {
   const Model model = OpenModel(golden.folder);
   const std::vector<int32_t> ids = golden.Ids("tokens.0");
   const at::Tensor expected = golden.Floats("logits.0");
-  Decoder decoder(LoadModel(model), 1, static_cast<int64_t>(ids.size()));
+  Decoder decoder(LoadModel(model, kCpu), 1, static_cast<int64_t>(ids.size()));
   for (size_t begin = 0, size = 5; begin < ids.size(); begin += size, size = size % 13 + 4) {
     const size_t end = std::min(begin + size, ids.size());
     const at::Tensor logits = decoder.Step({{ids.begin() + begin, ids.begin() + end}});
@@ -58,7 +59,7 @@ TEST_P(DecoderLengths, PiecesAreRotatedByTheLengthSoFar) {
   const std::vector<int32_t> ids = golden.Ids("tokens.0");
   const at::Tensor expected = golden.Floats("pieces.logits");
   const Model model = OpenModel(golden.folder);
-  Decoder decoder(LoadModel(model), 1, static_cast<int64_t>(ids.size()));
+  Decoder decoder(LoadModel(model, kCpu), 1, static_cast<int64_t>(ids.size()));
   for (int round = 0; round < 2; ++round) {
     auto begin = ids.begin();
     int64_t piece = 0;
@@ -77,14 +78,15 @@ TEST(DecoderTest, StopsAfterTheEndOfSequence) {
   Model model = OpenModel(golden.folder);
   const std::vector<int32_t> whole = golden.Ids("continuation");
   model.config.eos_token_ids = {whole[3]};
-  const std::vector<int32_t> stopped = GenerateGreedy(LoadModel(model), golden.Ids("prompt"), 12);
+  const std::vector<int32_t> stopped =
+      GenerateGreedy(LoadModel(model, kCpu), golden.Ids("prompt"), 12);
   const auto end = std::find(whole.begin(), whole.end(), whole[3]) + 1;
   EXPECT_EQ(stopped, std::vector<int32_t>(whole.begin(), end));
 }
 
 TEST(DecoderTest, RefusesAnEmptyPrompt) {
   const Model model = OpenModel(test::GoldenModel("llama-mha-fp16").folder);
-  EXPECT_THROW(GenerateGreedy(LoadModel(model), {}, 3), Error);
+  EXPECT_THROW(GenerateGreedy(LoadModel(model, kCpu), {}, 3), Error);
 }
 
 }  // namespace

@@ -10,7 +10,7 @@ namespace sq {
 namespace {
 
 const at::Tensor& DownWeight(const DecoderLayer& layer) {
-  return layer.linears[static_cast<size_t>(Projection::kDown)].weight;
+  return layer.linears.back().linear.dense();
 }
 
 // Whatever was announced, the layer that is asked for is given.
@@ -19,12 +19,12 @@ TEST(LayerLoaderTest, GivesTheLayersThatAreAskedFor) {
   const Model model = OpenModel(golden.folder);
   const int64_t last = model.config.num_layers - 1;
   ASSERT_GT(last, 0);
-  for (const Device& device : {Device(), ChooseDevice("cuda")}) {
+  for (const Device& device : {kCpu, ChooseDevice("cuda")}) {
     LayerLoader loader(model, DenseWeights::kFloat, device);
     const std::vector<std::pair<int64_t, int64_t>> calls = {
         {0, 1}, {1, 0}, {last, -1}, {last, last + 1}, {0, last}, {1, 0}, {0, 0}};
     for (const auto& [layer, next] : calls) {
-      const DecoderLayer expected = LoadDecoderLayer(model, layer);
+      const DecoderLayer expected = LoadDecoderLayer(model, layer, DenseWeights::kFloat, device);
       EXPECT_TRUE(at::equal(DownWeight(loader.Load(layer, next)), DownWeight(expected)))
           << "layer " << layer;
     }

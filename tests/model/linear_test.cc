@@ -13,6 +13,10 @@
 namespace sq {
 namespace {
 
+LinearInfo Info(const std::string& name, int64_t out, int64_t in, bool bias) {
+  return {name, {{LinearRole::kQuery, 0, out}}, out, in, bias};
+}
+
 class LinearTokens : public ::testing::TestWithParam<int64_t> {};
 INSTANTIATE_TEST_SUITE_P(Tokens, LinearTokens, ::testing::Values(1, 2, 7, 8, 33));
 
@@ -26,11 +30,11 @@ TEST_P(LinearTokens, DenseAndPackedAgreeWithDouble) {
     Linear dense, packed;
     dense.weight = at::tensor(random.weight).reshape({600, 96});
     dense.bias = at::full({600}, 0.25f);
-    packed.packed = std::make_shared<const PackedLayer>(random.layer);
+    packed.weight = CpuLayer(random.layer);
     at::manual_seed(1);
     const at::Tensor x = at::randn({1, tokens, 96});
     const at::Tensor expected =
-        at::linear(x.to(at::kDouble), dense.weight.to(at::kDouble), dense.bias.to(at::kDouble));
+        at::linear(x.to(at::kDouble), dense.dense().to(at::kDouble), dense.bias.to(at::kDouble));
     const c10::NoGradGuard no_grad;
     for (const Linear* linear : {&dense, &packed}) {
       const at::Tensor y = ApplyLinear(*linear, x);
@@ -54,10 +58,9 @@ TEST(LinearTest, StoredWeightsAreConvertedAsTheyAreUsed) {
     const int64_t bytes = static_cast<int64_t>(typed.nbytes());
     WriteSafetensors(path, {{"m.weight", dtype, {300, 40}, typed.const_data_ptr(), bytes}}, {});
     const TensorStore store = TensorStore::Open(path);
-    const LinearInfo info{Projection::kQuery, "m", 300, 40, false};
-    const Linear stored = LoadLinear(store, info, DenseWeights::kStored);
-    EXPECT_FALSE(stored.weight.defined());
-    EXPECT_FALSE(stored.Empty());
+    const LinearInfo info = Info("m", 300, 40, false);
+    const Linear stored = LoadLinear(store, info, DenseWeights::kStored, kCpu);
+    EXPECT_TRUE(std::holds_alternative<FileTensor>(stored.weight));
     const c10::NoGradGuard no_grad;
     for (const int64_t tokens : {1, 9, 100}) {
       const at::Tensor x = at::randn({2, tokens, 40});
@@ -84,11 +87,9 @@ TEST(LinearTest, OnADeviceAgreesWithDouble) {
     const std::string path = std::string(SQ_TEST_SCRATCH) + "/linear-device.safetensors";
     WriteSafetensors(path, tensors, {});
     const TensorStore store = TensorStore::Open(path);
-    const Linear packed = LoadLinear(store, {Projection::kQuery, "m.packed", out, 96, true},
-                                     DenseWeights::kFloat, device);
-    EXPECT_NE(packed.cuda, nullptr);
-    EXPECT_EQ(packed.packed, nullptr);
-    EXPECT_FALSE(packed.Empty());
+    const Linear packed =
+        LoadLinear(store, Info("m.packed", out, 96, true), DenseWeights::kFloat, device);
+    EXPECT_TRUE(std::holds_alternative<OnCuda>(packed.weight));
     const at::Tensor x = at::randn({2, 9, 96});
     const at::Tensor weight = at::tensor(random.weight).reshape({out, 96});
     const auto error = [&](const Linear& linear, const at::Tensor& x, const at::Tensor& weight) {
@@ -101,10 +102,9 @@ TEST(LinearTest, OnADeviceAgreesWithDouble) {
     EXPECT_LT(error(packed, x, weight), 5e-4);
     for (const DenseWeights dense :
          {DenseWeights::kFloat, DenseWeights::kStored, DenseWeights::kBFloat16}) {
-      const Linear linear =
-          LoadLinear(store, {Projection::kQuery, "m.dense", out, 96, true}, dense, device);
+      const Linear linear = LoadLinear(store, Info("m.dense", out, 96, true), dense, device);
       const bool rounded = dense == DenseWeights::kBFloat16;
-      EXPECT_EQ(linear.weight.scalar_type(), rounded ? at::kBFloat16 : at::kFloat);
+      EXPECT_EQ(linear.dense().scalar_type(), rounded ? at::kBFloat16 : at::kFloat);
       const auto round = [&](const at::Tensor& t) { return rounded ? t.to(at::kBFloat16) : t; };
       EXPECT_LT(error(linear, x, round(weight)), rounded ? 3e-3 : 1e-6);
       EXPECT_LT(error(linear, round(x).to(at::kFloat), round(weight)), 1e-6);  // the sums are fp32
@@ -120,7 +120,7 @@ TEST(LinearTest, AGradientThroughBfloat16WeightsHasFloatSums) {
   const at::Tensor x = at::randn({2, 5, 96}).requires_grad_(true);
   ApplyLinear(linear, x).backward(gradient);
   const at::Tensor expected =
-      at::matmul(gradient.to(at::kBFloat16).to(at::kDouble), linear.weight.to(at::kDouble));
+      at::matmul(gradient.to(at::kBFloat16).to(at::kDouble), linear.dense().to(at::kDouble));
   EXPECT_LT(((x.grad() - expected).norm() / expected.norm()).item<double>(), 1e-6);
 }
 
@@ -140,7 +140,7 @@ TEST(LinearTest, ADenseLayerHasAGradient) {
   linear.weight = at::randn({5, 3});
   const at::Tensor x = at::randn({1, 2, 3}).requires_grad_(true);
   ApplyLinear(linear, x).sum().backward();
-  EXPECT_TRUE(at::allclose(x.grad(), linear.weight.sum(0).expand({1, 2, 3})));
+  EXPECT_TRUE(at::allclose(x.grad(), linear.dense().sum(0).expand({1, 2, 3})));
 }
 
 TEST(LinearTest, LoadsWhatTheStoreHolds) {
@@ -154,17 +154,18 @@ TEST(LinearTest, LoadsWhatTheStoreHolds) {
   const std::string path = std::string(SQ_TEST_SCRATCH) + "/linear.safetensors";
   WriteSafetensors(path, tensors, {});
   const TensorStore store = TensorStore::Open(path);
-  const Linear packed = LoadLinear(store, {Projection::kQuery, "m.packed", 8, 32, false});
-  ASSERT_NE(packed.packed, nullptr);
-  EXPECT_FALSE(packed.weight.defined());
-  EXPECT_EQ(packed.packed->lookup_table, random.layer.lookup_table);
-  const Linear plain = LoadLinear(store, {Projection::kQuery, "m.dense", 8, 32, true});
-  EXPECT_EQ(plain.packed, nullptr);
-  EXPECT_EQ(plain.weight.sum().item<float>(), 8 * 32 * 0.5f);
+  const Linear packed =
+      LoadLinear(store, Info("m.packed", 8, 32, false), DenseWeights::kFloat, kCpu);
+  ASSERT_TRUE(std::holds_alternative<CpuLayer>(packed.weight));
+  const PackedView& view = std::get<CpuLayer>(packed.weight).view();
+  EXPECT_EQ(std::vector<float>(view.lookup_table, view.lookup_table + (8 << 4)),
+            random.layer.lookup_table);
+  const Linear plain = LoadLinear(store, Info("m.dense", 8, 32, true), DenseWeights::kFloat, kCpu);
+  EXPECT_EQ(plain.dense().sum().item<float>(), 8 * 32 * 0.5f);
   EXPECT_EQ(plain.bias.sum().item<float>(), 12.0f);
   for (const DenseWeights dense : {DenseWeights::kFloat, DenseWeights::kStored}) {
     const auto load = [&](const char* name, int64_t in) {
-      LoadLinear(store, {Projection::kQuery, name, 8, in, false}, dense);
+      LoadLinear(store, Info(name, 8, in, false), dense, kCpu);
     };
     EXPECT_THROW(load("m.dense", 64), Error);
     EXPECT_THROW(load("m.none", 32), Error);

@@ -109,7 +109,7 @@ TEST_F(ModelTest, DoublesAreFloatsWithAWarning) {
   ChangedModel changed("llama-gqa-tied-fp32");
   const Model before = Open(changed);
   const at::Tensor embedded = EmbedTokens(before, {3, 5});
-  const at::Tensor norm = LoadHead(before).norm.weight;
+  const at::Tensor norm = LoadHead(before, DenseWeights::kFloat, kCpu).norm.weight;
   changed.Widen("model.norm.weight");
   changed.Widen(kEmbedding);
   const Model model = Open(changed);
@@ -117,9 +117,9 @@ TEST_F(ModelTest, DoublesAreFloatsWithAWarning) {
                                                     "model.norm.weight) of type F64, converted to "
                                                     "F32"));
   EXPECT_TRUE(at::equal(EmbedTokens(model, {3, 5}), embedded));
-  EXPECT_TRUE(at::equal(LoadHead(model).norm.weight, norm));
-  EXPECT_TRUE(at::equal(LoadHead(model, DenseWeights::kStored).linear.weight,
-                        LoadHead(before).linear.weight));
+  EXPECT_TRUE(at::equal(LoadHead(model, DenseWeights::kFloat, kCpu).norm.weight, norm));
+  EXPECT_TRUE(at::equal(LoadHead(model, DenseWeights::kStored, kCpu).linear.dense(),
+                        LoadHead(before, DenseWeights::kFloat, kCpu).linear.dense()));
 }
 
 TEST_F(ModelTest, AHeadOfItsOwnIsUsedWhereItDiffers) {
@@ -139,7 +139,7 @@ TEST_F(ModelTest, AHeadOfItsOwnIsUsedWhereItDiffers) {
               ElementsAre(folder_ + ": tensor lm_head.weight differs from "
                                     "model.embed_tokens.weight, to which config.json ties it: it "
                                     "is used as it is, and not tied"));
-  const at::Tensor used = LoadHead(model).linear.weight;
+  const at::Tensor used = LoadHead(model, DenseWeights::kFloat, kCpu).linear.dense();
   EXPECT_EQ(used[127][31].item<float>(), head.back());
   EXPECT_NE(EmbedTokens(model, {127})[0][31].item<float>(), head.back());
   // One of another shape is no tied head either.
@@ -153,7 +153,7 @@ TEST_F(ModelTest, ATiedHeadMayBeStoredAlone) {
   for (const std::string name : {"llama-gqa-tied-fp32", "opt-fp16"}) {
     const Model whole = OpenModel(test::GoldenModel(name).folder);
     ChangedModel changed(name);
-    changed.Rename(FindArchitecture(whole.config.model_type).embedding, kHead);
+    changed.Rename(whole.config.architecture->embedding, kHead);
     const Model model = Open(changed, /*strict=*/true);
     EXPECT_THAT(model.warnings, IsEmpty());
     EXPECT_TRUE(model.config.tie_word_embeddings);

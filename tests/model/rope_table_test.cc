@@ -16,7 +16,7 @@ using Json = nlohmann::json;
 
 ModelConfig Small(double theta) {
   ModelConfig config;
-  config.model_type = "llama";
+  config.architecture = FindArchitecture("llama");
   config.head_dim = 8;
   config.rope.theta = theta;
   return config;
@@ -56,7 +56,7 @@ TEST(RopeTableTest, FrequenciesAreThoseOfTransformers) {
 
 TEST(RopeTableTest, AnglesFollowTheirDefinition) {
   ModelConfig config = Small(100);
-  const RopeTable table = MakeRopeTable(config, 5, 3, 8);
+  const RopeTable table = MakeRopeTable(config, 5, 3, 8, kCpu);
   for (int64_t t = 0; t < 3; ++t) {
     for (int64_t i = 0; i < 8; ++i) {
       const double angle = static_cast<double>(5 + t) * std::pow(100.0, -2.0 * (i % 4) / 8);
@@ -65,15 +65,15 @@ TEST(RopeTableTest, AnglesFollowTheirDefinition) {
     }
   }
   config.rope.attention_factor = 1.5;
-  EXPECT_TRUE(at::allclose(MakeRopeTable(config, 5, 3, 8).sin, 1.5 * table.sin, 1e-6, 1e-6));
+  EXPECT_TRUE(at::allclose(MakeRopeTable(config, 5, 3, 8, kCpu).sin, 1.5 * table.sin, 1e-6, 1e-6));
 }
 
 TEST(RopeTableTest, LearnedPositionsHaveNone) {
   ModelConfig config = Small(100);
-  config.model_type = "opt";
-  EXPECT_FALSE(MakeRopeTable(config, 0, 3, 3).cos.defined());
+  config.architecture = FindArchitecture("opt");
+  EXPECT_FALSE(MakeRopeTable(config, 0, 3, 3, kCpu).cos.defined());
   EXPECT_FALSE(MakeStepwiseRopeTable(config, 0, 3).cos.defined());
-  EXPECT_FALSE(RopeTables(config, 3).Rows(0, 3, 3).cos.defined());
+  EXPECT_FALSE(RopeTables(config, 3, kCpu).Rows(0, 3, 3).cos.defined());
   EXPECT_EQ(RopeLength(config, 7), 0);
 }
 
@@ -92,14 +92,15 @@ TEST(RopeTableTest, SaysWhatOfALengthCounts) {
 TEST(RopeTableTest, KeptRowsAreThoseOfTheirLength) {
   for (const char* name : test::kLengthModels) {
     const ModelConfig config = LengthDependent(name);
-    const RopeTables tables(config, 40);
+    const RopeTables tables(config, 40, kCpu);
     for (const int64_t length : {1, 9, 14, 15, 22, 40}) {
-      ExpectSame(tables.Rows(0, length, length), MakeRopeTable(config, 0, length, length));
-      ExpectSame(tables.Rows(length - 1, 1, length), MakeRopeTable(config, length - 1, 1, length));
+      ExpectSame(tables.Rows(0, length, length), MakeRopeTable(config, 0, length, length, kCpu));
+      ExpectSame(tables.Rows(length - 1, 1, length),
+                 MakeRopeTable(config, length - 1, 1, length, kCpu));
     }
     EXPECT_FALSE(at::equal(tables.Rows(1, 9, 14).cos, tables.Rows(1, 9, 15).cos)) << name;
-    const RopeTables within(config, 14);
-    ExpectSame(within.Rows(3, 5, 14), MakeRopeTable(config, 3, 5, 14));
+    const RopeTables within(config, 14, kCpu);
+    ExpectSame(within.Rows(3, 5, 14), MakeRopeTable(config, 3, 5, 14, kCpu));
   }
 }
 
@@ -110,7 +111,7 @@ TEST(RopeTableTest, StepwiseRowsAreThoseOfASequenceThatEndsThere) {
     ASSERT_EQ(table.cos.size(0), 20);
     for (int64_t i = 0; i < 20; ++i) {
       ExpectSame({table.cos.narrow(0, i, 1), table.sin.narrow(0, i, 1)},
-                 MakeRopeTable(config, 3 + i, 1, 3 + i + 1));
+                 MakeRopeTable(config, 3 + i, 1, 3 + i + 1, kCpu));
     }
   }
 }

@@ -12,13 +12,13 @@ namespace {
 TEST(TransformerTest, LaterTokensDoNotReachEarlierOnes) {
   const test::GoldenModel golden("llama-gqa-tied-fp32");
   const Model model = OpenModel(golden.folder);
-  const DecoderLayer layer = LoadDecoderLayer(model, 0);
+  const DecoderLayer layer = LoadDecoderLayer(model, 0, DenseWeights::kFloat, kCpu);
   const c10::NoGradGuard no_grad;
   at::manual_seed(3);
   const at::Tensor hidden = at::randn({1, 12, model.config.hidden_size});
   at::Tensor changed = hidden.clone();
   changed.select(1, 7).add_(1);
-  const RopeTable rope = MakeRopeTable(model.config, 0, 12, 12);
+  const RopeTable rope = MakeRopeTable(model.config, 0, 12, 12, kCpu);
   const at::Tensor a = DecoderForward(model.config, layer, hidden, rope);
   const at::Tensor b = DecoderForward(model.config, layer, changed, rope);
   EXPECT_TRUE(at::equal(a.narrow(1, 0, 7), b.narrow(1, 0, 7)));

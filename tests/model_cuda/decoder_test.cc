@@ -29,30 +29,36 @@ class RoundedDecoder {
  public:
   RoundedDecoder(const Model& model, int64_t capacity) : model_(model) {
     for (int64_t layer = 0; layer < model.config.num_layers; ++layer) {
-      layers_.push_back(LoadDecoderLayer(model, layer));
-      for (Linear& linear : layers_.back().linears) {
-        if (linear.weight.defined()) linear.weight = ToHalf(linear.weight);
+      layers_.push_back(LoadDecoderLayer(model, layer, DenseWeights::kFloat, kCpu));
+      for (LayerLinear& entry : layers_.back().linears) {
+        auto* const dense = std::get_if<at::Tensor>(&entry.linear.weight);
+        if (dense != nullptr) *dense = ToHalf(*dense);
       }
       const auto room = [&] {
         return at::zeros({1, model.config.num_kv_heads, capacity, model.config.head_dim});
       };
       caches_.push_back({room(), room(), 0});
     }
-    head_ = LoadHead(model);
-    head_.linear.weight = ToHalf(head_.linear.weight);
+    head_ = LoadHead(model, DenseWeights::kFloat, kCpu);
+    head_.linear.weight = ToHalf(head_.linear.dense());
   }
 
   at::Tensor Step(int32_t id) {
     const c10::NoGradGuard no_grad;
     at::Tensor hidden = EmbedTokens(model_, {id}, length_).unsqueeze(0);
-    const bool learned = FindArchitecture(model_.config.model_type).positions != nullptr;
+    const bool learned = model_.config.architecture->positions != nullptr;
     if (!learned) hidden = ToHalf(hidden);  // a row of the table
-    const RopeTable rope = MakeRopeTable(model_.config, length_, 1, length_ + 1);
-    const auto apply = [&](Projection p, const Linear& linear, const at::Tensor& x) {
-      const at::Tensor in = p == Projection::kDown ? ToHalf(x / 64) * 64 : ToHalf(x);
-      const at::Tensor y = ApplyLinear(linear, in);
-      if (p == Projection::kValue) return ToHalf(y);
-      return p == Projection::kKey ? RoundKey(y, rope) : y;
+    const RopeTable rope = MakeRopeTable(model_.config, length_, 1, length_ + 1, kCpu);
+    const auto apply = [&](size_t index, const Linear& linear, const at::Tensor& x) {
+      const std::vector<LinearPart>& parts = layers_[0].linears[index].info.parts;
+      const bool down = parts.front().role == LinearRole::kDown;
+      at::Tensor y = ApplyLinear(linear, down ? ToHalf(x / 64) * 64 : ToHalf(x));
+      for (const LinearPart& part : parts) {
+        at::Tensor rows = y.narrow(-1, part.begin, part.rows);
+        if (part.role == LinearRole::kValue) rows.copy_(ToHalf(rows));
+        if (part.role == LinearRole::kKey) rows.copy_(RoundKey(rows, rope));
+      }
+      return y;
     };
     for (size_t i = 0; i < layers_.size(); ++i) {
       hidden = DecoderForward(model_.config, layers_[i], hidden, rope, &caches_[i], apply);
@@ -131,7 +137,8 @@ TEST_P(CudaDecoderGolden, LogitsAreTheRoundedModels) {
   const Distances distances = Measure(model, golden.Ids("tokens.2"), golden.Floats("logits.2"));
   // The reference does not round the newest key where heads have norms: only the first token, which
   // has no other to compare with, can be equal.
-  const bool head_norms = LoadDecoderLayer(model, 0).key_norm.weight.defined();
+  const bool head_norms =
+      LoadDecoderLayer(model, 0, DenseWeights::kFloat, kCpu).key_norm.weight.defined();
   ExpectTheSameRoundings(distances, head_norms ? 1 : 3);
   // What an error of 2^-12 in each of some hundred inputs of N(0, 1) may do here.
   EXPECT_LT(*std::max_element(distances.of_rounding.begin(), distances.of_rounding.end()), 0.02);
@@ -252,8 +259,8 @@ TEST(CudaDecoder, PackedLayersOfAnyBitsStandBesideDenseOnes) {
     for (const LinearInfo& info : LayerLinears(dense.config, layer)) {
       // Layer 0: query, key and value in one, gate and up apart; layer 1: value dense, all of 4
       // bits.
-      if (layer == 1 && info.projection == Projection::kValue) continue;
-      const int bits = layer == 1 || info.projection == Projection::kUp ? 4 : 3;
+      if (layer == 1 && info.parts[0].role == LinearRole::kValue) continue;
+      const int bits = layer == 1 || info.parts[0].role == LinearRole::kUp ? 4 : 3;
       layers.push_back(MakeLayer(bits, info.out_features, info.in_features,
                                  static_cast<uint32_t>(layers.size())));
       names.push_back(info.name);
@@ -273,7 +280,7 @@ TEST(CudaDecoder, PackedLayersOfAnyBitsStandBesideDenseOnes) {
 
   const Model model = OpenModel(folder);
   const std::vector<int32_t> ids = golden.Ids("tokens.1");
-  const auto on_host = LoadModel(model), on_device = LoadModel(model, kEmulated);
+  const auto on_host = LoadModel(model, kCpu), on_device = LoadModel(model, kEmulated);
   Decoder exact(on_host, 1, static_cast<int64_t>(ids.size()));
   std::vector<at::Tensor> logits;
   for (const int32_t id : ids) logits.push_back(exact.Step({{id}})[0]);

@@ -90,10 +90,12 @@ DecoderLayer LoadDecoderLayer(const Model& /*model*/, int64_t layer, DenseWeight
                               const Device& /*device*/) {
   Tell(StrCat("layer ", layer, " on ", current));
   DecoderLayer loaded;
-  loaded.linears.front().weight = OnDevice(10 * layer + 1);
-  loaded.linears.back().bias = OnDevice(10 * layer + 2);
-  loaded.attention_norm.weight = OnDevice(10 * layer + 3);
-  loaded.key_norm.bias = OnDevice(10 * layer + 4);
+  loaded.linears.resize(2);
+  loaded.linears.front().linear.weight = OnDevice(10 * layer + 1);
+  loaded.linears.back().linear.bias = OnDevice(10 * layer + 2);
+  loaded.norms.resize(2);
+  loaded.norms.front().norm.weight = OnDevice(10 * layer + 3);
+  loaded.norms.back().norm.bias = OnDevice(10 * layer + 4);
   return loaded;
 }
 

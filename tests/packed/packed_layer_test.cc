@@ -58,5 +58,24 @@ TEST(PackedLayerTest, ValidationNamesWhatIsWrong) {
       refused([](PackedLayer& l) { l.outliers.vals[0] = std::numeric_limits<float>::infinity(); }));
 }
 
+// A slice reads the same weights, and slices one below the other are the layer again.
+TEST(PackedLayerTest, RowsOfALayerAreALayer) {
+  for (const int bits : {2, 3, 4}) {
+    PackedLayer layer = test::MakeRandomLayer(bits, 20, 64, 3, 9).layer;
+    const PackedView first = RowsOf(layer, 0, 7), second = RowsOf(layer, 7, 12);
+    const PackedView inner = RowsOf(second, 2, 5);
+    EXPECT_EQ(second.outliers.nonzeros, 36);
+    EXPECT_EQ(second.Words().stride, 20);
+    EXPECT_EQ(inner.lookup_table, layer.lookup_table.data() + (9 << bits));
+    const PackedLayer joined = test::JoinRows({first, second, RowsOf(layer, 19, 1)});
+    EXPECT_EQ(joined.qweight, layer.qweight);
+    EXPECT_EQ(joined.lookup_table, layer.lookup_table);
+    EXPECT_EQ(joined.outliers.row_ptr, layer.outliers.row_ptr);
+    EXPECT_EQ(joined.outliers.cols, layer.outliers.cols);
+    EXPECT_EQ(joined.outliers.vals, layer.outliers.vals);
+    EXPECT_EQ(test::JoinRows({inner}).lookup_table[0], layer.lookup_table[9 << bits]);
+  }
+}
+
 }  // namespace
 }  // namespace sq

@@ -60,13 +60,13 @@ TEST(EvaluateMmluTest, CountsWhatWholePromptsAnswer) {
   options.folder = kFolder;
   options.shots = 3;
   options.logits = test::ScratchFolder() + "/logits.safetensors";
-  const Json mmlu = EvaluateMmlu(model, tokenizer, Subjects(options), options, 0);
+  const Json mmlu = EvaluateMmlu(model, tokenizer, Subjects(options), options, 0, kCpu, false);
   const TensorStore written = TensorStore::Open(options.logits);
   int64_t correct = 0, questions = 0, cut = 0;
   size_t s = 0;
   for (const MmluSubject& subject : ReadMmlu(kFolder, {}, 3)) {
     const FileTensor& file = written.Get("mmlu." + subject.name);
-    const at::Tensor logits = LoadFloats(file, file.shape);
+    const at::Tensor logits = LoadFloats(file, file.shape, kCpu);
     const MmluPrompts prompts = TokenizeMmlu(subject, tokenizer, model.config.max_positions);
     std::string answers;
     int64_t right = 0;
@@ -124,13 +124,15 @@ TEST(EvaluateMmluTest, ContextsTooShortAreNamed) {
   model.config.max_positions = 80;
   MmluOptions options;
   options.folder = kFolder;
-  EXPECT_THAT(
-      test::MessageOf([&] { EvaluateMmlu(model, ByteTokenizer(), Subjects(options), options, 0); }),
-      HasSubstr("expected at least 5 rows for as many shots, found 3"));
+  EXPECT_THAT(test::MessageOf([&] {
+                EvaluateMmlu(model, ByteTokenizer(), Subjects(options), options, 0, kCpu, false);
+              }),
+              HasSubstr("expected at least 5 rows for as many shots, found 3"));
   options.shots = 0;
-  EXPECT_THAT(
-      test::MessageOf([&] { EvaluateMmlu(model, ByteTokenizer(), Subjects(options), options, 0); }),
-      HasSubstr("but the model's context is 80"));
+  EXPECT_THAT(test::MessageOf([&] {
+                EvaluateMmlu(model, ByteTokenizer(), Subjects(options), options, 0, kCpu, false);
+              }),
+              HasSubstr("but the model's context is 80"));
 }
 
 }  // namespace

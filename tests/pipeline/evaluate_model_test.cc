@@ -33,7 +33,7 @@ TEST(EvaluateModelTest, TokensGiveTransformersLossAndLogits) {
   EXPECT_TRUE(report["bits"].is_null());
   EXPECT_EQ(report["sparsity"], 0.0);
   const TensorStore logits = TensorStore::Open(options.logits);
-  const at::Tensor second = LoadFloats(logits.Get("logits.1"), logits.Get("logits.1").shape);
+  const at::Tensor second = LoadFloats(logits.Get("logits.1"), logits.Get("logits.1").shape, kCpu);
   EXPECT_LT((second - golden.Floats("logits.1")).abs().max().item<float>(), 4e-5f);
 }
 

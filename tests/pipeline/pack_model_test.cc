@@ -43,8 +43,8 @@ TEST_F(PackModelTest, DequantizedWeightsAreThePackedOnesInFp16) {
         ReadPackedLayer(packed.store, linear.name, linear.out_features, linear.in_features);
     at::Tensor values = at::empty({linear.out_features, linear.in_features});
     Dequantize(layer, 0, {values.data_ptr<float>(), linear.out_features, linear.in_features});
-    EXPECT_TRUE(
-        at::equal(LoadLinear(plain.store, linear).weight, values.to(at::kHalf).to(at::kFloat)));
+    EXPECT_TRUE(at::equal(LoadLinear(plain.store, linear, DenseWeights::kFloat, kCpu).dense(),
+                          values.to(at::kHalf).to(at::kFloat)));
   }
 }
 

@@ -54,7 +54,8 @@ TEST_P(QuantizeModelGolden, ReportsTheDistortionThatTheOutputHas) {
           ReadPackedLayer(output.store, linear.name, linear.out_features, linear.in_features);
       at::Tensor values = at::empty({linear.out_features, linear.in_features});
       Dequantize(layer, 0, {values.data_ptr<float>(), linear.out_features, linear.in_features});
-      const at::Tensor weight = LoadLinear(source.store, linear).weight.to(at::kDouble);
+      const at::Tensor weight =
+          LoadLinear(source.store, linear, DenseWeights::kFloat, kCpu).dense().to(at::kDouble);
       const at::Tensor fisher = golden_.Floats("fisher." + linear.name + ".weight").to(at::kDouble);
       const double own = (fisher * (values.to(at::kDouble) - weight).square()).sum().item<double>();
       EXPECT_EQ(report["layers"][entry]["name"], linear.name);
@@ -92,7 +93,8 @@ TEST_P(QuantizeModelGolden, LeavesOtherTensorsAlone) {
     const FileTensor& before = source.store.Get(name);
     if (biases.count(name) == 1) {  // fp32, with its packed layer
       EXPECT_EQ(tensor->dtype, DType::kF32);
-      EXPECT_TRUE(at::equal(LoadFloats(*tensor, tensor->shape), LoadFloats(before, before.shape)));
+      EXPECT_TRUE(at::equal(LoadFloats(*tensor, tensor->shape, kCpu),
+                            LoadFloats(before, before.shape, kCpu)));
       continue;
     }
     EXPECT_EQ(tensor->dtype, before.dtype);

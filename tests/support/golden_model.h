@@ -46,7 +46,7 @@ struct GoldenModel {
   }
   at::Tensor Floats(const std::string& tensor) const {
     const FileTensor& file = golden.Get(tensor);
-    return LoadFloats(file, file.shape);
+    return LoadFloats(file, file.shape, kCpu);
   }
 
   std::string folder;

@@ -54,6 +54,35 @@ inline RandomLayer MakeRandomLayer(int bits, int64_t out, int64_t in, int64_t ou
   return made;
 }
 
+// Layers of one width and one number of inputs as one, their rows one below the other.
+inline PackedLayer JoinRows(const std::vector<PackedView>& layers) {
+  PackedLayer joined;
+  joined.bits = layers.front().bits;
+  joined.in_features = layers.front().in_features;
+  for (const PackedView& layer : layers) joined.out_features += layer.out_features;
+  for (int64_t word = 0; word < joined.in_features / 32 * joined.bits; ++word) {
+    for (const PackedView& layer : layers) {
+      const uint32_t* words = layer.Words().Row(word);
+      joined.qweight.insert(joined.qweight.end(), words, words + layer.out_features);
+    }
+  }
+  joined.outliers.row_ptr = {0};
+  for (const PackedView& layer : layers) {
+    joined.lookup_table.insert(joined.lookup_table.end(), layer.lookup_table,
+                               layer.lookup_table + (layer.out_features << layer.bits));
+    for (int64_t row = 0; row < layer.out_features; ++row) {
+      const CsrView& csr = layer.outliers;
+      for (int32_t k = csr.Empty() ? 0 : csr.row_ptr[row]; !csr.Empty() && k < csr.row_ptr[row + 1];
+           ++k) {
+        joined.outliers.cols.push_back(csr.cols[k]);
+        joined.outliers.vals.push_back(csr.vals[k]);
+      }
+      joined.outliers.row_ptr.push_back(static_cast<int32_t>(joined.outliers.cols.size()));
+    }
+  }
+  return joined;
+}
+
 inline std::vector<float> RandomValues(int64_t count, uint32_t seed) {
   std::mt19937 random(seed);
   std::normal_distribution<float> normal;

@@ -4,17 +4,15 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "sq/calib/layer_statistics.h"
 #include "sq/model/activation_store.h"
-#include "sq/model/batches.h"
-#include "sq/model/layer_loader.h"
-#include "sq/model/transformer.h"
+#include "sq/model/layer_pass.h"
 
 namespace sq {
 
@@ -41,6 +39,8 @@ class FisherPass {
   // fp16 or bf16 weights.
   FisherPass(const Model& model, std::vector<std::vector<int32_t>> samples,
              const FisherOptions& options);
+  FisherPass(const FisherPass&) = delete;
+  FisherPass& operator=(const FisherPass&) = delete;
 
   // Called with the number of layers done, during Forward.
   using Progress = std::function<void(int64_t)>;
@@ -53,9 +53,11 @@ class FisherPass {
   // the mean loss over the samples, in nats per token.
   double Loss();
 
-  // Differentiates layer `layer`, which must be the last one not done yet. With `fisher`, fills it
-  // with the layer's Fisher matrices, fp32 [out, in] in the host's memory, by Projection.
-  void Backward(int64_t layer, std::array<at::Tensor, kProjections>* fisher);
+  // Differentiates layer `layer`, which must be the last one not done yet. With `statistics`, hands
+  // it the inputs and output gradients of the layer's linear layers, some batches at a time.
+  void Backward(int64_t layer, LayerStatistics* statistics);
+
+  const Device& device() const { return options_.device; }
 
   // The gradient of the loss at the output of the next layer to be differentiated: fp32
   // [all samples' tokens, hidden] in the host's memory. Saved and set again, it is all that
@@ -67,18 +69,16 @@ class FisherPass {
   std::string MemoryAdvice() const { return inputs_->MemoryAdvice(); }
 
  private:
-  at::Tensor SampleRows(const at::Tensor& tokens, size_t sample) const;
-  at::Tensor BatchRows(const at::Tensor& tokens, const SequenceBatch& batch) const;
+  void BackwardBatch(const DecoderLayer& layer, const SequenceBatch& batch,
+                     const at::Tensor& inputs, LayerSamples* samples);
 
   const Model& model_;
   std::vector<std::vector<int32_t>> samples_;
   FisherOptions options_;
-  std::vector<SequenceBatch> batches_;
   LayerLoader loader_;
-  std::vector<int64_t> begin_;  // first row of each sample, then the total
+  SequencePass pass_;
   // The input of each layer, then the output of the last.
   std::unique_ptr<ActivationStore> inputs_;
-  RopeTables rope_;
   at::Tensor gradient_;
 };
 

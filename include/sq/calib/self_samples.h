@@ -20,6 +20,6 @@ std::vector<std::vector<int32_t>> SampleFromModel(const Model& model,
                                                   const std::vector<int32_t>& prefix, int64_t count,
                                                   int64_t length, uint64_t seed,
                                                   const std::function<void(int64_t)>& progress,
-                                                  const Device& device = {});
+                                                  const Device& device);
 
 }  // namespace sq

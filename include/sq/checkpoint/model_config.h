@@ -6,14 +6,15 @@
 #include <string>
 #include <vector>
 
+#include "sq/base/layer_parts.h"
 #include "sq/checkpoint/rope_config.h"
 
 namespace sq {
 
-enum class Activation { kSilu, kRelu, kGelu, kGeluTanh };
+struct Architecture;
 
 struct ModelConfig {
-  std::string model_type;  // a row of model/architecture.h
+  const Architecture* architecture = nullptr;  // a row of checkpoint/architecture.h
   int64_t hidden_size = 0;
   int64_t intermediate_size = 0;
   int64_t num_layers = 0;

@@ -1,4 +1,4 @@
-// PackedLayer <-> files: the only place with the original's tensor names.
+// PackedLayer <-> files: the only place with the original's names of tensors.
 //
 // For a linear layer L (design of the original, SqueezeLLM `quant.py`; [out] and [in] its
 // features):
@@ -26,21 +26,36 @@ namespace sq {
 
 // Whether `store` holds layer `name` in packed form.
 bool HasPackedLayer(const TensorStore& store, const std::string& name);
+// Throws sq::Error, opening with `where`, unless it does.
+void CheckIsPacked(const TensorStore& store, const std::string& name, const std::string& where);
+
+// The names of all packed layers in a store.
+std::vector<std::string> PackedLayerNames(const TensorStore& store);
+
+// What a packed layer amounts to, from the shapes of its tensors alone.
+struct PackedSummary {
+  int bits = 0;
+  int64_t out_features = 0, in_features = 0;
+  int64_t outliers = 0;
+  int64_t bytes = 0;  // in the file, without bias
+};
+// Throws sq::Error when index and table do not go together.
+PackedSummary SummarizePackedLayer(const TensorStore& store, const std::string& name);
 
 // Reads and validates one layer; the width follows from the table's shape. Throws sq::Error naming
 // file, tensor, expected and found, also when the layer's size is not [out_features, in_features].
 PackedLayer ReadPackedLayer(const TensorStore& store, const std::string& name, int64_t out_features,
                             int64_t in_features);
+// The same, of the size that its own tensors tell.
+PackedLayer ReadPackedLayer(const TensorStore& store, const std::string& name);
 
 // The layer's tensors as views into `layer`, which must outlive them.
 std::vector<TensorView> PackedTensors(const PackedLayer& layer, const std::string& name);
 
-// Names of a packed layer's tensors but its bias: needed ones, then those of its sparse part and
-// hints that other writers may have added.
+// Names of all tensors that may belong to a packed layer, its bias aside.
 std::vector<std::string> PackedTensorNames(const std::string& name);
+// Of these, those that a layer without outliers lacks, and hints that other writers add.
 std::vector<std::string> OptionalPackedTensorNames(const std::string& name);
-// Those that the original's files alone may have.
-std::vector<std::string> FullRowNames(const std::string& name);
 
 // Checks the names, types and shapes of a layer's tensors, and that what belongs together is there
 // together; values are for ReadPackedLayer. Returns the width that the table's shape tells, or 0.
@@ -58,5 +73,8 @@ void CheckSparseCounts(const TensorStore& store, ProblemList* problems);
 // kernel begins when every thread takes the same number of outliers, about ten; -1 for threads left
 // without any.
 std::vector<int32_t> BalancedStartRows(const Csr& csr);
+// The tensor as a view of `rows`, which must outlive it.
+TensorView StartRowsTensor(const std::string& name, const std::vector<int32_t>& rows);
+bool IsStartRows(const std::string& tensor);
 
 }  // namespace sq

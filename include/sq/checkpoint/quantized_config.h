@@ -24,4 +24,8 @@ nlohmann::ordered_json CarriedConfig(const std::string& source, bool own_head);
 void WriteQuantizedConfig(const std::string& source, const std::string& folder,
                           const QuantizationInfo& info);
 
+// The same for a folder that is quantized already, with the width where vLLM 0.2 to 0.5 look for it
+// too.
+void WriteVllmConfig(const std::string& source, const std::string& folder, int bits, bool own_head);
+
 }  // namespace sq

@@ -82,6 +82,7 @@ struct TensorView {
 // Throws sq::Error naming file, tensor, expected and found.
 void CheckShape(const FileTensor& tensor, const Shape& expected);
 void CheckDType(const FileTensor& tensor, DType expected);
+void CheckFloatType(const FileTensor& tensor);
 
 // Converts elements [first, first + count) of a tensor of floats to fp32. Throws sq::Error for
 // other types, and for a finite F64 that is too large.

@@ -22,10 +22,6 @@ DecodingSpeed MeasureDecoding(const std::shared_ptr<const LoadedModel>& loaded,
                               const std::vector<std::vector<int32_t>>& ids, bool losses,
                               const std::function<void(int64_t)>& step_done);
 
-// Bytes of weights that one step reads: linear layers in the form that they have in memory or in
-// the mapped files or on the device, norms and head. (Of the embedding a step reads a row.)
-int64_t WeightBytesPerStep(const LoadedModel& loaded);
-
 // The value that the share `quantile` of `values` does not exceed: the nearest rank. The median of
 // an even number is the lower of the two in the middle.
 double Quantile(std::vector<double> values, double quantile);

@@ -34,7 +34,6 @@ using TakeLogits = std::function<void(int64_t, const at::Tensor&)>;
 // The loss of each window's tokens 1 .. n-1 given those before. Windows of at least two tokens
 // each; they may differ in length. With `logits`, calls it one window at a time in order.
 WindowLosses EvaluateWindows(const Model& model, const std::vector<std::vector<int32_t>>& windows,
-                             const PerplexityOptions& options,
-                             const TakeLogits& logits = {});
+                             const PerplexityOptions& options, const TakeLogits& logits = {});
 
 }  // namespace sq

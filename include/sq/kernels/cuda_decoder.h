@@ -1,91 +1,41 @@
-// Decoding on a CUDA device: a decoder-only transformer's weights in device memory, a key-value
-// cache, and one CUDA graph a step. What sq/model describes with LibTorch is plain numbers and
-// pointers here; no CUDA header is needed.
+// decoder.h on a CUDA device: weights and key-value cache in its memory, and one CUDA graph a step.
+// No CUDA header is needed.
 //
 // Numbers: the residual stream, sums and softmax are fp32; what goes into a linear layer is rounded
 // to fp16 (for the MLP's second one with a scale of 2^-6, so that activations up to 4e6 fit), keys
-// and values too. Runs repeat bit for bit.
+// and values too. Dense fp32 and bf16 weights become fp16 where all values fit, the bf16 ones
+// without loss but below 1e-5: inputs rounded to fp16 keep 3 bits more than to bf16, which makes
+// texts equal the CPU's. Where values do not fit, the matrix and its inputs are bf16. Runs repeat
+// bit for bit.
 #pragma once
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <vector>
 
-#include "sq/kernels/cuda_matmul.h"
-#include "sq/packed/packed_layer.h"
+#include "sq/kernels/decoder.h"
 
 namespace sq {
 
-// A matrix on the host as a file holds it: [rows][cols] without gaps, any alignment. On the device
-// fp32 and bf16 become fp16 where all values fit, the bf16 ones without loss but below 1e-5: inputs
-// rounded to fp16 keep 3 bits more than to bf16, which is what makes texts the CPU's. Where values
-// do not fit, the matrix and its inputs are bf16.
-struct HostMatrix {
-  const void* data = nullptr;
-  CudaType type = CudaType::kFloat16;
-  int64_t rows = 0, cols = 0;
-};
-
-// A linear layer, packed (with its own bias) or dense.
-struct HostLinear {
-  std::optional<PackedView> packed;
-  HostMatrix dense;
-  const float* bias = nullptr;  // [rows], of a dense one; null: none
-  bool Empty() const { return !packed && dense.data == nullptr; }
-};
-
-// An RMS norm, or where there is a bias a layer norm. fp32 [features]. Those of heads may have no
-// weight, and are no norms then.
-struct HostNorm {
-  const float *weight = nullptr, *bias = nullptr;
-};
-
-struct CudaModelShape {
-  int64_t hidden = 0;        // a multiple of 8, at most 16384
-  int64_t intermediate = 0;  // a multiple of 8
-  int64_t heads = 0, kv_heads = 0;
-  int64_t head_dim = 0;  // a multiple of 8, at most 256
-  int64_t vocab = 0;
-  float norm_epsilon = 0;
-  CudaActivation activation = CudaActivation::kSilu;
-};
-
-struct CudaModelLayer {
-  HostLinear query, key, value, attention_out, gate, up, down;  // no gate: the MLP is not gated
-  HostNorm attention_norm, mlp_norm;                            // [hidden]
-  HostNorm query_norm, key_norm;                                // [head_dim], of each head
-  int64_t attention_window = 0;  // positions that a token attends to, itself included; 0: all
-};
-
-struct CudaModelEnds {
-  HostMatrix embedding;  // [vocab][hidden]
-  HostMatrix positions;  // [positions][hidden], learned; no data: rotary
-  HostNorm norm;
-  HostMatrix head;  // [vocab][hidden]; the embedding's data again where they are tied
-};
-
-// Weights in the memory of the current device. Any number of decoders may share them. Host memory
-// is read during the calls alone, so layers can be loaded and dropped one by one. Throws sq::Error
-// on sizes that the kernels do not take, on fp16 and bf16 weights that share an input, and when the
-// device's memory will not do.
-class CudaModel {
+// Weights in the memory of the device that was current when it was made. Sizes that the kernels
+// take: hidden a multiple of 8 up to 16384, intermediate a multiple of 8, head_dim a multiple of 8
+// up to 256; no fp16 and bf16 weights that share an input. Query, key and value, and gate and up,
+// become one matrix each where their bits or types agree.
+class CudaModel : public DecoderModel {
  public:
-  explicit CudaModel(const CudaModelShape& shape);
-  ~CudaModel();
+  explicit CudaModel(const DecoderShape& shape);
+  ~CudaModel() override;
   CudaModel(const CudaModel&) = delete;
   CudaModel& operator=(const CudaModel&) = delete;
 
-  // In order. Query, key and value, and gate and up, become one matrix each where their bits or
-  // types agree.
-  void AddLayer(const CudaModelLayer& layer);
-  void SetEnds(const CudaModelEnds& ends);
+  void AddLayer(const DecoderLayerWeights& layer) override;
+  void SetEmbeddingAndHead(const EmbeddingAndHead& ends) override;
+  std::unique_ptr<DecoderSession> NewSession(int64_t batch, int64_t capacity,
+                                             const RotaryRows& rotary) const override;
+  int64_t Bytes() const override;
+  int64_t StepBytes() const override;
 
-  const CudaModelShape& shape() const;
-  int64_t DeviceBytes() const;
-  // Of weights that a step reads: all but the embedding, where the head is another matrix, and
-  // learned positions, of which it reads rows.
-  int64_t StepBytes() const;
+  const DecoderShape& shape() const;
 
   struct State;
   const State& state() const { return *state_; }
@@ -94,41 +44,31 @@ class CudaModel {
   std::unique_ptr<State> state_;
 };
 
-// cos and sin of the rotary embedding, fp32 [capacity][head_dim / 2]; null: learned positions.
-struct RotaryRows {
-  const float *cos = nullptr, *sin = nullptr;
-};
-
-// Not for use from two threads at once.
-class CudaDecoder {
+class CudaDecoder : public DecoderSession {
  public:
-  // Makes room for `capacity` tokens of `batch` sequences. `graphs`: whether steps of one token are
-  // captured once and replayed; without, each is launched kernel by kernel, with the same results.
-  // Throws sq::Error when the device's memory will not do.
+  // `graphs`: whether steps of one token are captured once and replayed; without, each is launched
+  // kernel by kernel, with the same results.
   CudaDecoder(std::shared_ptr<const CudaModel> model, int64_t batch, int64_t capacity,
               const RotaryRows& rotary, bool graphs = true);
-  ~CudaDecoder();
+  ~CudaDecoder() override;
   CudaDecoder(const CudaDecoder&) = delete;
   CudaDecoder& operator=(const CudaDecoder&) = delete;
 
-  // Puts `rows`, of positions [begin, begin + count), in the place of those that it was made with.
   // Waits for the last step.
-  void SetRotary(int64_t begin, int64_t count, const RotaryRows& rows);
+  void SetRotary(int64_t begin, int64_t count, const RotaryRows& rows) override;
+  // Prompts go in chunks of 512 rows, or one token of each sequence if these are more, for which
+  // buffers grow at the first. `logits` may be null.
+  void Step(const std::vector<std::vector<int32_t>>& ids, float* logits) override;
+  std::vector<int32_t> StepGreedily(const std::vector<std::vector<int32_t>>& ids) override;
+  std::vector<int32_t> StepGreedily() override;
+  void Reset() override;
+  int64_t length() const override;
 
-  // Feeds `ids` [batch][tokens], all in the vocabulary, and writes the logits after the last ones
-  // to `logits`, host memory fp32 [batch][vocab], unless it is null. Prompts go in chunks of 512
-  // rows, or one token of each sequence if these are more, for which buffers grow at the first.
-  // Throws sq::Error beyond the capacity. After an error of the device only Reset may follow.
-  void Step(const std::vector<std::vector<int32_t>>& ids, float* logits);
-
-  // The ids with the greatest logits after the last step, the lowest of equal ones: [batch].
-  std::vector<int32_t> Best() const;
-
-  // Feeds Best(), which never leaves the device, as a step of one token.
+  // What StepGreedily is made of. Queues a step of one token, that which the last step found best;
+  // waits for nothing.
   void StepBest();
-
-  void Reset();
-  int64_t length() const;
+  // The ids with the greatest logits after the last step: [batch]. Waits for it.
+  std::vector<int32_t> Best() const;
 
  private:
   struct State;

@@ -1,14 +1,38 @@
-// The one entry of the kernel library: y = W x for a packed layer and any number of tokens.
+// y = W x on the CPU for a packed layer and any number of tokens. (On a CUDA device:
+// cuda_matmul.h.)
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 
 #include "sq/base/matrix_view.h"
 #include "sq/base/parallel.h"
 #include "sq/packed/packed_layer.h"
 
 namespace sq {
+
+// A packed layer in the host's memory in the order that the CPU's kernels want: what CudaLayer is
+// on a device. Made once, when a model is loaded; any number of threads may use it.
+class CpuLayer {
+ public:
+  // Takes the layer, which must be valid (ValidatePackedLayer).
+  explicit CpuLayer(PackedLayer layer);
+  // The memory of another program, which must outlive this: an operator's tensors.
+  explicit CpuLayer(const PackedView& layer);
+
+  int bits() const { return view_.bits; }
+  int64_t out_features() const { return view_.out_features; }
+  int64_t in_features() const { return view_.in_features; }
+  // Bytes that a product reads.
+  int64_t Bytes() const;
+
+  const PackedView& view() const { return view_; }
+
+ private:
+  std::shared_ptr<const PackedLayer> owned_;  // null: another program's
+  PackedView view_;
+};
 
 // A dense product of the caller's library of choice: y [tokens][rows] = x [tokens][in] * w^T with
 // w [rows][in]. Called from several threads at a time, on each for other columns of y.
@@ -22,14 +46,14 @@ using Loop = void (*)(int64_t count, const std::function<void(int64_t)>& body);
 constexpr int64_t kGemmTokens = 8;
 
 // y[t][o] = sum over i of weight[o][i] * x[t][i], plus bias[o]; outliers are part of the weight.
-// x: [tokens][in_features]; y: [tokens][out_features], overwritten. `layer` must be valid
-// (ValidatePackedLayer).
+// x: [tokens][in_features]; y: [tokens][out_features], overwritten. Throws sq::Error on sizes that
+// do not agree.
 //
 // Fewer than kGemmTokens tokens, or no `gemm`: the LUT-GEMV and the CSR SpMV, a token at a time.
 // Else tiles of rows are decoded to fp32, outliers added, and handed to `gemm`. Sums are fp32, in
 // an order that depends on the sizes alone, so results are the same for any thread count if gemm's
 // are.
-void PackedMatmul(const PackedView& layer, MatrixView<const float> x, MatrixView<float> y,
+void PackedMatmul(const CpuLayer& layer, MatrixView<const float> x, MatrixView<float> y,
                   Gemm gemm = nullptr, Loop loop = ParallelFor);
 
 }  // namespace sq

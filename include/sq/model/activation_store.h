@@ -32,7 +32,7 @@ class ActivationStore {
  public:
   // Throws sq::Error, saying how much was wanted, when there is no room.
   ActivationStore(int64_t slots, int64_t tokens, int64_t hidden, const ActivationMemory& memory,
-                  const Device& device = {});
+                  const Device& device);
   ~ActivationStore();
   ActivationStore(const ActivationStore&) = delete;
   ActivationStore& operator=(const ActivationStore&) = delete;

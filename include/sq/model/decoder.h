@@ -1,4 +1,4 @@
-// Token by token decoding with a key-value cache.
+// Token by token decoding with a key-value cache, on any device.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -7,26 +7,27 @@
 #include <memory>
 #include <vector>
 
-#include "sq/kernels/cuda_decoder.h"
+#include "sq/kernels/decoder.h"
 #include "sq/model/device.h"
-#include "sq/model/transformer.h"
+#include "sq/model/rope_table.h"
+#include "sq/model/torch_decoder.h"
 
 namespace sq {
 
-// A whole model: on the CPU packed layers in memory, dense ones in the mapped files; or all in the
-// memory of a CUDA device, and then `layers` and `head` are empty. Any number of decoders may share
-// it.
+// A whole model in the memory of a device. Any number of decoders may share it.
 struct LoadedModel {
-  const Model& model;
-  std::vector<DecoderLayer> layers;
-  Head head;
+  Model model;
   Device device;
-  std::shared_ptr<const CudaModel> on_device;  // null on the CPU
+  std::shared_ptr<const TorchModel> on_host;      // null on a CUDA device
+  std::shared_ptr<const DecoderModel> on_device;  // null on the CPU
+
+  // Bytes of weights that a step reads (DecoderModel::StepBytes).
+  int64_t StepBytes() const;
 };
 
-// On a CUDA device one layer at a time goes through the host's memory. Throws sq::Error when the
-// device's will not do, and on sizes that its kernels do not take (cuda_decoder.h).
-std::shared_ptr<const LoadedModel> LoadModel(const Model& model, const Device& device = {});
+// Throws sq::Error when the device's memory is too small, and on sizes that its kernels do not take
+// (cuda_decoder.h).
+std::shared_ptr<const LoadedModel> LoadModel(const Model& model, const Device& device);
 
 class Decoder {
  public:
@@ -40,27 +41,27 @@ class Decoder {
   at::Tensor Step(const std::vector<std::vector<int32_t>>& ids);
 
   // Feeds `ids` likewise and returns the id with the greatest logit for each sequence, the lowest
-  // of equal ones. On a CUDA device the logits stay there, and so do ids that are fed as they were
-  // returned.
+  // of equal ones.
   std::vector<int32_t> StepGreedily(const std::vector<std::vector<int32_t>>& ids);
+
+  // Feeds the ids that the last step, a greedy one, returned. On a CUDA device they never leave it.
+  std::vector<int32_t> StepGreedily();
 
   // Forgets all tokens.
   void Reset();
 
-  int64_t length() const { return length_; }
+  int64_t length() const { return session_->length(); }
 
  private:
   void CheckTokens(const std::vector<std::vector<int32_t>>& ids) const;
-  void PlaceRotaryRows(int64_t tokens);
-  at::Tensor StepOnHost(const std::vector<std::vector<int32_t>>& ids);
+  void CheckPositions(int64_t tokens) const;
+  void UpdateRotary(int64_t tokens);
 
   std::shared_ptr<const LoadedModel> loaded_;
-  std::unique_ptr<CudaDecoder> on_device_;  // null on the CPU
-  std::vector<int32_t> best_;         // what StepGreedily returned, while that is the last step
-  std::vector<int64_t> row_lengths_;  // on a device: the RopeLength that each position's row is of
-  RopeTables rope_;                   // on the CPU
-  std::vector<LayerCache> caches_;
-  int64_t batch_, capacity_, length_ = 0;
+  int64_t batch_, capacity_;
+  // The RopeLength that each position's row of cos and sin is of.
+  std::vector<int64_t> row_lengths_;
+  std::unique_ptr<DecoderSession> session_;
 };
 
 // Continues `prompt` greedily by at most `count` tokens, stopping after an end-of-sequence token.

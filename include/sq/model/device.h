@@ -20,6 +20,8 @@ struct Device {
   bool emulated = false;
 };
 
+inline const Device kCpu;
+
 // "auto", "cpu", "cuda" (the first device) or "cuda:N". auto is a CUDA device where one can run our
 // kernels and LibTorch has its CUDA half, else the CPU; *why_not then says what is missing. Makes
 // the device current for the calling thread, and LibTorch exact on it: fp32 products without TF32,

@@ -5,28 +5,30 @@
 #include <ATen/core/Tensor.h>
 
 #include <memory>
-#include <optional>
+#include <variant>
 
+#include "sq/checkpoint/architecture.h"
 #include "sq/checkpoint/tensor_store.h"
 #include "sq/kernels/cuda_matmul.h"
-#include "sq/model/architecture.h"
+#include "sq/kernels/packed_matmul.h"
 #include "sq/model/device.h"
-#include "sq/packed/packed_layer.h"
 
 namespace sq {
 
-// Exactly one of weight, stored, packed and cuda is set.
-struct Linear {
-  at::Tensor weight;                          // [out, in]: fp32; on a device also bf16, fp16
-  std::optional<FileTensor> stored;           // F32, F16 or BF16 [out, in]
-  std::shared_ptr<const PackedLayer> packed;  // holds its own bias
-  std::shared_ptr<const CudaLayer> cuda;      // a packed layer in a device's memory, its bias too
-  int device = 0;                             // where `cuda` lies
-  at::Tensor bias;                            // fp32 [out], undefined when there is none
+// A packed layer in the memory of CUDA device `device`.
+struct OnCuda {
+  std::shared_ptr<const CudaLayer> layer;
+  int device = 0;
+};
 
-  bool Empty() const {
-    return packed == nullptr && cuda == nullptr && !weight.defined() && !stored;
-  }
+struct Linear {
+  // A dense weight [out, in] in memory: fp32; on a device also bf16, fp16. Or one that stays in its
+  // file: F32, F16 or BF16. Or a packed layer, with its bias, as the device's kernels take it.
+  std::variant<at::Tensor, FileTensor, CpuLayer, OnCuda> weight;
+  at::Tensor bias;  // of a dense weight: fp32 [out], undefined when there is none
+
+  // The dense weight that is in memory, which must be what `weight` holds.
+  const at::Tensor& dense() const { return std::get<at::Tensor>(weight); }
 };
 
 // What becomes of a dense weight: fp32 in memory, for use with many tokens and for gradients; or
@@ -37,12 +39,12 @@ struct Linear {
 enum class DenseWeights { kFloat, kStored, kBFloat16 };
 
 // Reads the layer in whichever form `store` holds it, into the memory of `device`.
-Linear LoadLinear(const TensorStore& store, const LinearInfo& info,
-                  DenseWeights dense = DenseWeights::kFloat, const Device& device = {});
+Linear LoadLinear(const TensorStore& store, const LinearInfo& info, DenseWeights dense,
+                  const Device& device);
 
 // A dense weight without a layer around it, such as the head's.
 Linear LoadDenseWeight(const FileTensor& tensor, const Shape& expected, DenseWeights dense,
-                       const Device& device = {});
+                       const Device& device);
 
 // x: fp32 [..., in] -> fp32 [..., out], both where the layer is. A weight of 16 bits has x rounded
 // to its type, and sums are fp32 still, those of a gradient too. Only a layer that holds a dense
@@ -55,6 +57,6 @@ at::Tensor ApplyLinear(const Linear& linear, const at::Tensor& x);
 at::Tensor FloatProduct(const at::Tensor& a, const at::Tensor& b);
 
 // The tensor converted to fp32 and shaped; `expected` is checked.
-at::Tensor LoadFloats(const FileTensor& tensor, const Shape& expected, const Device& device = {});
+at::Tensor LoadFloats(const FileTensor& tensor, const Shape& expected, const Device& device);
 
 }  // namespace sq

@@ -13,7 +13,7 @@ namespace sq {
 
 // Whether a --dtype asks for bfloat16 products: auto means where the device has units for them, as
 // every CUDA device that we run on. Throws sq::Error for anything but auto, float32 and bfloat16.
-inline bool WantsBfloat16(const std::string& dtype, const Device& device = {}) {
+inline bool WantsBfloat16(const std::string& dtype, const Device& device) {
   SQ_CHECK(dtype == "auto" || dtype == "float32" || dtype == "bfloat16",
            "dtype: expected auto, float32 or bfloat16, found ", dtype);
   return dtype == "bfloat16" || (dtype == "auto" && (device.cuda || Cpu().avx512_bf16));
@@ -31,10 +31,12 @@ inline bool Bfloat16Products() {
 // loaded as bfloat16.
 class MatmulPrecision {
  public:
-  explicit MatmulPrecision(bool bfloat16) {
-    if (bfloat16) Set(at::Float32Precision::BF16);
+  explicit MatmulPrecision(bool bfloat16) : set_(bfloat16 && !Bfloat16Products()) {
+    if (set_) Set(at::Float32Precision::BF16);
   }
-  ~MatmulPrecision() { Set(at::Float32Precision::IEEE); }
+  ~MatmulPrecision() {
+    if (set_) Set(at::Float32Precision::IEEE);
+  }
   MatmulPrecision(const MatmulPrecision&) = delete;
   MatmulPrecision& operator=(const MatmulPrecision&) = delete;
 
@@ -43,6 +45,8 @@ class MatmulPrecision {
     at::globalContext().setFloat32Precision(at::Float32Backend::MKLDNN, at::Float32Op::MATMUL,
                                             precision);
   }
+
+  bool set_;  // by this one, not by one around it
 };
 
 }  // namespace sq

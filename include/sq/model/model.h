@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "sq/base/problem_list.h"
+#include "sq/checkpoint/architecture.h"
 #include "sq/checkpoint/model_config.h"
 #include "sq/checkpoint/tensor_store.h"
-#include "sq/model/architecture.h"
 
 namespace sq {
 

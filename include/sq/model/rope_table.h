@@ -33,7 +33,7 @@ std::vector<float> RopeFrequencies(const ModelConfig& config, int64_t length);
 // Positions [begin, begin + count) of a sequence of `length` tokens: computed on the host, so that
 // they are the same everywhere.
 RopeTable MakeRopeTable(const ModelConfig& config, int64_t begin, int64_t count, int64_t length,
-                        const Device& device = {});
+                        const Device& device);
 
 // Row `begin` + i is of a sequence that ends there, of begin + i + 1 tokens: what a text that comes
 // token by token is rotated by. In the host's memory.
@@ -44,7 +44,7 @@ RopeTable MakeStepwiseRopeTable(const ModelConfig& config, int64_t begin, int64_
 class RopeTables {
  public:
   RopeTables() = default;
-  RopeTables(const ModelConfig& config, int64_t longest, const Device& device = {});
+  RopeTables(const ModelConfig& config, int64_t longest, const Device& device);
 
   // Positions [begin, begin + count) of a sequence of `length` tokens.
   RopeTable Rows(int64_t begin, int64_t count, int64_t length) const;

@@ -18,8 +18,9 @@ struct LayerCache {
   int64_t length = 0;
 };
 
-// How a linear layer is applied: ApplyLinear, or a wrapper that also watches it.
-using LinearFn = std::function<at::Tensor(Projection, const Linear&, const at::Tensor&)>;
+// How a linear layer is applied: ApplyLinear, or a wrapper that also watches it. Its first argument
+// is the layer's index in DecoderLayer::linears.
+using LinearFn = std::function<at::Tensor(size_t, const Linear&, const at::Tensor&)>;
 
 // hidden: [batch, tokens, hidden] -> the same shape. `rope` covers the tokens' positions. With a
 // cache the tokens follow those in it, attend to them too and are added to it; without one they are

@@ -3,7 +3,6 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -17,11 +16,23 @@ struct Norm {
   at::Tensor weight, bias;  // fp32 [features]
 };
 
+// A decoder layer's weights, each beside what the architecture says of it (LayerLinears,
+// LayerNorms).
+struct LayerLinear {
+  LinearInfo info;
+  Linear linear;
+};
+struct LayerNorm {
+  NormInfo info;
+  Norm norm;
+};
 struct DecoderLayer {
-  std::array<Linear, kProjections> linears;  // by Projection; no gate: the MLP is not gated
-  Norm attention_norm, mlp_norm;             // [hidden]
-  Norm query_norm, key_norm;                 // [head_dim]; undefined: none
-  int64_t attention_window = 0;              // ModelConfig::AttentionWindow
+  std::vector<LayerLinear> linears;
+  std::vector<LayerNorm> norms;
+  int64_t attention_window = 0;  // ModelConfig::AttentionWindow
+
+  // Null where the architecture has no such norm.
+  const Norm* FindNorm(NormRole role) const;
 };
 
 struct Head {
@@ -29,10 +40,14 @@ struct Head {
   Linear linear;  // [vocab, hidden]
 };
 
-DecoderLayer LoadDecoderLayer(const Model& model, int64_t layer,
-                              DenseWeights dense = DenseWeights::kFloat, const Device& device = {});
-Head LoadHead(const Model& model, DenseWeights dense = DenseWeights::kFloat,
-              const Device& device = {});
+DecoderLayer LoadDecoderLayer(const Model& model, int64_t layer, DenseWeights dense,
+                              const Device& device);
+Head LoadHead(const Model& model, DenseWeights dense, const Device& device);
+
+// Throw sq::Error on an id outside the vocabulary, and on a sequence of more tokens than the model
+// has learned positions for.
+void CheckTokenId(const Model& model, int32_t id);
+void CheckLearnedPositions(const Model& model, int64_t length);
 
 // Rows of the embedding, converted to fp32, and learned positions added where the architecture has
 // them: ids -> [tokens, hidden]. The first id stands at `position`. Throws sq::Error on an id

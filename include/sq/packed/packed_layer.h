@@ -44,6 +44,7 @@ struct PackedView {
   const float* lookup_table = nullptr;
   CsrView outliers;
   const float* bias = nullptr;
+  int64_t qweight_stride = 0;  // words from one row of qweight to the next; 0: out_features
 
   PackedView() = default;
   PackedView(const PackedLayer& layer)
@@ -56,9 +57,14 @@ struct PackedView {
         bias(layer.bias.empty() ? nullptr : layer.bias.data()) {}
 
   MatrixView<const uint32_t> Words() const {
-    return {qweight, in_features / 32 * bits, out_features};
+    const int64_t stride = qweight_stride == 0 ? out_features : qweight_stride;
+    return {qweight, in_features / 32 * bits, out_features, stride};
   }
 };
+
+// A view of the output channels [begin, begin + rows) of a layer. The row_ptr of its outliers does
+// not start at 0: it indexes the cols and vals of the whole layer.
+PackedView RowsOf(const PackedView& layer, int64_t begin, int64_t rows);
 
 // Throws sq::Error, naming `what`, unless all sizes are consistent and all table entries, outliers
 // and biases are finite.

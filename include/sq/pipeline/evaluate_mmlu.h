@@ -27,7 +27,7 @@ struct MmluOptions {
 nlohmann::ordered_json EvaluateMmlu(const Model& model, const Tokenizer& tokenizer,
                                     const std::vector<MmluSubject>& subjects,
                                     const MmluOptions& options, int64_t max_memory,
-                                    const Device& device = {}, bool bfloat16 = false);
+                                    const Device& device, bool bfloat16);
 
 // That member as a table for people.
 std::string MmluText(const nlohmann::ordered_json& mmlu);

@@ -1,6 +1,7 @@
 // A Hugging Face checkpoint in, a quantized one out: what sq-quantize does. Reads top to bottom in
-// quantize_model.cc: calibration, then for each decoder layer its Fisher information and its packed
-// matrices, then the output folder.
+// quantize_model.cc, by stages: inputs, calibration (calibrate.h), which hands each decoder layer's
+// sensitivities to the quantization (quantize_stage.h), and the output folder. What a stage has
+// finished lies in the run's folder (run_folder.h), from which an interrupted run goes on.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>

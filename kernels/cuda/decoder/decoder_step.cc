@@ -12,8 +12,8 @@
 namespace sq {
 
 using cuda::Buffer;
+using cuda::LinearBlock;
 using cuda::LinearGroup;
-using cuda::LinearPart;
 using cuda::ModelLayer;
 using cuda::PassedNorm;
 using cuda::ProductEnd;
@@ -78,7 +78,7 @@ struct CudaDecoder::State {
     graph = nullptr;
   }
 
-  const CudaModelShape& shape() const { return model->shape(); }
+  const DecoderShape& shape() const { return model->shape(); }
   int64_t QkvRows() const { return (shape().heads + 2 * shape().kv_heads) * shape().head_dim; }
   cuda::Cache CacheOf(size_t layer) const {
     return {keys[layer].data(), values[layer].data(), shape().kv_heads, capacity, shape().head_dim};
@@ -146,7 +146,7 @@ void CudaDecoder::State::Reserve(int64_t tokens) {
   for (const ModelLayer& layer : weights.layers) {
     for (const LinearGroup* group :
          {&layer.qkv, &layer.attention_out, &layer.gate_up, &layer.down}) {
-      for (const LinearPart& part : group->parts) {
+      for (const LinearBlock& part : group->parts) {
         if (part.packed != nullptr) ReserveCudaMatmul(*context, *part.packed, rows);
       }
     }
@@ -168,9 +168,9 @@ void CudaDecoder::State::Reserve(int64_t tokens) {
 void CudaDecoder::State::RunLayer(size_t index, int64_t tokens) {
   const std::vector<ModelLayer>& layers = model->state().layers;
   const ModelLayer& layer = layers[index];
-  const CudaModelShape& s = shape();
+  const DecoderShape& s = shape();
   const int64_t rows = batch * tokens, attended_cols = s.heads * s.head_dim;
-  const CudaMatrix hidden(buffers.hidden.data(), CudaType::kFloat32, rows, s.hidden);
+  const CudaMatrix hidden(buffers.hidden.data(), FloatType::kFloat32, rows, s.hidden);
   // A norm as the product before it passes it on, if it does.
   const auto passed = [&](const LinearGroup& from, const cuda::NormWeights& norm,
                           const LinearGroup& to, const cuda::NormPlace& place) {
@@ -178,7 +178,7 @@ void CudaDecoder::State::RunLayer(size_t index, int64_t tokens) {
   };
   // What comes out of it, else by a kernel of its own.
   const auto normed = [&](const PassedNorm& passed_on, const cuda::NormWeights& norm,
-                          CudaType type) {
+                          FloatType type) {
     ProductInput input;
     input.norm = passed_on;
     if (passed_on.weight != nullptr) return input;
@@ -192,7 +192,7 @@ void CudaDecoder::State::RunLayer(size_t index, int64_t tokens) {
                                                  layers[i].qkv, *attention_norm);
   };
 
-  const CudaMatrix qkv(buffers.qkv.data(), CudaType::kFloat32, rows, QkvRows());
+  const CudaMatrix qkv(buffers.qkv.data(), FloatType::kFloat32, rows, QkvRows());
   Multiply(layer.qkv, normed(attention_norm_of(index), layer.attention_norm, layer.qkv.input), qkv);
   cuda::PositionArguments places;
   places.qkv = qkv;
@@ -228,9 +228,9 @@ void CudaDecoder::State::RunLayer(size_t index, int64_t tokens) {
     Multiply(layer.gate_up, of_mlp, activated.x, gated);
   } else {
     const int64_t wide = layer.gate_up.rows;
-    const CudaMatrix gate_up(buffers.gate_up.data(), CudaType::kFloat32, rows, wide);
+    const CudaMatrix gate_up(buffers.gate_up.data(), FloatType::kFloat32, rows, wide);
     Multiply(layer.gate_up, of_mlp, gate_up);
-    const CudaMatrix up(buffers.gate_up.data() + (wide - s.intermediate), CudaType::kFloat32, rows,
+    const CudaMatrix up(buffers.gate_up.data() + (wide - s.intermediate), FloatType::kFloat32, rows,
                         s.intermediate, wide);
     const CudaMatrix gate = layer.gated ? gate_up : CudaMatrix();
     cuda::Activate(queue, gated.gating.function, gate, up, gated.gating.scale, activated.x);
@@ -243,9 +243,9 @@ void CudaDecoder::State::RunLayer(size_t index, int64_t tokens) {
 void CudaDecoder::State::RunHead(int64_t tokens) {
   const CudaModel::State& weights = model->state();
   const int64_t hidden = shape().hidden, vocab = shape().vocab;
-  const CudaMatrix last(buffers.hidden.data() + (tokens - 1) * hidden, CudaType::kFloat32, batch,
+  const CudaMatrix last(buffers.hidden.data() + (tokens - 1) * hidden, FloatType::kFloat32, batch,
                         hidden, tokens * hidden);
-  const CudaMatrix y(logits.data(), CudaType::kFloat32, batch, vocab);
+  const CudaMatrix y(logits.data(), FloatType::kFloat32, batch, vocab);
   const cuda::DenseMatrix& head =
       weights.head != nullptr ? weights.head->parts[0].dense : weights.embedding;
   const CudaMatrix normed(buffers.normed.data(), head.type, batch, hidden);
@@ -258,7 +258,7 @@ void CudaDecoder::State::RunHead(int64_t tokens) {
 // Queues everything that a step does on the device; `fed`: ids [batch][tokens] there.
 void CudaDecoder::State::Run(int32_t* fed, int64_t tokens, bool head) {
   const CudaModel::State& weights = model->state();
-  const CudaMatrix hidden(buffers.hidden.data(), CudaType::kFloat32, batch * tokens,
+  const CudaMatrix hidden(buffers.hidden.data(), FloatType::kFloat32, batch * tokens,
                           shape().hidden);
   const CudaMatrix positions =
       weights.positions.values.data() != nullptr ? weights.positions.View() : CudaMatrix();
@@ -378,6 +378,16 @@ void CudaDecoder::Step(const std::vector<std::vector<int32_t>>& ids, float* logi
               "logits");
   cuda::Check(cudaStreamSynchronize(state.stream.handle), "a step");
   std::memcpy(logits, state.host_logits.data(), static_cast<size_t>(state.logits.bytes()));
+}
+
+std::vector<int32_t> CudaDecoder::StepGreedily(const std::vector<std::vector<int32_t>>& ids) {
+  Step(ids, nullptr);
+  return Best();
+}
+
+std::vector<int32_t> CudaDecoder::StepGreedily() {
+  StepBest();
+  return Best();
 }
 
 std::vector<int32_t> CudaDecoder::Best() const {

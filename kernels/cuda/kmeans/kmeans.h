@@ -15,8 +15,8 @@
 //     of equal ones, so every decision is the CPU's.
 // Sorting is a bitonic network on unique 64-bit words (key, position), which is a stable sort and
 // needs no library. Sums whose order the CPU fixes are taken by all lanes alike from 32 shared
-// slots. Measured on an H200 with the copies (tests/bench/cuda_kmeans.cc): a matrix of 4096 x 4096
-// takes 22 ms, of 4096 x 11008 126 ms; all of the model 11 s.
+// slots. Measured on an H200 with the copies (tests/bench/bench_cuda_kmeans.cc): a matrix of 4096 x
+// 4096 takes 22 ms, of 4096 x 11008 126 ms; all of the model 11 s.
 #pragma once
 
 #include "kernels/cuda/runtime.h"

@@ -1,0 +1,30 @@
+// kernels/decoder.h on the CPU by LibTorch's operators: packed layers in memory, dense ones in the
+// mapped files.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "sq/kernels/decoder.h"
+#include "sq/model/transformer.h"
+
+namespace sq {
+
+struct TorchModel {
+  Model model;
+  std::vector<DecoderLayer> layers;
+  Head head;
+
+  // Bytes of weights that a step reads: linear layers in the form that they have in memory or in
+  // the mapped files, norms and head. (Of the embedding a step reads a row.)
+  int64_t StepBytes() const;
+};
+
+std::shared_ptr<const TorchModel> LoadTorchModel(const Model& model);
+
+std::unique_ptr<DecoderSession> NewTorchSession(std::shared_ptr<const TorchModel> model,
+                                                int64_t batch, int64_t capacity,
+                                                const RotaryRows& rotary);
+
+}  // namespace sq
