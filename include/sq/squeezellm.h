@@ -7,7 +7,7 @@
 //   quant/kmeans1d.h                 Kmeans1d: exact weighted k-means of one row
 //   packed/packed_layer.h            PackedLayer, Dequantize, BitsPerWeight
 //   packed/bit_pack.h                PackIndices, UnpackIndices: the bit layout of indices
-//   kernels/packed_matmul.h          PackedMatmul: y = W x on the CPU
+//   kernels/packed_matmul.h          CpuLayer, PackedMatmul: y = W x on the CPU
 //   checkpoint/packed_checkpoint.h   PackedLayer <-> tensors with the original's names
 //   checkpoint/tensor_store.h        the tensors of a checkpoint by name
 //   checkpoint/safetensors.h         .safetensors files

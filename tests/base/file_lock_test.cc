@@ -84,7 +84,8 @@ TEST_F(FileLockTest, ANoteStaysUntilItIsReplaced) {
 
 TEST_F(FileLockTest, LeavesOtherPeoplesFilesAlone) {
   WriteFile(path_, "mine\n");
-  EXPECT_EQ(Message(), path_ + ": exists and is not a lock file of squeezellm; nothing was changed");
+  EXPECT_EQ(Message(),
+            path_ + ": exists and is not a lock file of squeezellm; nothing was changed");
   EXPECT_EQ(ReadFile(path_, 100), "mine\n");
   fs::remove(path_);
   WriteFile(folder_ + "/other", "");

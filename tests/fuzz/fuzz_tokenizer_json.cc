@@ -8,8 +8,8 @@
 
 #include "sq/base/error.h"
 #include "sq/base/json.h"
-#include "sq/text/tokenizer_parts.h"
 #include "sq/text/tokenizer_json.h"
+#include "sq/text/tokenizer_parts.h"
 
 namespace {
 
