@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "kernels/cpu/kernels.h"
+#include "sq/base/integer_math.h"
 #include "sq/packed/bit_pack.h"
 
 namespace sq {
@@ -12,10 +13,8 @@ namespace {
 constexpr int64_t kGemvRows = 64;            // rows of one LUT-GEMV call: their tables fit 4 KB
 constexpr int64_t kTileFloats = 256 * 1024;  // 1 MB: a decoded tile stays in the second-level cache
 
-int64_t Blocks(int64_t total, int64_t block) { return (total + block - 1) / block; }
-
 void ByGemv(const PackedView& layer, MatrixView<const float> x, MatrixView<float> y, Loop loop) {
-  const int64_t blocks = Blocks(layer.out_features, kGemvRows);
+  const int64_t blocks = CeilDivide(layer.out_features, kGemvRows);
   loop(blocks * x.rows, [&](int64_t task) {
     const int64_t token = task / blocks, begin = task % blocks * kGemvRows;
     const int64_t end = std::min(begin + kGemvRows, layer.out_features);
@@ -28,7 +27,7 @@ void ByTiles(const PackedView& layer, MatrixView<const float> x, MatrixView<floa
              Loop loop) {
   // A multiple of 32 rows suits every vector width.
   const int64_t rows = std::max<int64_t>(kTileFloats / layer.in_features / 32 * 32, 32);
-  loop(Blocks(layer.out_features, rows), [&](int64_t block) {
+  loop(CeilDivide(layer.out_features, rows), [&](int64_t block) {
     const int64_t begin = block * rows, count = std::min(rows, layer.out_features - begin);
     std::vector<float> buffer(static_cast<size_t>(count * layer.in_features));
     const MatrixView<float> tile{buffer.data(), count, layer.in_features};

@@ -6,7 +6,8 @@
 //   quant/distortion.h               MeasureDistortion: the error of a packed layer
 //   quant/kmeans1d.h                 Kmeans1d: exact weighted k-means of one row
 //   packed/packed_layer.h            PackedLayer, Dequantize, BitsPerWeight
-//   kernels/packed_matmul.h          PackedMatmul: y = W x on the CPU
+//   packed/bit_pack.h                PackIndices, UnpackIndices: the bit layout of indices
+//   kernels/packed_matmul.h          CpuLayer, PackedMatmul: y = W x on the CPU
 //   checkpoint/packed_checkpoint.h   PackedLayer <-> tensors with the original's names
 //   checkpoint/tensor_store.h        the tensors of a checkpoint by name
 //   checkpoint/safetensors.h         .safetensors files
@@ -20,6 +21,7 @@
 #include "sq/checkpoint/safetensors.h"
 #include "sq/checkpoint/tensor_store.h"
 #include "sq/kernels/packed_matmul.h"
+#include "sq/packed/bit_pack.h"
 #include "sq/packed/packed_layer.h"
 #include "sq/quant/distortion.h"
 #include "sq/quant/kmeans1d.h"

@@ -1,9 +1,9 @@
-# Finds LibTorch without TorchConfig.cmake, which in a CUDA build of LibTorch demands a
-# CUDA toolkit. Looks under CMAKE_PREFIX_PATH, be it a libtorch folder, a Python site-packages folder
-# or site-packages/torch/share/cmake (what torch.utils.cmake_prefix_path prints).
+# Finds LibTorch without TorchConfig.cmake, which in a CUDA build of LibTorch requires a CUDA toolkit. Searches
+# CMAKE_PREFIX_PATH, which may be a libtorch folder, a Python site-packages folder or site-packages/torch/share/cmake
+# (the value of torch.utils.cmake_prefix_path).
 #
-# Defines LibTorch_VERSION and the imported target LibTorch::cpu (libtorch_cpu and libc10), and, where the same folder
-# has the CUDA half, LibTorch::cuda (libtorch_cuda and libc10_cuda). NVIDIA's libraries they find by their own RPATH.
+# Defines LibTorch_VERSION and the imported targets LibTorch::cpu (libtorch_cpu and libc10) and, if the same folder has
+# the CUDA libraries, LibTorch::cuda (libtorch_cuda and libc10_cuda). These find NVIDIA's libraries by their own RPATH.
 
 set(_hints)
 foreach(_prefix IN LISTS CMAKE_PREFIX_PATH)
@@ -39,7 +39,7 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::cpu)
   set_target_properties(LibTorch::cpu PROPERTIES
     IMPORTED_LOCATION ${LibTorch_CPU_LIBRARY}
     INTERFACE_LINK_LIBRARIES LibTorch::c10
-    # A CUDA build of libtorch_cpu names libcudart and libcupti, which it finds by its own RPATH.
+    # A CUDA build of libtorch_cpu depends on libcudart and libcupti, which it finds by its own RPATH.
     INTERFACE_LINK_OPTIONS LINKER:--allow-shlib-undefined)
 endif()
 
@@ -49,11 +49,11 @@ set(LibTorch_CUDA_FOUND OFF)
 if(LibTorch_FOUND AND EXISTS ${LibTorch_CUDA_LIBRARY})
   set(LibTorch_CUDA_FOUND ON)
   if(NOT TARGET LibTorch::cuda)
-    # Our code calls nothing in it: it is there to register its kernels, which the linker must not think superfluous.
+    # No symbol of it is referenced: it registers its kernels when loaded, so the linker must not drop it.
     add_library(LibTorch::cuda INTERFACE IMPORTED)
     target_link_libraries(LibTorch::cuda INTERFACE
       "-Wl,--push-state,--no-as-needed,${LibTorch_CUDA_LIBRARY},${_folder}/libc10_cuda.so,--pop-state" LibTorch::cpu)
-    # Its cuBLAS goes with its own cuBLASLt, not with another one that a toolkit has: first in the search.
+    # First in the search path: its cuBLAS must find its own cuBLASLt, not that of a toolkit.
     get_filename_component(_nvidia "${_folder}/../../nvidia/cu13/lib" ABSOLUTE)
     if(EXISTS ${_nvidia})
       target_link_options(LibTorch::cuda INTERFACE LINKER:-rpath,${_nvidia})

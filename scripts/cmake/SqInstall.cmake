@@ -8,7 +8,8 @@ set(core_layers base packed checkpoint quant kernels)
 # The headers that sq/squeezellm.h includes, directly or not, and those of the CUDA kernels. Nothing else is public.
 set(public_headers
     squeezellm.h
-    base/error.h base/matrix_view.h base/output_file.h base/parallel.h base/problem_list.h base/row_clusterer.h
+    base/error.h base/float_type.h base/layer_parts.h base/matrix_view.h base/output_file.h base/parallel.h
+    base/problem_list.h base/row_clusterer.h
     checkpoint/packed_checkpoint.h checkpoint/safetensors.h checkpoint/tensor.h checkpoint/tensor_store.h
     kernels/packed_matmul.h
     kernels/cuda_csr.h kernels/cuda_device.h kernels/cuda_kmeans.h kernels/cuda_matmul.h

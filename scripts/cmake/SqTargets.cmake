@@ -3,7 +3,7 @@
 add_library(sq_options INTERFACE)
 set(host_warnings -Wall -Wextra)
 set(device_warnings -Xcompiler=-Wall,-Wextra,-Wno-unknown-pragmas --expt-relaxed-constexpr)
-# The same bytes on every machine: no product is fused with the addition after it, whatever the target has.
+# The same bytes on every machine: no fused multiply-add, even if the target has it.
 set(arithmetic -ffp-contract=off)
 if(SQ_WERROR)
   list(APPEND host_warnings -Werror)

@@ -10,7 +10,7 @@ namespace {
 CpuFeatures Detect() {
   CpuFeatures features;
 #if defined(__x86_64__)
-  // The compiler's own check covers the system's support for the wide registers too.
+  // These also check that the operating system saves the wide registers.
   __builtin_cpu_init();
   unsigned a = 0, b = 0, c = 0, d = 0;
   const bool f16c = __get_cpuid(1, &a, &b, &c, &d) && ((c >> 29) & 1u);

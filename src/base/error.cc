@@ -7,12 +7,13 @@ namespace sq {
 
 namespace {
 
-// Bytes of the printable UTF-8 character at `i`; 0 for a control character and for what is not
+// Length in bytes of the printable UTF-8 character at `i`; 0 for control characters and invalid
 // UTF-8.
 size_t PrintableBytes(std::string_view text, size_t i) {
   const auto byte = static_cast<unsigned char>(text[i]);
   if (byte < 0x20 || byte == 0x7f || byte >= 0xf5) return 0;
-  // The lead byte tells how many continuation bytes follow; their values are of no interest here.
+  // The lead byte gives the number of continuation bytes, of which only the two high bits are
+  // checked.
   const size_t length = byte < 0x80    ? 1
                         : byte >= 0xf0 ? 4
                         : byte >= 0xe0 ? 3
@@ -22,7 +23,7 @@ size_t PrintableBytes(std::string_view text, size_t i) {
   for (size_t k = 1; k < length; ++k) {
     if ((text[i + k] & 0xc0) != 0x80) return 0;
   }
-  // U+0080 to U+009F: control characters too.
+  // U+0080 to U+009F are control characters too.
   if (byte == 0xc2 && static_cast<unsigned char>(text[i + 1]) < 0xa0) return 0;
   return length;
 }

@@ -30,14 +30,14 @@ bool IsFolder(const std::string& path) {
 }
 
 std::string FollowLinks(const std::string& path) {
-  constexpr int kMaxLinks = 40;  // as the system
+  constexpr int kMaxLinks = 40;  // as in Linux
   fs::path at = path;
   std::error_code error;
   for (int links = 0; fs::is_symlink(fs::symlink_status(at, error)); ++links) {
     SQ_CHECK(links < kMaxLinks, path, ": too many symbolic links");
     const fs::path next = fs::read_symlink(at, error);
     SQ_CHECK(!error, at.string(), ": ", error.message());
-    at = at.parent_path() / next;  // which is `next` when that begins at the root
+    at = at.parent_path() / next;  // `next` itself if absolute
   }
   return at.string();
 }

@@ -20,9 +20,9 @@ namespace {
 
 constexpr char kFirstLine[] = "lock file of squeezellm";
 constexpr size_t kMaxBytes = 1 << 20;
-constexpr int kAttempts = 100;  // each fails only when another process has been quicker
+constexpr int kAttempts = 100;  // each fails only if another process was faster
 
-// What a lock file says: kFirstLine, then these, a line each.
+// Contents of a lock file: kFirstLine, then these fields, one per line.
 struct Owner {
   std::string program, host, since, start;
   long pid = 0;
@@ -35,13 +35,14 @@ std::string HostName() {
   return name;
 }
 
-// When process `pid` began, in the system's ticks: a number may have been given to another process
-// since. Empty when there is no such process.
+// Start time of process `pid` in clock ticks, which tells apart processes that reuse a pid. Empty
+// if there is no such process.
 std::string StartOf(long pid) {
   std::ifstream file(StrCat("/proc/", pid, "/stat"));
   std::string text;
   std::getline(file, text);
-  // The program's name, in parentheses, may hold anything; the 20th field after it is the start.
+  // The program name, in parentheses, may contain anything; the start time is the 20th field after
+  // it.
   const size_t name_end = text.rfind(')');
   if (name_end == std::string::npos) return "";
   std::istringstream fields(text.substr(name_end + 1));
@@ -59,7 +60,8 @@ std::string Now() {
   return text;
 }
 
-// Nothing when the file is not one of ours. An empty file is: its maker has not come to write yet.
+// Empty if the file is not a lock file. An empty file is one: its creator has not written to it
+// yet.
 std::optional<Owner> ReadOwner(int descriptor) {
   std::string text;
   char buffer[4096];
@@ -85,21 +87,23 @@ std::optional<Owner> ReadOwner(int descriptor) {
 }
 
 [[noreturn]] void Refuse(const std::string& what, const Owner& owner) {
-  if (owner.pid == 0) throw Error(what + " is in use: another process has just begun there");
+  if (owner.pid == 0) throw Error(what + " is in use: another process has just started there");
   throw Error(StrCat(what, " is in use: ", owner.program, " is running there (pid ", owner.pid,
                      " on ", owner.host, ", since ", owner.since, ")"));
 }
 
-// Whether the file system keeps no locks, which is told in as many ways as there are file systems.
+// Whether the error means that the file system does not support locks; file systems differ in which
+// one they report.
 bool HasNoLocks(int error) {
   return error == ENOLCK || error == ENOSYS || error == EOPNOTSUPP || error == EINVAL;
 }
 
-// Of a file that cannot be locked: throws unless the process that it names is gone.
+// For a file that cannot be locked: throws unless the process that it names has ended.
 void CheckGone(const Owner& owner, const std::string& path, const std::string& what) {
   if (owner.pid != 0 && owner.host != HostName()) {
-    throw Error(StrCat(what, " is in use: ", owner.program, " began there (pid ", owner.pid, " on ",
-                       owner.host, ", since ", owner.since, "); if that has ended, remove ", path));
+    throw Error(StrCat(what, " is in use: ", owner.program, " was started there (pid ", owner.pid,
+                       " on ", owner.host, ", since ", owner.since, "); if that has ended, remove ",
+                       path));
   }
   const bool runs = owner.pid == 0 || (!owner.start.empty() && StartOf(owner.pid) == owner.start);
   if (runs) Refuse(what, owner);
@@ -111,15 +115,15 @@ FileLock::FileLock(const std::string& path, const std::string& what) : path_(pat
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     if (TryMake() || TryTakeOver(what)) return;
   }
-  throw Error(StrCat(path, ": cannot be locked: other processes make and remove it all the time"));
+  throw Error(StrCat(path, ": cannot be locked: other processes keep creating and removing it"));
 }
 
-// False when there is such a file, or was for a moment.
+// False if the file exists, or existed for a moment.
 bool FileLock::TryMake() {
   descriptor_ = open(path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
   if (descriptor_ < 0 && errno == EEXIST) return false;
   SQ_CHECK(descriptor_ >= 0, path_, ": cannot create: ", std::strerror(errno));
-  // Another process may take it for one that was left behind, and may be done with it by now.
+  // Another process may have taken it for a stale lock, and may even have released it already.
   if ((flock(descriptor_, LOCK_EX | LOCK_NB) != 0 && !HasNoLocks(errno)) || !HasItsName()) {
     Close();
     return false;
@@ -128,7 +132,7 @@ bool FileLock::TryMake() {
   return true;
 }
 
-// False when the file is gone by now.
+// False if the file no longer exists.
 bool FileLock::TryTakeOver(const std::string& what) {
   descriptor_ = open(path_.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
   if (descriptor_ < 0 && errno == ENOENT) return false;
@@ -137,7 +141,7 @@ bool FileLock::TryTakeOver(const std::string& what) {
     const bool locked = flock(descriptor_, LOCK_EX | LOCK_NB) == 0;
     const int error = errno;
     const std::optional<Owner> owner = ReadOwner(descriptor_);
-    SQ_CHECK(owner, path_, ": is there and no lock file of squeezellm; nothing was changed");
+    SQ_CHECK(owner, path_, ": exists and is not a lock file of squeezellm; nothing was changed");
     if (!locked) {
       SQ_CHECK(error == EWOULDBLOCK || HasNoLocks(error), path_,
                ": cannot lock: ", std::strerror(error));
@@ -157,8 +161,8 @@ bool FileLock::TryTakeOver(const std::string& what) {
   return true;
 }
 
-// Whoever has a lock removes its file before unlocking: what is locked here may have no name, or
-// another may have that, by now.
+// A holder removes its file before unlocking, so the file locked here may have been deleted or
+// replaced in the meantime.
 bool FileLock::HasItsName() const {
   struct stat mine {
   }, named{};

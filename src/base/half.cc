@@ -11,8 +11,8 @@ namespace sq {
 namespace {
 
 #if defined(__x86_64__)
-// As many as make whole vectors; returns their number. The same values as one by one: the
-// conversion is exact.
+// Converts as many as fill whole vectors and returns their number. Same values as the scalar
+// conversion, since it is exact.
 __attribute__((target("avx,f16c"))) int64_t Fp16ToFloatF16c(const uint16_t* in, float* out,
                                                             int64_t count) {
   int64_t i = 0;

@@ -15,7 +15,7 @@ namespace {
 
 constexpr int kMaxNesting = 100;
 
-// What Python's json writes for floats that JSON has no word for.
+// How Python's json module writes floats that JSON cannot represent.
 const struct {
   std::string_view word;
   double value;
@@ -23,7 +23,8 @@ const struct {
                   {"Infinity", std::numeric_limits<double>::infinity()},
                   {"NaN", std::numeric_limits<double>::quiet_NaN()}};
 
-// A word of kNotFinite in a text. It stands between strings; so many of those come before it.
+// An occurrence of a kNotFinite word in a text, outside of strings, and the number of strings
+// before it.
 struct NotFinite {
   size_t begin;
   size_t length;
@@ -31,8 +32,8 @@ struct NotFinite {
   double value;
 };
 
-// Looks at what is outside strings, before the parser gets to see it: counts brackets, and finds
-// the words of kNotFinite. Text that is not JSON may be misread; then the parser refuses it.
+// Scans the text outside of strings before parsing: measures nesting and finds kNotFinite words.
+// Invalid JSON may be misread here; the parser rejects it later.
 std::vector<NotFinite> Scan(std::string_view text, const std::string& what) {
   int depth = 0;
   bool in_string = false;
@@ -63,9 +64,9 @@ std::vector<NotFinite> Scan(std::string_view text, const std::string& what) {
   return found;
 }
 
-// The parser knows no NaN. Each one is given to it as an empty string of the same length, so that
-// positions in messages stay, and put back when that string comes: strings are counted, since the
-// text may well have empty ones of its own.
+// The parser does not support NaN and the like. Each one is replaced by an empty string, padded to
+// the same length to keep positions in messages right, and restored when that string is parsed.
+// Strings are counted to recognize it, since the text may contain empty strings itself.
 nlohmann::json ParseWith(std::string_view text, const std::vector<NotFinite>& words,
                          const std::string& what) {
   if (words.empty()) return nlohmann::json::parse(text.begin(), text.end());
@@ -75,7 +76,7 @@ nlohmann::json ParseWith(std::string_view text, const std::vector<NotFinite>& wo
     stand_in[word.begin] = stand_in[word.begin + 1] = '"';
   }
   auto next = words.begin();
-  int64_t strings = 0;  // of the text itself
+  int64_t strings = 0;  // in the text itself
   using Event = nlohmann::json::parse_event_t;
   return nlohmann::json::parse(stand_in, [&](int, Event event, nlohmann::json& value) {
     if (event != Event::key && !(event == Event::value && value.is_string())) return true;
@@ -91,8 +92,8 @@ nlohmann::json ParseWith(std::string_view text, const std::vector<NotFinite>& wo
   });
 }
 
-// The parser's own account without its error code, its position (it counts the column in bytes of a
-// line that may be the whole file) and the text read last, which may be long or binary.
+// The parser's message without its error code, its position (the column counts bytes of a line that
+// may be the whole file) and the last token, which may be long or binary.
 std::string Reason(const nlohmann::json::parse_error& error) {
   std::string reason = error.what();
   const size_t column = reason.find("column ");
@@ -122,7 +123,7 @@ void AppendText(const nlohmann::ordered_json& value, const std::string& indent, 
   }
 }
 
-// The member, or null where it is absent or null and there is a fallback.
+// The member; null if it is missing or null and there is a fallback.
 const nlohmann::json* Find(const nlohmann::json& object, const std::string& key,
                            const std::string& what, bool has_fallback) {
   if (has_fallback && object.is_object()) {

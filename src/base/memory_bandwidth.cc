@@ -18,7 +18,7 @@ namespace {
 constexpr int64_t kMinBytes = int64_t{256} << 20;
 constexpr int64_t kMaxBytes = int64_t{1} << 30;
 constexpr int64_t kCacheMultiple = 2;
-constexpr int64_t kBlockWords = int64_t{1} << 17;  // 1 MiB, what a thread takes at a time
+constexpr int64_t kBlockWords = int64_t{1} << 17;  // 1 MiB, the work of one loop item
 constexpr int kPasses = 3;
 
 int64_t BufferBytes() {
@@ -27,7 +27,7 @@ int64_t BufferBytes() {
   return std::max(std::min(wanted, AvailableBytes() / 4 * 3), kBlockWords * 8);
 }
 
-// Eight sums, so that no addition waits for the one before.
+// Eight independent sums hide the latency of the additions.
 uint64_t Sum(const uint64_t* words) {
   uint64_t sums[8] = {};
   for (int64_t i = 0; i < kBlockWords; i += 8) {
@@ -50,7 +50,7 @@ double ReadBandwidth() {
     throw Error(StrCat("no room for the ", 8 * blocks * kBlockWords,
                        " bytes that memory bandwidth is measured with"));
   }
-  // Every page gets memory of its own; untouched ones might all be the same page of zeros.
+  // Writing gives every page memory of its own; untouched pages may all map to one page of zeros.
   ParallelFor(blocks, [&](int64_t block) {
     std::fill_n(buffer.data() + block * kBlockWords, kBlockWords, uint64_t{1});
   });
@@ -63,7 +63,7 @@ double ReadBandwidth() {
     const double seconds = watch.Seconds();
     uint64_t total = 0;
     for (const uint64_t sum : sums) total += sum;
-    // Also keeps the sums, and so the reads, from being left out.
+    // Also keeps the compiler from removing the sums.
     SQ_CHECK(total == static_cast<uint64_t>(blocks * kBlockWords),
              "memory does not hold what was written to it");
     best = std::max(best, static_cast<double>(8 * blocks * kBlockWords) / seconds);

@@ -34,9 +34,9 @@ void WriteAll(int descriptor, const char* data, int64_t bytes, const std::string
   }
 }
 
-// The number N when `path` leads to this process's open file N: /dev/stdout, /dev/fd/N,
-// /proc/self/fd/N. To be written to as it is open: by its name a redirected stdout would be written
-// from its beginning, over what is there, and a socket not at all. Else -1.
+// The descriptor N if `path` refers to an open file of this process (/dev/stdout, /dev/fd/N,
+// /proc/self/fd/N), else -1. Such a file is written through its descriptor: reopened by name, a
+// redirected stdout would be overwritten from its start, and a socket could not be opened.
 int OpenFileNumber(const std::string& path) {
   fs::path at = path;
   std::error_code error;
@@ -56,11 +56,11 @@ int OpenFileNumber(const std::string& path) {
   return -1;
 }
 
-// Opens what is there and no regular file, to be written to as it is; -1 where that is none.
+// Opens an existing file that is not a regular file, for writing in place; -1 if there is none.
 int OpenInPlace(const std::string& path, const std::string& target) {
   const int number = OpenFileNumber(path);
   if (number >= 0) {
-    std::fflush(stdout);  // what was printed before comes before
+    std::fflush(stdout);  // keep the order of earlier output
     const int descriptor = fcntl(number, F_DUPFD_CLOEXEC, 0);
     SQ_CHECK(descriptor >= 0, path, ": cannot open: ", Reason());
     return descriptor;
@@ -76,7 +76,7 @@ int OpenInPlace(const std::string& path, const std::string& target) {
 }  // namespace
 
 std::string TemporaryName(const std::string& path) {
-  constexpr size_t kLongest = 200;  // of 255 that a name may have
+  constexpr size_t kLongest = 200;  // of the 255 bytes that a name may have
   static constexpr char kLetters[] = "abcdefghijklmnopqrstuvwxyz0123456789";
   std::random_device random;
   std::string name = fs::path(path).filename().string().substr(0, kLongest) + ".";
@@ -90,7 +90,7 @@ OutputFile::OutputFile(const std::string& path) : path_(path), target_(FollowLin
 }
 
 void OutputFile::OpenTemporary() {
-  // What somebody has made read-only is not to be replaced, though the system would let us.
+  // A read-only file is not replaced, although the system would allow it.
   SQ_CHECK(!FileExists(target_) || access(target_.c_str(), W_OK) == 0, path_,
            ": cannot write: ", Reason());
   for (int attempt = 0; descriptor_ < 0; ++attempt) {
@@ -101,7 +101,7 @@ void OutputFile::OpenTemporary() {
   }
   struct stat old {};
   if (stat(target_.c_str(), &old) != 0) return;
-  // Where rights cannot be set the new file has those of any new file.
+  // If permissions cannot be set, the defaults for new files remain.
   if (fchmod(descriptor_, old.st_mode & 07777) != 0) return;
 }
 
@@ -129,7 +129,7 @@ void OutputFile::WriteThrough(const void* data, int64_t bytes) {
 
 void OutputFile::Commit() {
   WriteThrough(buffer_.data(), static_cast<int64_t>(buffer_.size()));
-  // Some file systems report a full disk only here; a pipe has nothing to flush.
+  // Some file systems report a full disk only here. A pipe cannot be flushed.
   SQ_CHECK(fsync(descriptor_) == 0 || temporary_.empty(), path_, ": cannot write: ", Reason());
   const int closed = close(descriptor_);
   descriptor_ = -1;
@@ -181,7 +181,7 @@ void WriteFile(const std::string& path, const std::string& contents) {
 void CheckCanWrite(const std::string& path) {
   const std::string target = FollowLinks(path);
   struct stat status {};
-  // Opening a pipe would wait for its reader.
+  // Opening a pipe would block until it has a reader.
   if (stat(target.c_str(), &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode)) {
     SQ_CHECK(access(target.c_str(), W_OK) == 0, path, ": cannot write: ", Reason());
     return;

@@ -28,12 +28,12 @@ std::atomic<void (*)()>& WorkerSetup() {
   return set_up;
 }
 
-// One ParallelFor. Shared with workers that may come to it after it is over.
+// One call of ParallelFor. Shared with workers, which may arrive after it has finished.
 struct Job {
   Job(int64_t items, int workers, const std::function<void(int64_t)>& run)
       : count(items), seats(workers), body(run) {}
 
-  // Takes items until none is left.
+  // Runs items until none is left.
   void Work() {
     in_parallel = true;
     for (int64_t i = next++; i < count; i = next++) {
@@ -58,7 +58,7 @@ struct Job {
     }
   }
 
-  // Waits for the items that others have taken, not for workers that have taken none.
+  // Waits for the items that other threads run, but not for workers without items.
   void Wait() {
     std::unique_lock<std::mutex> lock(mutex);
     all_done.wait(lock, [&] { return done == count; });
@@ -66,7 +66,7 @@ struct Job {
 
   const int64_t count;
   int seats;  // workers that may still join; guarded by the pool's mutex
-  const std::function<void(int64_t)>& body;  // valid while items are left
+  const std::function<void(int64_t)>& body;  // valid until all items are done
   std::atomic<int64_t> next{0}, done{0};
   std::atomic<bool> stop{false};
   std::mutex mutex;
@@ -75,14 +75,14 @@ struct Job {
   std::exception_ptr failure;
 };
 
-// Threads that wait for jobs. OpenMP's would do, but for its barrier: on a busy machine each loop
-// then waits until every thread has been scheduled, those without work too, and a token's few
-// hundred loops take seconds.
+// A thread pool. OpenMP is not used because of its barrier: on a busy machine each loop would wait
+// until every thread has been scheduled, even those without work, and the few hundred loops of a
+// token would take seconds.
 class Pool {
  public:
   static Pool& Get() {
     static Pool* const pool =
-        new Pool;  // never destroyed: its threads may wait when the process ends
+        new Pool;  // never destroyed: its threads may still wait when the process exits
     return *pool;
   }
 
@@ -121,7 +121,7 @@ class Pool {
     }
   }
 
-  // All items are taken: no more workers are needed.
+  // All items have been started: no more workers are needed.
   void Leave(const std::shared_ptr<Job>& job) {
     const std::lock_guard<std::mutex> lock(mutex_);
     const auto at = std::find(jobs_.begin(), jobs_.end(), job);

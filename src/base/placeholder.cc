@@ -17,28 +17,29 @@ constexpr char kRefusal[] =
     "a server's refusal, not the file itself; download it anew (gated and private repositories "
     "want a token)";
 
-// What such files begin with, in lower case.
+// The start of such files, in lower case.
 struct Kind {
   std::string_view begin;
-  size_t max_bytes;  // longer ones are something else
+  size_t max_bytes;  // longer files are not placeholders
   const char* text;
 };
 
 constexpr size_t kAnySize = std::string_view::npos;
 constexpr Kind kKinds[] = {
-    // By git-lfs's specification below 1024 bytes; the second is what its first releases wrote.
+    // The git-lfs specification limits pointers to less than 1024 bytes; the second form is that of
+    // its first releases.
     {"version https://git-lfs.github.com/spec/", 1023, kPointer},
     {"version https://hawser.github.com/spec/", 1023, kPointer},
     {"<!doctype html", kAnySize, kPage},
     {"<html>", kAnySize, kPage},
     {"<html ", kAnySize, kPage},
-    // What the Hugging Face hub answers in the place of a file.
+    // Replies of the Hugging Face hub instead of a file.
     {"entry not found", 32, kRefusal},
     {"repository not found", 32, kRefusal},
     {"invalid username or password.", 32, kRefusal},
     {"access to model ", 400, kRefusal},
     {"access to dataset ", 400, kRefusal},
-    // And the stores behind it (S3, CloudFront).
+    // Replies of its storage backends (S3, CloudFront).
     {"<?xml version=\"1.0\" encoding=\"utf-8\"?><error>", kAnySize, kRefusal},
     {"<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<error>", kAnySize, kRefusal},
 };

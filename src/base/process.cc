@@ -17,12 +17,13 @@ volatile std::sig_atomic_t interrupts = 0;
 void OnSignal(int) {
   if (interrupts != 0) _exit(130);
   interrupts = 1;
-  constexpr char kMessage[] = "\nstopping at the next safe point; interrupt again to stop immediately\n";
-  // A failed write changes nothing.
+  constexpr char kMessage[] =
+      "\nstopping at the next safe point; interrupt again to stop immediately\n";
+  // A failed write is ignored.
   if (write(STDERR_FILENO, kMessage, sizeof kMessage - 1) < 0) return;
 }
 
-// A figure in KiB from a file of "Key:  value kB" lines.
+// The value of a "Key:  value kB" line of a file, in bytes.
 int64_t KilobytesLine(const char* path, const std::string& key) {
   std::ifstream file(path);
   std::string word;

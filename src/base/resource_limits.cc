@@ -16,7 +16,7 @@ namespace {
 
 constexpr int64_t kNoLimit = std::numeric_limits<int64_t>::max();
 
-// The first number of a file; nothing when there is none, as in "max".
+// The first number in a file; empty if there is none, as in "max".
 std::optional<int64_t> NumberIn(const std::string& path) {
   std::ifstream file(path);
   int64_t number = 0;
@@ -24,7 +24,7 @@ std::optional<int64_t> NumberIn(const std::string& path) {
   return number;
 }
 
-// The number after `key` in a file of "key number" lines; 0 when it is not there.
+// The number after `key` in a file of "key number" lines; 0 if missing.
 int64_t NumberAfter(const std::string& path, const std::string& key) {
   std::ifstream file(path);
   std::string line, word;
@@ -36,7 +36,7 @@ int64_t NumberAfter(const std::string& path, const std::string& key) {
   return 0;
 }
 
-// Where a controller's files of this process's group lie, and those of the groups above it.
+// The folders of this process's control group and of its parents, for one controller.
 struct Hierarchy {
   bool version_2 = false;
   std::vector<std::string> folders;
@@ -88,7 +88,8 @@ std::vector<Hierarchy> Hierarchies(const std::string& root, const std::string& c
                  : candidate.type == "cgroup" && HasItem(candidate.options, controller);
     });
     if (mount == mounts.end()) continue;
-    // A container sees its own group as the mount's root, named by the host's path or by "/".
+    // Inside a container, the mount's root is the container's own group, named by its path on the
+    // host or by "/".
     if (mount->root != "/") {
       if (group.compare(0, mount->root.size(), mount->root) == 0) {
         group.erase(0, mount->root.size());
@@ -118,7 +119,7 @@ int64_t FreeInGroup(const std::string& folder, bool version_2) {
   return std::max<int64_t>(*most - std::max<int64_t>(*used - cached, 0), 0);
 }
 
-// Processors by the quota of a group, rounded up; 0 without one.
+// CPU quota of a group in processors, rounded up; 0 if there is none.
 int QuotaOfGroup(const std::string& folder, bool version_2) {
   double quota = 0, period = 0;
   if (version_2) {
@@ -133,7 +134,7 @@ int QuotaOfGroup(const std::string& folder, bool version_2) {
   return whole + (static_cast<double>(whole) * period < quota ? 1 : 0);
 }
 
-// What a limit of the process leaves of it when `used` bytes are.
+// What remains of a process limit when `used` bytes are in use.
 int64_t FreeWithin(int resource, int64_t used) {
   struct rlimit limit {};
   if (getrlimit(static_cast<__rlimit_resource>(resource), &limit) != 0) return kNoLimit;

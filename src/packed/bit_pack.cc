@@ -33,7 +33,7 @@ void Unpack(MatrixView<const uint32_t> qweight, MatrixView<uint8_t> indices) {
 
 }  // namespace
 
-int64_t PackedWords(int bits, int64_t in_features, const char* what) {
+int64_t PackedWords(int bits, int64_t in_features, const std::string& what) {
   SQ_CHECK(bits >= kMinBits && bits <= kMaxBits, what, ": expected 2, 3 or 4 bits, found ", bits);
   SQ_CHECK(in_features > 0 && in_features % kPackGroup == 0, what,
            ": expected a multiple of 32 input features, found ", in_features);

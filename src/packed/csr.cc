@@ -32,7 +32,8 @@ void ValidateCsr(const Csr& csr, int64_t out_features, int64_t in_features,
   SQ_CHECK(csr.row_ptr.front() == 0, what, ": expected row pointers from 0, found ",
            csr.row_ptr.front());
   for (int64_t row = 0; row < out_features; ++row) {
-    SQ_CHECK(csr.row_ptr[row] <= csr.row_ptr[row + 1], what, ": row pointers fall at row ", row);
+    SQ_CHECK(csr.row_ptr[row] <= csr.row_ptr[row + 1], what, ": row pointers decrease at row ",
+             row);
   }
   SQ_CHECK(csr.row_ptr.back() == static_cast<int64_t>(csr.cols.size()), what,
            ": row pointers end at ", csr.row_ptr.back(), " but there are ", csr.cols.size(),
@@ -55,15 +56,15 @@ void AddEntries(const std::vector<CsrEntry>& entries, int64_t out_features, cons
   }
   SQ_CHECK(all.size() <= static_cast<size_t>(std::numeric_limits<int32_t>::max()), what, ": ",
            all.size(), " outliers are too many");
-  const auto place = [](const CsrEntry& entry) { return std::pair(entry.row, entry.col); };
+  const auto position = [](const CsrEntry& entry) { return std::pair(entry.row, entry.col); };
   std::stable_sort(all.begin(), all.end(),
-                   [&](const CsrEntry& a, const CsrEntry& b) { return place(a) < place(b); });
+                   [&](const CsrEntry& a, const CsrEntry& b) { return position(a) < position(b); });
   Csr sorted;
   sorted.row_ptr.assign(static_cast<size_t>(out_features) + 1, 0);
   for (size_t i = 0; i < all.size();) {
     size_t end = i + 1;
     double sum = all[i].val;
-    for (; end < all.size() && place(all[end]) == place(all[i]); ++end) sum += all[end].val;
+    for (; end < all.size() && position(all[end]) == position(all[i]); ++end) sum += all[end].val;
     ++sorted.row_ptr[static_cast<size_t>(all[i].row) + 1];
     sorted.cols.push_back(all[i].col);
     sorted.vals.push_back(end == i + 1 ? all[i].val : static_cast<float>(sum));

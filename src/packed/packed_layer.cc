@@ -16,7 +16,7 @@ void CheckFinite(const std::vector<float>& values, const char* kind, const std::
 }  // namespace
 
 void ValidatePackedLayer(const PackedLayer& layer, const std::string& what) {
-  const int64_t words = PackedWords(layer.bits, layer.in_features, what.c_str());
+  const int64_t words = PackedWords(layer.bits, layer.in_features, what);
   SQ_CHECK(layer.out_features > 0, what, ": no output features");
   const int64_t expected = CheckedMultiply(words, layer.out_features, what);
   SQ_CHECK(static_cast<int64_t>(layer.qweight.size()) == expected, what, ": expected ", expected,

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "sq/base/error.h"
+#include "sq/base/integer_math.h"
 #include "sq/base/parallel.h"
 
 namespace sq {
@@ -24,11 +25,11 @@ Distortion RowDistortion(const float* weights, const float* fisher, const float*
   return row;
 }
 
-void Accumulate(const Distortion& more, Distortion& sum) {
-  sum.squared_error += more.squared_error;
-  sum.weighted += more.weighted;
-  sum.largest = std::max(sum.largest, more.largest);
-  sum.squared_norm += more.squared_norm;
+void Accumulate(const Distortion& more, Distortion* sum) {
+  sum->squared_error += more.squared_error;
+  sum->weighted += more.weighted;
+  sum->largest = std::max(sum->largest, more.largest);
+  sum->squared_norm += more.squared_norm;
 }
 
 Distortion MeasureDistortion(MatrixView<const float> weights, FisherView fisher,
@@ -39,9 +40,9 @@ Distortion MeasureDistortion(MatrixView<const float> weights, FisherView fisher,
   SQ_CHECK(fisher.data == nullptr || (fisher.rows == weights.rows && fisher.cols == weights.cols),
            "expected sensitivities [", weights.rows, ", ", weights.cols, "], found [", fisher.rows,
            ", ", fisher.cols, "]");
-  constexpr int64_t kChunk = 16;  // rows; neighbours share the cache lines of qweight
+  constexpr int64_t kChunk = 16;  // rows; adjacent ones share cache lines of qweight
   std::vector<Distortion> rows(weights.rows);
-  ParallelFor((weights.rows + kChunk - 1) / kChunk, [&](int64_t chunk) {
+  ParallelFor(CeilDivide(weights.rows, kChunk), [&](int64_t chunk) {
     const int64_t first = chunk * kChunk, count = std::min(kChunk, weights.rows - first);
     std::vector<float> packed(count * weights.cols);
     const MatrixView<float> view{packed.data(), count, weights.cols};
@@ -53,7 +54,7 @@ Distortion MeasureDistortion(MatrixView<const float> weights, FisherView fisher,
     }
   });
   Distortion sum;
-  for (const Distortion& row : rows) Accumulate(row, sum);
+  for (const Distortion& row : rows) Accumulate(row, &sum);
   return sum;
 }
 

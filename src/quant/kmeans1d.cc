@@ -9,7 +9,7 @@
 namespace sq {
 namespace {
 
-// The mean of points [begin, end), taken from the first so that a single point gives itself.
+// The mean of points [begin, end), computed relative to the first so that a single point is exact.
 float Centroid(const WeightedPoints& points, int64_t begin, int64_t end) {
   const double first = points.value[begin];
   double mass = 0, moment = 0;
@@ -20,9 +20,9 @@ float Centroid(const WeightedPoints& points, int64_t begin, int64_t end) {
   return static_cast<float>(first + moment / mass);
 }
 
-// The largest float from which the lower of two neighbouring centroids is at most as far as the
-// upper one; a float beyond it belongs to the upper.
-float Step(float lower, float upper) {
+// The largest float that is at least as near to the lower of two adjacent centroids as to the
+// upper.
+float Threshold(float lower, float upper) {
   const double middle = 0.5 * (static_cast<double>(lower) + upper);
   const float rounded = static_cast<float>(middle);
   return rounded <= middle ? rounded : std::nextafter(rounded, -INFINITY);
@@ -31,34 +31,33 @@ float Step(float lower, float upper) {
 }  // namespace
 
 void AssignNearest(const float* weights, int64_t n, const float* centroids, int count,
-                   std::vector<float>& steps, uint8_t* index) {
-  steps.resize(count);
-  // Of equal centroids the lowest serves: the steps to the others wait for the next larger one.
+                   std::vector<float>* thresholds, uint8_t* index) {
+  thresholds->resize(count);
+  // Of equal centroids the first is used: the thresholds of the others are that of the next larger.
   float next = std::numeric_limits<float>::infinity();
   for (int c = count - 1; c > 0; --c) {
-    if (centroids[c - 1] < centroids[c]) next = Step(centroids[c - 1], centroids[c]);
-    steps[c - 1] = next;
+    if (centroids[c - 1] < centroids[c]) next = Threshold(centroids[c - 1], centroids[c]);
+    (*thresholds)[c - 1] = next;
   }
   std::fill_n(index, n, uint8_t{0});
-  // Straight comparisons, several weights to an instruction: for 16 centroids faster than a search.
+  // Vectorized comparisons with every threshold: for 16 centroids faster than a binary search.
   for (int c = 0; c + 1 < count; ++c) {
-    const float step = steps[c];
-    for (int64_t i = 0; i < n; ++i) index[i] += weights[i] > step;
+    const float threshold = (*thresholds)[c];
+    for (int64_t i = 0; i < n; ++i) index[i] += weights[i] > threshold;
   }
 }
 
 double Kmeans1d(const float* weights, const float* sensitivity, int64_t n, int k,
-                Kmeans1dWorkspace& workspace, float* centroids, uint8_t* index) {
+                Kmeans1dWorkspace* workspace, float* centroids, uint8_t* index) {
   SQ_DCHECK(n >= 1 && k >= 1 && k <= kMaxClusters);
-  WeightedPoints& points = workspace.points;
-  BuildWeightedPoints(weights, sensitivity, n, points);
+  WeightedPoints& points = workspace->points;
+  std::vector<int32_t>& cuts = workspace->cuts;
+  BuildWeightedPoints(weights, sensitivity, n, &points);
   const int clusters = static_cast<int>(std::min<int64_t>(k, points.Count()));
-  OptimalSegments(points, clusters, workspace.segmentation, workspace.cuts, &workspace.stats);
-  for (int c = 0; c < clusters; ++c) {
-    centroids[c] = Centroid(points, workspace.cuts[c], workspace.cuts[c + 1]);
-  }
+  OptimalSegments(points, clusters, &workspace->segmentation, &cuts, &workspace->stats);
+  for (int c = 0; c < clusters; ++c) centroids[c] = Centroid(points, cuts[c], cuts[c + 1]);
   std::fill(centroids + clusters, centroids + k, centroids[clusters - 1]);
-  AssignNearest(weights, n, centroids, clusters, workspace.steps, index);
+  AssignNearest(weights, n, centroids, clusters, &workspace->thresholds, index);
 
   const bool uniform = std::none_of(sensitivity, sensitivity + n, [](float s) { return s > 0; });
   double objective = 0;

@@ -3,26 +3,21 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <mutex>
 
 #include "sq/base/error.h"
+#include "sq/base/float_bits.h"
+#include "sq/base/integer_math.h"
 #include "sq/base/parallel.h"
 
 namespace sq {
 namespace {
 
-// Places in row-major order.
-using Places = std::vector<int64_t>;
+// Positions in row-major order.
+using Positions = std::vector<int64_t>;
 
-uint32_t BitsOf(float value) {
-  uint32_t bits;
-  std::memcpy(&bits, &value, sizeof bits);
-  return bits;
-}
-
-// Keys are unsigned numbers in the order of what they stand for: magnitudes, or values.
+// Keys are unsigned integers in the order of the magnitudes, or of the values, that they encode.
 uint32_t MagnitudeKey(float value) { return BitsOf(value) & 0x7fffffffu; }
 
 uint32_t ValueKey(float value) {
@@ -31,25 +26,22 @@ uint32_t ValueKey(float value) {
 }
 
 float ValueOf(uint32_t key) {
-  const uint32_t bits = key ^ ((key >> 31) != 0 ? 0x80000000u : 0xffffffffu);
-  float value;
-  std::memcpy(&value, &bits, sizeof value);
-  return value;
+  return FloatOf(key ^ ((key >> 31) != 0 ? 0x80000000u : 0xffffffffu));
 }
 
-// Rows in runs of about 64K weights, the work of one loop item.
+// Runs of rows with about 64K weights, the work of one loop item.
 int64_t RowsPerRun(MatrixView<const float> matrix) {
   return std::max<int64_t>(1, (int64_t{1} << 16) / std::max<int64_t>(1, matrix.cols));
 }
 
 int64_t RunCount(MatrixView<const float> matrix) {
-  return (matrix.rows + RowsPerRun(matrix) - 1) / RowsPerRun(matrix);
+  return CeilDivide(matrix.rows, RowsPerRun(matrix));
 }
 
-// Calls visit(place, value) for each place of a run that is not in `chosen`, in order.
+// Calls visit(position, value) for each position of a run that is not in `chosen`, in order.
 template <typename Visit>
-void ForEachLeft(MatrixView<const float> matrix, int64_t run, const Places& chosen,
-                 const Visit& visit) {
+void ForEachNotChosen(MatrixView<const float> matrix, int64_t run, const Positions& chosen,
+                      const Visit& visit) {
   const int64_t first_row = run * RowsPerRun(matrix);
   const int64_t end_row = std::min(matrix.rows, first_row + RowsPerRun(matrix));
   auto skip = std::lower_bound(chosen.begin(), chosen.end(), first_row * matrix.cols);
@@ -65,61 +57,61 @@ void ForEachLeft(MatrixView<const float> matrix, int64_t run, const Places& chos
   }
 }
 
-// A key's upper 12 bits: for magnitudes, exponent and four bits more, so that a bucket holds a few
-// percent of the keys at most, unless they are equal.
+// Buckets are the upper 12 bits of a key. For magnitudes these are the exponent and four bits of
+// the mantissa, so that a bucket holds at most a few percent of the keys, unless many are equal.
 constexpr int kBucketShift = 20;
 using Buckets = std::array<int64_t, 1 << (32 - kBucketShift)>;
 
 template <typename KeyOf>
-Buckets CountKeys(MatrixView<const float> matrix, const Places& chosen, const KeyOf& key_of) {
+Buckets CountKeys(MatrixView<const float> matrix, const Positions& chosen, const KeyOf& key_of) {
   Buckets sum{};
   std::mutex mutex;
   ParallelFor(RunCount(matrix), [&](int64_t run) {
     Buckets counts{};
-    ForEachLeft(matrix, run, chosen,
-                [&](int64_t, float value) { ++counts[key_of(value) >> kBucketShift]; });
+    ForEachNotChosen(matrix, run, chosen,
+                     [&](int64_t, float value) { ++counts[key_of(value) >> kBucketShift]; });
     const std::lock_guard<std::mutex> lock(mutex);
     for (size_t b = 0; b < sum.size(); ++b) sum[b] += counts[b];
   });
   return sum;
 }
 
-// All places left whose value passes, in order.
+// All positions that are not chosen and whose value passes, in order.
 template <typename Passes>
-Places Collect(MatrixView<const float> matrix, const Places& chosen, const Passes& passes) {
-  std::vector<Places> found(RunCount(matrix));
+Positions Collect(MatrixView<const float> matrix, const Positions& chosen, const Passes& passes) {
+  std::vector<Positions> found(RunCount(matrix));
   ParallelFor(RunCount(matrix), [&](int64_t run) {
-    ForEachLeft(matrix, run, chosen, [&](int64_t place, float value) {
-      if (passes(value)) found[run].push_back(place);
+    ForEachNotChosen(matrix, run, chosen, [&](int64_t position, float value) {
+      if (passes(value)) found[run].push_back(position);
     });
   });
-  Places all;
-  for (const Places& part : found) all.insert(all.end(), part.begin(), part.end());
+  Positions all;
+  for (const Positions& part : found) all.insert(all.end(), part.begin(), part.end());
   return all;
 }
 
-float At(MatrixView<const float> matrix, int64_t place) {
-  return matrix.Row(place / matrix.cols)[place % matrix.cols];
+float At(MatrixView<const float> matrix, int64_t position) {
+  return matrix.Row(position / matrix.cols)[position % matrix.cols];
 }
 
-void AddPlaces(const Places& added, Places& chosen) {
-  const auto middle = chosen.insert(chosen.end(), added.begin(), added.end());
-  std::inplace_merge(chosen.begin(), middle, chosen.end());
+void AddPositions(const Positions& added, Positions* chosen) {
+  const auto middle = chosen->insert(chosen->end(), added.begin(), added.end());
+  std::inplace_merge(chosen->begin(), middle, chosen->end());
 }
 
-// Adds the `count` places of largest magnitude among those left, or all; of equal ones the first.
-// Returns how many.
-int64_t AddLargest(MatrixView<const float> matrix, int64_t count, Places& chosen) {
-  const int64_t left = matrix.rows * matrix.cols - static_cast<int64_t>(chosen.size());
+// Adds the `count` largest magnitudes that are not chosen yet, or all if there are fewer; of equal
+// ones the first. Returns how many were added.
+int64_t AddLargest(MatrixView<const float> matrix, int64_t count, Positions* chosen) {
+  const int64_t left = matrix.rows * matrix.cols - static_cast<int64_t>(chosen->size());
   count = std::min(count, left);
   if (count == 0) return 0;
   const auto key_of = [](float value) { return MagnitudeKey(value); };
-  const Buckets buckets = CountKeys(matrix, chosen, key_of);
-  uint32_t last = static_cast<uint32_t>(buckets.size()) - 1;  // the lowest bucket that is needed
+  const Buckets buckets = CountKeys(matrix, *chosen, key_of);
+  uint32_t last = static_cast<uint32_t>(buckets.size()) - 1;  // the lowest bucket needed
   for (int64_t above = 0; above + buckets[last] < count; --last) above += buckets[last];
-  Places added = Collect(matrix, chosen,
-                         [&](float value) { return MagnitudeKey(value) >> kBucketShift >= last; });
-  // Of a little more than enough, drop the smallest.
+  Positions added = Collect(
+      matrix, *chosen, [&](float value) { return MagnitudeKey(value) >> kBucketShift >= last; });
+  // The last bucket may hold too many: drop the smallest.
   const auto larger = [&](int64_t a, int64_t b) {
     const uint32_t key_a = MagnitudeKey(At(matrix, a)), key_b = MagnitudeKey(At(matrix, b));
     return key_a != key_b ? key_a > key_b : a < b;
@@ -127,26 +119,26 @@ int64_t AddLargest(MatrixView<const float> matrix, int64_t count, Places& chosen
   std::nth_element(added.begin(), added.begin() + count - 1, added.end(), larger);
   added.resize(count);
   std::sort(added.begin(), added.end());
-  AddPlaces(added, chosen);
+  AddPositions(added, chosen);
   return count;
 }
 
-int64_t AddFromThreshold(MatrixView<const float> matrix, double threshold, Places& chosen) {
-  const Places added = Collect(matrix, chosen, [&](float value) {
+int64_t AddFromThreshold(MatrixView<const float> matrix, double threshold, Positions* chosen) {
+  const Positions added = Collect(matrix, *chosen, [&](float value) {
     return std::fabs(static_cast<double>(value)) >= threshold;
   });
-  AddPlaces(added, chosen);
+  AddPositions(added, chosen);
   return static_cast<int64_t>(added.size());
 }
 
-// The value of a rank, 0 for the smallest.
+// The value of the given rank; rank 0 is the smallest.
 double ValueAtRank(MatrixView<const float> matrix, const Buckets& buckets, int64_t rank) {
   uint32_t bucket = 0;
   while (rank >= buckets[bucket]) rank -= buckets[bucket++];
-  const Places places =
+  const Positions positions =
       Collect(matrix, {}, [&](float value) { return ValueKey(value) >> kBucketShift == bucket; });
-  std::vector<uint32_t> keys(places.size());
-  for (size_t i = 0; i < keys.size(); ++i) keys[i] = ValueKey(At(matrix, places[i]));
+  std::vector<uint32_t> keys(positions.size());
+  for (size_t i = 0; i < keys.size(); ++i) keys[i] = ValueKey(At(matrix, positions[i]));
   std::nth_element(keys.begin(), keys.begin() + rank, keys.end());
   return ValueOf(keys[rank]);
 }
@@ -156,7 +148,7 @@ double Quantile(MatrixView<const float> matrix, const Buckets& buckets, double q
   const double below = std::floor(at), part = at - below;
   const double low = ValueAtRank(matrix, buckets, static_cast<int64_t>(below));
   const double high = ValueAtRank(matrix, buckets, static_cast<int64_t>(std::ceil(at)));
-  // numpy's way around: from the nearer end.
+  // As in numpy, interpolated from the nearer end.
   return part < 0.5 ? low + (high - low) * part : high - (high - low) * (1 - part);
 }
 
@@ -178,7 +170,9 @@ int64_t OutlierCount(double fraction, int64_t count) {
 }
 
 double RangeThreshold(MatrixView<const float> weights, double range) {
-  const auto key_of = [](float value) { return ValueKey(value); };  // inlined, unlike the name
+  const auto key_of = [](float value) {
+    return ValueKey(value);
+  };  // a lambda is inlined, a function pointer is not
   const Buckets buckets = CountKeys(weights, {}, key_of);
   const double q1 = Quantile(weights, buckets, 0.25), q3 = Quantile(weights, buckets, 0.75);
   const double reach = range * (q3 - q1);
@@ -201,25 +195,25 @@ OutlierPattern ChooseOutliers(MatrixView<const float> weights, FisherView fisher
   const int64_t count = weights.rows * weights.cols;
   OutlierPattern pattern;
   pattern.row_ptr.assign(weights.rows + 1, 0);
-  Places chosen;
+  Positions chosen;
   const int64_t sensitive = OutlierCount(options.sensitive_fraction, count);
   if (fisher.data != nullptr) {
-    pattern.sensitive = AddLargest(fisher, sensitive, chosen);
+    pattern.sensitive = AddLargest(fisher, sensitive, &chosen);
   } else {
-    for (int64_t place = 0; place < sensitive; ++place) chosen.push_back(place);
+    for (int64_t position = 0; position < sensitive; ++position) chosen.push_back(position);
     pattern.sensitive = sensitive;
   }
   pattern.magnitude =
       options.outlier_range > 0
-          ? AddFromThreshold(weights, RangeThreshold(weights, options.outlier_range), chosen)
-          : AddLargest(weights, OutlierCount(options.outlier_fraction, count), chosen);
+          ? AddFromThreshold(weights, RangeThreshold(weights, options.outlier_range), &chosen)
+          : AddLargest(weights, OutlierCount(options.outlier_fraction, count), &chosen);
 
   SQ_CHECK(static_cast<int64_t>(chosen.size()) <= std::numeric_limits<int32_t>::max(), what, ": ",
            chosen.size(), " outliers, more than the format's row pointers can count");
   pattern.cols.reserve(chosen.size());
-  for (const int64_t place : chosen) {
-    ++pattern.row_ptr[place / weights.cols + 1];
-    pattern.cols.push_back(static_cast<int32_t>(place % weights.cols));
+  for (const int64_t position : chosen) {
+    ++pattern.row_ptr[position / weights.cols + 1];
+    pattern.cols.push_back(static_cast<int32_t>(position % weights.cols));
   }
   for (int64_t row = 0; row < weights.rows; ++row) pattern.row_ptr[row + 1] += pattern.row_ptr[row];
   return pattern;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "sq/base/error.h"
+#include "sq/base/integer_math.h"
 #include "sq/base/parallel.h"
 #include "sq/base/stopwatch.h"
 #include "sq/packed/bit_pack.h"
@@ -14,13 +15,13 @@
 namespace sq {
 namespace {
 
-// Rows that one thread takes at a time: they share the cache lines of qweight.
+// Rows per loop item. Adjacent rows share cache lines of qweight.
 constexpr int64_t kRowsPerChunk = 16;
 
-// A RowClusterer: a chunk of rows a thread.
+// A RowClusterer on the CPU: each loop item clusters a chunk of rows.
 void ClusterOnThreads(int64_t rows, int64_t n, int64_t k, const FillRows& fill,
                       const TakeRows& take) {
-  ParallelFor((rows + kRowsPerChunk - 1) / kRowsPerChunk, [&](int64_t chunk) {
+  ParallelFor(CeilDivide(rows, kRowsPerChunk), [&](int64_t chunk) {
     const int64_t first = chunk * kRowsPerChunk, count = std::min(kRowsPerChunk, rows - first);
     std::vector<float> values(2 * count * n), centroids(count * k);
     std::vector<uint8_t> indices(count * n);
@@ -29,7 +30,7 @@ void ClusterOnThreads(int64_t rows, int64_t n, int64_t k, const FillRows& fill,
     fill(first, weights, sensitivities);
     Kmeans1dWorkspace workspace;
     for (int64_t r = 0; r < count; ++r) {
-      Kmeans1d(weights.Row(r), sensitivities.Row(r), n, static_cast<int>(k), workspace,
+      Kmeans1d(weights.Row(r), sensitivities.Row(r), n, static_cast<int>(k), &workspace,
                centroids.data() + r * k, indices.data() + r * n);
     }
     take(first, {centroids.data(), count, k}, {indices.data(), count, n});
@@ -46,7 +47,7 @@ struct DenseSample {
   int64_t rows_with_outliers = 0;
 };
 
-// One layer on its way.
+// The layer being quantized.
 struct Job {
   MatrixView<const float> weights;
   FisherView fisher;
@@ -61,13 +62,13 @@ struct Job {
   bool HasOutliers(int64_t row) const { return pattern.row_ptr[row] < pattern.row_ptr[row + 1]; }
 };
 
-// Position of the entry nearest zero, the lower of two.
+// Index of the table entry nearest zero, the lower of two equally near.
 uint8_t NearestZero(const float* table, int size) {
   const auto closer = [](float a, float b) { return std::fabs(a) < std::fabs(b); };
   return static_cast<uint8_t>(std::min_element(table, table + size, closer) - table);
 }
 
-// A row without its outliers, as k-means takes it.
+// A row without its outliers, as input of k-means.
 void FillRow(const Job& job, int64_t row, float* weights, float* sensitivities) {
   std::copy_n(job.weights.Row(row), job.weights.cols, weights);
   for (int32_t at = job.pattern.row_ptr[row]; at < job.pattern.row_ptr[row + 1]; ++at) {
@@ -76,17 +77,17 @@ void FillRow(const Job& job, int64_t row, float* weights, float* sensitivities) 
   RowSensitivity(weights, job.Fisher(row), job.weights.cols, sensitivities);
 }
 
-// The outliers of a row point at the entry nearest zero and are stored as what that one lacks.
-void PlaceOutliers(Job& job, int64_t row, const float* table, uint8_t* index) {
-  const uint8_t nearest_zero = NearestZero(table, job.layer.TableSize());
-  for (int32_t at = job.pattern.row_ptr[row]; at < job.pattern.row_ptr[row + 1]; ++at) {
-    const int32_t col = job.pattern.cols[at];
+// Points the outliers of a row at the table entry nearest zero and stores their difference from it.
+void StoreOutliers(Job* job, int64_t row, const float* table, uint8_t* index) {
+  const uint8_t nearest_zero = NearestZero(table, job->layer.TableSize());
+  for (int32_t at = job->pattern.row_ptr[row]; at < job->pattern.row_ptr[row + 1]; ++at) {
+    const int32_t col = job->pattern.cols[at];
     index[col] = nearest_zero;
-    job.outlier_values[at] = job.weights.Row(row)[col] - table[nearest_zero];
+    job->outlier_values[at] = job->weights.Row(row)[col] - table[nearest_zero];
   }
 }
 
-// What table and index get wrong of a row, and, where `outliers_exact`, not of its outliers.
+// The distortion of a row by table and index; with `outliers_exact`, its outliers have no error.
 Distortion IndexedRowDistortion(const Job& job, int64_t row, const float* table,
                                 const uint8_t* index, bool outliers_exact) {
   const int64_t n = job.weights.cols;
@@ -102,18 +103,18 @@ Distortion IndexedRowDistortion(const Job& job, int64_t row, const float* table,
 }
 
 // Chooses which rows are to be clustered once more.
-void SampleRows(Job& job, int64_t count) {
+void SampleRows(Job* job, int64_t count) {
   if (count == 0) return;
-  DenseSample& sample = job.sample;
+  DenseSample& sample = job->sample;
   std::vector<int64_t> rows;
-  for (int64_t row = 0; row < job.weights.rows; ++row) {
-    if (job.HasOutliers(row)) rows.push_back(row);
+  for (int64_t row = 0; row < job->weights.rows; ++row) {
+    if (job->HasOutliers(row)) rows.push_back(row);
   }
   const int64_t all = static_cast<int64_t>(rows.size()), taken = std::min(count, all);
   sample.rows_with_outliers = all;
-  sample.kept.resize(job.weights.rows);
-  sample.dense.resize(job.weights.rows);
-  sample.sampled.resize(job.weights.rows);
+  sample.kept.resize(job->weights.rows);
+  sample.dense.resize(job->weights.rows);
+  sample.sampled.resize(job->weights.rows);
   for (int64_t i = 0; i < taken; ++i) {
     sample.rows.push_back(rows[i * all / taken]);
     sample.sampled[sample.rows.back()] = true;
@@ -121,27 +122,27 @@ void SampleRows(Job& job, int64_t count) {
 }
 
 // Clusters all rows without their outliers and packs them.
-void QuantizeRows(Job& job, const RowClusterer& cluster_rows) {
-  PackedLayer& layer = job.layer;
-  const int64_t n = job.weights.cols, table_size = layer.TableSize();
+void QuantizeRows(Job* job, const RowClusterer& cluster_rows) {
+  PackedLayer& layer = job->layer;
+  const int64_t n = job->weights.cols, table_size = layer.TableSize();
   const int64_t words = PackedWords(layer.bits, n, "rows");
   const auto fill = [&](int64_t first, MatrixView<float> weights, MatrixView<float> sensitivities) {
     ParallelFor(weights.rows,
-                [&](int64_t r) { FillRow(job, first + r, weights.Row(r), sensitivities.Row(r)); });
+                [&](int64_t r) { FillRow(*job, first + r, weights.Row(r), sensitivities.Row(r)); });
   };
   const auto take_row = [&](int64_t row, const float* table, uint8_t* index) {
     std::copy_n(table, table_size, layer.lookup_table.data() + row * table_size);
-    PlaceOutliers(job, row, table, index);
-    DenseSample& sample = job.sample;
+    StoreOutliers(job, row, table, index);
+    DenseSample& sample = job->sample;
     if (sample.sampled.empty()) return;
     if (sample.sampled[row]) {
-      sample.kept[row] = IndexedRowDistortion(job, row, table, index, /*outliers_exact=*/true);
-    } else if (!job.HasOutliers(row)) {
-      sample.dense[row] = IndexedRowDistortion(job, row, table, index, false);
+      sample.kept[row] = IndexedRowDistortion(*job, row, table, index, /*outliers_exact=*/true);
+    } else if (!job->HasOutliers(row)) {
+      sample.dense[row] = IndexedRowDistortion(*job, row, table, index, false);
     }
   };
   const auto take = [&](int64_t first, MatrixView<float> centroids, MatrixView<uint8_t> indices) {
-    ParallelFor((indices.rows + kRowsPerChunk - 1) / kRowsPerChunk, [&](int64_t chunk) {
+    ParallelFor(CeilDivide(indices.rows, kRowsPerChunk), [&](int64_t chunk) {
       const int64_t begin = chunk * kRowsPerChunk;
       const int64_t count = std::min(kRowsPerChunk, indices.rows - begin);
       for (int64_t r = begin; r < begin + count; ++r) {
@@ -155,25 +156,25 @@ void QuantizeRows(Job& job, const RowClusterer& cluster_rows) {
 }
 
 // Clusters the sampled rows with their outliers left in.
-void ClusterSample(Job& job, const RowClusterer& cluster_rows) {
-  const std::vector<int64_t>& rows = job.sample.rows;
+void ClusterSample(Job* job, const RowClusterer& cluster_rows) {
+  const std::vector<int64_t>& rows = job->sample.rows;
   if (rows.empty()) return;
-  const int64_t n = job.weights.cols;
+  const int64_t n = job->weights.cols;
   const auto fill = [&](int64_t first, MatrixView<float> weights, MatrixView<float> sensitivities) {
     ParallelFor(weights.rows, [&](int64_t r) {
       const int64_t row = rows[first + r];
-      std::copy_n(job.weights.Row(row), n, weights.Row(r));
-      RowSensitivity(weights.Row(r), job.Fisher(row), n, sensitivities.Row(r));
+      std::copy_n(job->weights.Row(row), n, weights.Row(r));
+      RowSensitivity(weights.Row(r), job->Fisher(row), n, sensitivities.Row(r));
     });
   };
   const auto take = [&](int64_t first, MatrixView<float> centroids, MatrixView<uint8_t> indices) {
     ParallelFor(indices.rows, [&](int64_t r) {
       const int64_t row = rows[first + r];
-      job.sample.dense[row] =
-          IndexedRowDistortion(job, row, centroids.Row(r), indices.Row(r), false);
+      job->sample.dense[row] =
+          IndexedRowDistortion(*job, row, centroids.Row(r), indices.Row(r), false);
     });
   };
-  cluster_rows(static_cast<int64_t>(rows.size()), n, job.layer.TableSize(), fill, take);
+  cluster_rows(static_cast<int64_t>(rows.size()), n, job->layer.TableSize(), fill, take);
 }
 
 // `total`: the distortion of the quantized layer. A ratio, since rows differ by orders of magnitude
@@ -182,9 +183,9 @@ DenseDistortion EstimateDenseDistortion(const Job& job, const Distortion& total)
   Distortion dense, kept, without_outliers;
   DenseDistortion estimate;
   for (int64_t row = 0; row < job.weights.rows; ++row) {
-    Accumulate(job.sample.dense[row], dense);
-    Accumulate(job.sample.kept[row], kept);
-    if (!job.sample.sampled[row]) Accumulate(job.sample.dense[row], without_outliers);
+    Accumulate(job.sample.dense[row], &dense);
+    Accumulate(job.sample.kept[row], &kept);
+    if (!job.sample.sampled[row]) Accumulate(job.sample.dense[row], &without_outliers);
   }
   estimate.rows_with_outliers = job.sample.rows_with_outliers;
   estimate.rows_clustered = static_cast<int64_t>(job.sample.rows.size());
@@ -204,7 +205,7 @@ QuantizedLayer QuantizeLayer(MatrixView<const float> weights, FisherView fisher,
                              const QuantizeOptions& options, const std::string& what) {
   const Stopwatch watch;
   const int64_t rows = weights.rows, cols = weights.cols;
-  const int64_t words = PackedWords(options.bits, cols, what.c_str());
+  const int64_t words = PackedWords(options.bits, cols, what);
   SQ_CHECK(rows > 0, what, ": no output features");
   ValidateSensitivity(weights, fisher, what);
 
@@ -217,11 +218,11 @@ QuantizedLayer QuantizeLayer(MatrixView<const float> weights, FisherView fisher,
   layer.qweight.resize(words * rows);
   layer.lookup_table.resize(rows * layer.TableSize());
   Job job{weights, fisher, pattern, layer, std::vector<float>(pattern.cols.size()), {}};
-  SampleRows(job, options.dense_distortion_rows);
+  SampleRows(&job, options.dense_distortion_rows);
   const RowClusterer cluster_rows =
       options.cluster_rows ? options.cluster_rows : RowClusterer(ClusterOnThreads);
-  QuantizeRows(job, cluster_rows);
-  ClusterSample(job, cluster_rows);
+  QuantizeRows(&job, cluster_rows);
+  ClusterSample(&job, cluster_rows);
 
   QuantizeStats& stats = result.stats;
   const OutlierOptions& chosen = options.outliers;

@@ -10,18 +10,18 @@ namespace sq {
 
 namespace {
 
-// Comparisons are false for NaN. No early exit: the loop then compares several values at once.
-bool AllWithin(const float* values, int64_t n, float least) {
-  constexpr float kLargest = std::numeric_limits<float>::max();
+// Comparisons with NaN are false. Without an early exit the loop is vectorized.
+bool AllWithin(const float* values, int64_t n, float min) {
+  constexpr float kMaxValue = std::numeric_limits<float>::max();
   int outside = 0;
-  for (int64_t i = 0; i < n; ++i) outside |= !(values[i] >= least) | !(values[i] <= kLargest);
+  for (int64_t i = 0; i < n; ++i) outside |= !(values[i] >= min) | !(values[i] <= kMaxValue);
   return outside == 0;
 }
 
-// The first value for which AllWithin would be false.
-int64_t FirstOutside(const float* values, int64_t n, float least) {
+// Index of the first value for which AllWithin is false.
+int64_t FirstOutside(const float* values, int64_t n, float min) {
   int64_t i = 0;
-  while (i + 1 < n && AllWithin(values + i, 1, least)) ++i;
+  while (i + 1 < n && AllWithin(values + i, 1, min)) ++i;
   return i;
 }
 

@@ -64,7 +64,7 @@ void AddedTokens::Split(std::string_view text, std::vector<TextPiece>* pieces) c
     if (!text.empty()) pieces->push_back({text, -1});
     return;
   }
-  size_t done = 0;  // everything before is in *pieces
+  size_t done = 0;  // all text before is in *pieces
   size_t at = 0;
   while (at < text.size()) {
     const int32_t index = LongestAt(text.substr(at));
@@ -75,7 +75,7 @@ void AddedTokens::Split(std::string_view text, std::vector<TextPiece>* pieces) c
     const AddedToken& token = tokens_[index];
     size_t begin = at;
     size_t end = at + token.content.size();
-    at = end;  // a match that is refused is used up all the same
+    at = end;  // a rejected match is consumed all the same
     const bool touches_word = token.single_word && (EndsInWord(text.substr(0, begin)) ||
                                                     BeginsWithWord(text.substr(end)));
     if (token.hidden || touches_word) continue;
@@ -83,7 +83,7 @@ void AddedTokens::Split(std::string_view text, std::vector<TextPiece>* pieces) c
       begin = std::max(done, begin - WhiteSpaceAtEnd(text.substr(0, begin)));
     }
     if (token.strip_right) end += WhiteSpaceAtStart(text.substr(end));
-    // White space that one token has taken in may be a token itself: it counts again.
+    // White space consumed by one token may itself match a token.
     if (done < begin) pieces->push_back({text.substr(done, begin - done), -1});
     pieces->push_back({text.substr(begin, end - begin), token.id});
     done = end;

@@ -15,7 +15,7 @@ bool StandsForItself(int byte) {
 
 struct ByteTable {
   std::array<char32_t, 256> characters;
-  std::array<int, 0x180> bytes;  // -1: stands for no byte
+  std::array<int, 0x180> bytes;  // -1: represents no byte
 };
 
 const ByteTable& Table() {
@@ -38,8 +38,8 @@ uint64_t Key(int32_t left, int32_t right) {
   return static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 | static_cast<uint32_t>(right);
 }
 
-// A symbol of the word being merged, in a doubly linked list; `id` is -1 once it is part of
-// another.
+// A symbol of the word being merged, in a doubly linked list; `id` is -1 once it has been merged
+// into another symbol.
 struct Symbol {
   int32_t id;
   int32_t previous;
@@ -119,7 +119,7 @@ Bpe::Bpe(const Vocabulary& vocabulary,
       return found->second;
     };
     const uint64_t key = Key(id(left), id(right));
-    // Of equal merges the last counts, as in Hugging Face's.
+    // Of equal merges the last is used, as in Hugging Face.
     const int32_t result = id(left + right);
     merges_[key] = {options_.rank_by_id ? result : static_cast<int32_t>(rank), result};
   }
@@ -151,8 +151,8 @@ bool Bpe::AppendByteTokens(std::string_view character, std::vector<int32_t>* ids
 std::vector<int32_t> Bpe::Symbols(std::string_view word) const {
   std::vector<int32_t> ids;
   ids.reserve(word.size());
-  // Unknown symbols wait for the next known one (the tokens of bytes are none): Hugging Face's
-  // order.
+  // Unknown symbols are emitted before the next known one (byte tokens do not count as known), in
+  // the order of Hugging Face.
   int64_t waiting = 0;
   const auto flush = [&] {
     ids.insert(ids.end(), waiting, options_.unknown_id);
@@ -219,8 +219,8 @@ void Bpe::Encode(std::string_view word, std::vector<int32_t>* ids) const {
     Symbol& left = symbols[top.position];
     if (left.id < 0 || left.next < 0) continue;
     Symbol& right = symbols[left.next];
-    // The pair may have changed since. Hugging Face compares results, not pairs: two pairs with one
-    // result are then merged at the rank of the first.
+    // The pair may have changed since it was queued. Hugging Face compares the results, not the
+    // pairs, so that another pair with the same result is merged at the rank of the first.
     const Merge* merge = Find(left.id, right.id);
     if (merge == nullptr || merge->id != top.id) continue;
     left.id = top.id;

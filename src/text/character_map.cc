@@ -3,16 +3,16 @@
 #include <utf8proc.h>
 
 #include "sq/base/error.h"
-#include "sq/text/unicode_additions.h"
+#include "sq/text/pcre2_stand_ins.h"
 #include "sq/text/utf8.h"
 
 namespace sq {
 namespace {
 
-// A grapheme that is not shorter is taken apart before it is looked up.
+// Graphemes of at least this many bytes are looked up character by character.
 constexpr size_t kLongGrapheme = 6;
 
-// The parts of a unit of the double array.
+// Fields of a unit of the double array.
 bool HasValue(uint32_t unit) { return (unit >> 8 & 1) != 0; }
 uint32_t Value(uint32_t unit) { return unit & 0x7fffffff; }
 uint32_t Label(uint32_t unit) { return unit & 0x800000ff; }
@@ -62,7 +62,7 @@ bool CharacterMap::Replace(std::string_view text, std::string* out) const {
 
 std::string CharacterMap::Apply(std::string_view text) const {
   std::string storage;
-  // utf8proc may be too old for the newest marks.
+  // The installed utf8proc may not know the newest combining marks.
   const std::string_view known = WithStandIns(text, &storage);
   std::string result;
   result.reserve(text.size());

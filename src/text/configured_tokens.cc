@@ -10,7 +10,7 @@
 namespace sq {
 namespace {
 
-// The tokens as they become, found by content.
+// The resulting tokens, with lookup by content.
 class Adder {
  public:
   Adder(int64_t vocabulary_size, const FindId& find_id, const std::string& what, const char* source,
@@ -27,7 +27,7 @@ class Adder {
     return found == index_.end() ? nullptr : &tokens_[found->second];
   }
 
-  // Adds a token, or gives the one of this content its properties.
+  // Adds a token, or updates the properties of the existing token with this content.
   void Put(AddedToken token) {
     const auto known = index_.find(token.content);
     if (known == index_.end()) {
@@ -55,7 +55,7 @@ class Adder {
   int64_t next_;  // free id
   const FindId& find_id_;
   const std::string& what_;
-  const char* source_;  // the file that gives ids
+  const char* source_;  // the file that the ids come from
   std::vector<AddedToken>& tokens_;
   std::unordered_map<std::string, size_t> index_;
 };
@@ -68,7 +68,7 @@ void AddConfiguredTokens(const TokenizerConfig& config, int64_t vocabulary_size,
   const char* source =
       config.has_added_tokens_decoder ? "tokenizer_config.json" : "added_tokens.json";
   Adder adder(vocabulary_size, find_id, what, source, tokens);
-  // Contents of added_tokens_decoder; without one, of all added tokens.
+  // The contents of added_tokens_decoder or, without one, of all added tokens.
   std::unordered_set<std::string> described;
   if (!config.has_added_tokens_decoder) {
     for (const AddedToken& token : *tokens) described.insert(token.content);
@@ -86,8 +86,8 @@ void AddConfiguredTokens(const TokenizerConfig& config, int64_t vocabulary_size,
   }
   for (const NamedToken& named : config.special_tokens) {
     const AddedToken* old = adder.Find(named.token.content);
-    // Where a token is described, its name says no more than that it is special. Else an object
-    // says what it is like; a name leaves it as it is.
+    // If added_tokens_decoder describes the token, being named only makes it special. Otherwise an
+    // object sets its properties, and a plain string leaves them unchanged.
     const bool keeps =
         described.count(named.token.content) != 0 && !(named.is_object && named.is_listed);
     if (old == nullptr || (!keeps && named.is_object)) {
@@ -101,7 +101,8 @@ void AddConfiguredTokens(const TokenizerConfig& config, int64_t vocabulary_size,
   for (AddedToken& token : *tokens) token.hidden = config.split_special_tokens && token.special;
 }
 
-void AddConfiguredTokens(const TokenizerConfig& config, const std::string& what, BpeParts* parts) {
+void AddConfiguredTokens(const TokenizerConfig& config, const std::string& what,
+                         TokenizerParts* parts) {
   const auto find_id = [&](const std::string& content) {
     const auto found = parts->vocabulary.find(content);
     return found == parts->vocabulary.end() ? std::nullopt : std::optional<int32_t>(found->second);

@@ -149,7 +149,7 @@ TokenSamples CalibrationSamples(const std::string& name, const Tokenizer& tokeni
     result.samples = RandomWindowsOfText(ids, options.samples, length, options.seed);
     return result;
   }
-  // Ids that are not in a sample yet; no more documents are tokenized than needed.
+  // Ids that are not in a sample yet. Only as many documents as needed are tokenized.
   std::vector<int32_t> rest;
   int64_t total = 0;
   for (const std::string& document : data.rows) {

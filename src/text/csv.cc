@@ -41,7 +41,7 @@ class Reader {
     return end;
   }
 
-  // Takes what stands before the next of `ends`, or the rest.
+  // Consumes the text up to the next of `ends`, or the rest.
   std::string_view Until(const char* ends) {
     const size_t end = std::min(text_.find_first_of(ends, at_), text_.size());
     const std::string_view taken = text_.substr(at_, end - at_);
@@ -49,7 +49,7 @@ class Reader {
     return taken;
   }
 
-  // What stands between quotes, behind the first of them and with the last.
+  // Consumes the quoted text after the opening quote, and the closing quote.
   std::string QuotedPart() {
     const size_t begin = at_;
     std::string part(Until("\""));
@@ -61,7 +61,7 @@ class Reader {
     return part;
   }
 
-  // Stops at the comma or line end after the field.
+  // Leaves the position at the comma or line end after the field.
   std::string Field() {
     std::string field;
     if (Take('"')) field = QuotedPart();

@@ -48,9 +48,9 @@ const Files kWikiTextTest = {{"wikitext-2-raw-v1/test-00000-of-00001.jsonl"},
                              {"wikitext-2-raw/wiki.test.raw", TextRows::kLines},
                              {"wikitext-2/test.txt"}};
 
-// Rows as the loaders of Hugging Face's wikitext and ptb_text_only make them from the lines of the
-// original releases. The evaluation is the original's, the calibration that of its fork that
-// computes gradients.
+// Rows as produced from the lines of the original releases by the loaders of Hugging Face's
+// wikitext and ptb_text_only. Evaluation follows the original, calibration the original's fork for
+// gradients.
 constexpr Purpose kEvaluation = Purpose::kEvaluation, kCalibration = Purpose::kCalibration;
 const std::vector<DataSet> kDataSets = {
     {"wikitext2", kEvaluation, kWikiText, "text", kWikiTextTest, Cut::kConsecutive, "\n\n"},
@@ -65,7 +65,7 @@ const std::vector<DataSet> kDataSets = {
     {"ptb-new", kCalibration, kPtb, "sentence", kPtbTrain, Cut::kRandom, " "},
 };
 
-// `text` without what Python's str.strip() takes away.
+// Python's str.strip().
 std::string_view Strip(std::string_view text) {
   const auto is_space = [](char32_t c) { return IsWhiteSpace(c) || (c >= 0x1c && c <= 0x1f); };
   size_t begin = text.size(), end = 0;
@@ -100,8 +100,8 @@ std::vector<std::string> SplitRows(std::string_view text, TextRows kind) {
   return rows;
 }
 
-// Whether a folder of C4 has documents, and none of them in a shard of one split or of another
-// language (multilingual/c4-af.tfrecord-00000-of-00064.json.gz).
+// Whether a folder of C4 has documents, none of them in shards, which belong to one split or
+// another language (multilingual/c4-af.tfrecord-00000-of-00064.json.gz).
 bool HoldsDocuments(const std::string& folder) {
   const std::vector<std::string> names = FindDocuments(folder).read;
   const auto is_shard = [](const std::string& path) {
@@ -116,7 +116,8 @@ bool IsThere(const fs::path& path) {
   return IsFolder(path.string()) ? HoldsDocuments(path.string()) : FileExists(path.string());
 }
 
-// Copies of the repository under the data folder: their usual names, and a cache's folder.
+// Possible folders of a copy of the repository in the data folder: under its usual names, or in a
+// cache of huggingface_hub.
 struct Copies {
   std::string name, full_name, cache;
 };
@@ -128,7 +129,7 @@ Copies CopiesOf(const DataSet& set) {
   return {name, repository, "datasets--" + owner + "--" + name};
 }
 
-// The folders that may hold the files of `set`.
+// The folders that may contain the files of `set`.
 std::vector<fs::path> Roots(const DataSet& set, const fs::path& dir) {
   const Copies copies = CopiesOf(set);
   std::vector<fs::path> roots = {dir, dir / copies.name, dir / copies.full_name};

@@ -28,8 +28,8 @@ bool IsParquet(const std::string& path) { return LowerCaseExtension(path) == ".p
 
 bool IsHidden(const fs::path& path) { return path.filename().string().front() == '.'; }
 
-// Line ends as Python's open() gives them, which all published figures were taken through: "\r\n"
-// and a lone "\r" become "\n".
+// Line ends as converted by Python's open(), which all published figures used: "\r\n" and a lone
+// "\r" become "\n".
 std::string UniversalNewlines(std::string text) {
   size_t to = 0;
   for (size_t from = 0; from < text.size(); ++from) {
@@ -41,7 +41,7 @@ std::string UniversalNewlines(std::string text) {
   return text;
 }
 
-// The documents in a file; `none` says why there are none where the file describes others.
+// The documents in a file. If the file is valid but has none, `none` says why.
 JsonDocuments ReadOne(const std::string& path, const std::string& field) {
   SQ_CHECK(!IsParquet(path), NotParquet(path));
   const std::optional<DocumentForm> form = FormOf(path);
@@ -52,14 +52,14 @@ JsonDocuments ReadOne(const std::string& path, const std::string& field) {
   return {{UniversalNewlines(ReadText(path, kMaxTextBytes))}, ""};
 }
 
-// Paths of what is below `folder`, hidden things and what is in them apart, in order.
+// Sorted paths of all files below `folder`, without hidden ones and the contents of hidden folders.
 std::vector<std::string> NamesBelow(const fs::path& folder) {
   std::vector<std::string> names;
   std::error_code error;
   fs::recursive_directory_iterator entry(folder, error);
   for (; !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
     const fs::path& path = entry->path();
-    std::error_code ignored;  // what cannot be looked up is no folder
+    std::error_code ignored;  // what cannot be queried is not a folder
     const bool is_folder = entry->is_directory(ignored) && !entry->is_symlink(ignored);
     if (IsHidden(path)) {
       if (is_folder) entry.disable_recursion_pending();
@@ -105,7 +105,7 @@ std::string NotParquet(const std::string& path) {
 
 DocumentFiles FindDocuments(const std::string& folder) {
   DocumentFiles files;
-  std::set<std::string> unpacked;  // without .gz and .zst, of those to be read
+  std::set<std::string> unpacked;  // names without .gz and .zst of the files to be read
   for (const std::string& name : NamesBelow(folder)) {
     const std::string path = (fs::path(folder) / name).string();
     std::string reason;
@@ -133,7 +133,7 @@ std::string FilesText(const DocumentFiles& files) {
   if (files.read.size() == 1 && files.left_out.empty()) return "";
   std::string text = StrCat(files.read.size(), files.read.size() == 1 ? " file" : " files",
                             " read (", NameList(files.read), ")");
-  if (!files.left_out.empty()) text += "; left aside: " + NameList(files.left_out);
+  if (!files.left_out.empty()) text += "; skipped: " + NameList(files.left_out);
   return text;
 }
 
@@ -152,7 +152,7 @@ Documents ReadDocuments(const std::string& path, const std::string& field) {
   const auto parquet = std::find_if(left_out.begin(), left_out.end(), IsParquet);
   SQ_CHECK(parquet == left_out.end(), NotParquet((fs::path(path) / *parquet).string()));
   throw Error(StrCat(path, ": no document (.txt, .raw, .jsonl, .json) in this folder",
-                     left_out.empty() ? "" : "; left aside: " + NameList(left_out)));
+                     left_out.empty() ? "" : "; skipped: " + NameList(left_out)));
 }
 
 }  // namespace sq

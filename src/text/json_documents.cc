@@ -16,11 +16,12 @@ using Json = nlohmann::json;
 
 constexpr size_t kMaxValueBytes = size_t{1} << 30;
 
-// Finds where a value that may take several lines ends: where its brackets are closed. Text that is
-// not JSON may be taken for a whole value too early or too late; the parser then refuses it.
+// Finds the end of a value that may span lines, by counting brackets. For invalid JSON the end may
+// be found too early or too late; the parser then rejects it.
 class ValueEnd {
  public:
-  // Whether the value is whole with this line, the first after construction or a true answer.
+  // Adds a line (the first of a value after construction or after returning true); returns whether
+  // it completes the value.
   bool AfterLine(std::string_view line) {
     bool in_string = false;
     for (size_t i = 0; i < line.size(); ++i) {
@@ -36,7 +37,8 @@ class ValueEnd {
         --depth_;
       }
     }
-    // A string does not go over a line's end: damage, which need not swallow the lines after it.
+    // A string cannot span lines. In damaged input this keeps it from swallowing the following
+    // lines.
     const bool whole = in_string || depth_ <= 0;
     if (whole) depth_ = 0;
     return whole;
@@ -50,7 +52,7 @@ bool IsBlank(std::string_view line) {
   return line.find_first_not_of(" \t\r") == std::string_view::npos;
 }
 
-// The name under which `object` holds the messages of a chat; null when it holds none.
+// The key of chat messages in `object`; null if there are none.
 const char* ChatKey(const Json& object) {
   for (const char* key : {"messages", "conversations", "conversation", "chat"}) {
     const auto found = object.find(key);
@@ -60,13 +62,13 @@ const char* ChatKey(const Json& object) {
 }
 
 [[noreturn]] void RefuseChat(const char* key, const std::string& field, const std::string& what) {
-  throw Error(StrCat(what, ": messages of a chat (", Quoted(key), ") instead of ", Quoted(field),
+  throw Error(StrCat(what, ": chat messages (", Quoted(key), ") instead of ", Quoted(field),
                      ": the model's template makes a text of them, as transformers' "
                      "apply_chat_template(messages, tokenize=False) does; write its results as ",
                      "{", Quoted(field), ": ...} lines"));
 }
 
-// Why `object` has no text, and which of its strings could be one.
+// Says that `object` has no text, and which of its strings might be one.
 std::string NoField(const Json& object, const std::string& field, const std::string& what) {
   std::vector<std::string> keys;
   for (const auto& [key, value] : object.items()) {
@@ -89,7 +91,7 @@ std::string ObjectText(const Json& object, const std::string& field, const std::
 std::string Text(const Json& value, const std::string& field, const std::string& what) {
   if (value.is_string()) return value.get<std::string>();
   if (value.is_object()) return ObjectText(value, field, what);
-  // Ids, or a list of them: what --tokens takes.
+  // Token ids or a list of them, as --tokens takes.
   const Json* inner = &value;
   if (inner->is_array() && !inner->empty()) inner = &inner->front();
   SQ_CHECK(!inner->is_number_integer(), what,
@@ -146,7 +148,7 @@ class Reader {
   JsonDocuments result_;
   bool is_first_ = true;
   ValueEnd end_;
-  std::string value_;  // the lines of one that is not whole yet
+  std::string value_;  // the lines of an incomplete value
   int64_t begin_ = 0;  // its first line
 };
 

@@ -8,7 +8,7 @@
 
 #include "sq/base/error.h"
 #include "sq/text/bpe.h"
-#include "sq/text/nfc_additions.h"
+#include "sq/text/nfc_unsupported.h"
 #include "sq/text/unicode.h"
 #include "sq/text/utf8.h"
 
@@ -40,7 +40,7 @@ void AppendComposed(std::string_view text, std::string* out) {
   out->append(reinterpret_cast<const char*>(composed), static_cast<size_t>(size));
 }
 
-// Unicode's NFC as Hugging Face's older tables have it.
+// NFC by the tables of Hugging Face, which are older than utf8proc's.
 std::string Nfc(std::string_view text) {
   std::string result;
   if (IsAscii(text)) {
@@ -52,8 +52,8 @@ std::string Nfc(std::string_view text) {
   for (size_t i = 0; i < text.size();) {
     char32_t c;
     const auto length = static_cast<size_t>(DecodeUtf8(text.substr(i), &c));
-    // U+11A7, which composes with nothing, is lost behind a Hangul syllable by utf8proc 2.8.
-    if (IsNewToNfc(c) || c == 0x11a7) {
+    // utf8proc 2.8 loses U+11A7, which composes with nothing, after a Hangul syllable.
+    if (IsUnsupportedByNfc(c) || c == 0x11a7) {
       AppendComposed(text.substr(done, i - done), &result);
       result += text.substr(i, length);
       done = i + length;

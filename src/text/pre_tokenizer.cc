@@ -11,11 +11,10 @@ namespace {
 
 using Span = Regex::Span;
 
-// The words that `spans` (of all of a text) make for the behaviors that join a span to its
-// neighbour.
+// Builds words from the spans of a text for the behaviors that join a span to an adjacent one.
 std::vector<Span> Join(const std::vector<Span>& spans, SplitBehavior behavior) {
   std::vector<Span> words;
-  bool previous = false;  // the span visited before is a match
+  bool previous = false;  // whether the previous span was a match
   if (behavior == SplitBehavior::kMergedWithNext) {
     for (auto span = spans.rbegin(); span != spans.rend(); ++span) {
       if (span->match && !previous && !words.empty()) {

@@ -13,9 +13,9 @@ namespace sq {
 namespace {
 
 constexpr int64_t kMaxRankFileBytes = int64_t{256} << 20;
-constexpr size_t kMaxFirstLine = 256;  // of files that are to be recognised
+constexpr size_t kMaxFirstLine = 256;  // of files to be recognized
 
-// Splits a line in two; false if it is no rank line. The token is not decoded yet.
+// Splits a line into token (not decoded yet) and rank; false if it is not a rank line.
 bool SplitLine(std::string_view line, std::string_view* token, int32_t* rank) {
   const size_t space = line.find(' ');
   if (space == std::string_view::npos || space == 0) return false;
@@ -25,7 +25,7 @@ bool SplitLine(std::string_view line, std::string_view* token, int32_t* rank) {
   return error == std::errc() && stop == end && *rank >= 0;
 }
 
-// The first line of `text`, which it is taken from; without its line end.
+// Removes the first line from *text and returns it without its line end.
 std::string_view TakeLine(std::string_view* text) {
   const size_t end = text->find('\n');
   std::string_view line = text->substr(0, end);
@@ -34,7 +34,7 @@ std::string_view TakeLine(std::string_view* text) {
   return line;
 }
 
-// Every way to put a token together from two others.
+// All ways to split a token into two others.
 std::vector<std::pair<std::string, std::string>> AllMerges(const Vocabulary& vocabulary) {
   std::vector<std::pair<std::string, std::string>> merges;
   for (const auto& entry : vocabulary) {
@@ -82,7 +82,7 @@ Vocabulary ParseRanks(std::string_view text, const std::string& file_what) {
     SQ_CHECK(SplitLine(line, &token, &rank), what,
              ": expected a token in base64, a space and its rank, found ", Quoted(line));
     const bool is_new = vocabulary.emplace(SpellBytes(DecodeBase64(token, what)), rank).second;
-    SQ_CHECK(is_new, what, ": the token stands twice");
+    SQ_CHECK(is_new, what, ": duplicate token");
   }
   return vocabulary;
 }
@@ -105,8 +105,9 @@ void CheckRanks(const Vocabulary& vocabulary, const std::string& what) {
   }
 }
 
-BpeParts MakeRankParts(Vocabulary vocabulary, const std::string& pattern, const std::string& what) {
-  BpeParts parts;
+TokenizerParts MakeRankParts(Vocabulary vocabulary, const std::string& pattern,
+                             const std::string& what) {
+  TokenizerParts parts;
   parts.vocabulary = std::move(vocabulary);
   parts.merges = AllMerges(parts.vocabulary);
   parts.bpe.ignore_merges = true;
@@ -118,7 +119,7 @@ BpeParts MakeRankParts(Vocabulary vocabulary, const std::string& pattern, const 
   return parts;
 }
 
-void AddEnds(const TokenizerConfig& config, BpeParts* parts) {
+void AddBosAndEos(const TokenizerConfig& config, TokenizerParts* parts) {
   for (const AddedToken& token : parts->added_tokens) {
     if (config.add_bos_token.value_or(true) && config.bos_token == token.content) {
       parts->prefix = {token.id};

@@ -6,13 +6,13 @@
 #include <pcre2.h>
 
 #include "sq/base/error.h"
-#include "sq/text/unicode_additions.h"
+#include "sq/text/pcre2_stand_ins.h"
 #include "sq/text/utf8.h"
 
 namespace sq {
 namespace {
 
-// \w of Unicode's UTS 18, the inside of a class.
+// \w of Unicode UTS 18, as the contents of a character class.
 constexpr const char* kWordMembers = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}";
 
 struct Free {
@@ -28,8 +28,8 @@ std::string PcreMessage(int code) {
   return reinterpret_cast<const char*>(buffer.data());
 }
 
-// Limits on one search, against patterns that would run for ever. The pre-tokenizers in use match a
-// run of one kind of character as a whole, so these allow runs of millions.
+// Limits of one search, against patterns with exponential run time. Since known pre-tokenizers
+// match a run of one kind of character as a whole, these allow runs of millions of characters.
 constexpr uint32_t kMatchLimit = 100000000;
 constexpr size_t kJitStackStart = 32 * 1024;
 constexpr size_t kJitStackLimit = 16 * 1024 * 1024;
@@ -96,7 +96,7 @@ Regex::Regex(const std::string& pattern, unsigned options, bool by_category,
   code_->code.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
                                   options, &error, &offset, nullptr));
   SQ_CHECK(code_->code, what, ": regular expression: ", PcreMessage(error));
-  // Without a JIT (not all processors have one) the interpreter runs the same pattern.
+  // If JIT compilation is not supported on this processor, the interpreter is used.
   code_->jit = pcre2_jit_compile(code_->code.get(), PCRE2_JIT_COMPLETE) == 0;
 }
 
@@ -113,10 +113,10 @@ bool Regex::Find(std::string_view text, size_t from, Scratch* scratch, Match* ma
                PCRE2_NO_UTF_CHECK | options, found, scratch->data_->context.get());
   };
   int result = code_->jit ? search(pcre2_jit_match, 0) : search(pcre2_match, 0);
-  // A long run of a group has outgrown the JIT's stack; the interpreter keeps its own on the heap.
+  // A long run of a group may exceed the stack of the JIT; the interpreter uses the heap.
   if (result == PCRE2_ERROR_JIT_STACKLIMIT) result = search(pcre2_match, PCRE2_NO_JIT);
   if (result == PCRE2_ERROR_NOMATCH) return false;
-  // 0 is a match too: of a pattern with groups, whose places nobody asked for.
+  // 0 is also a match: the pattern has groups, whose positions were not requested.
   SQ_CHECK(result >= 0, code_->what, ": regular expression: ", PcreMessage(result));
   const PCRE2_SIZE* bounds = pcre2_get_ovector_pointer(found);
   *match = {bounds[0], bounds[1]};

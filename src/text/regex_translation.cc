@@ -1,12 +1,13 @@
-// TranslatePattern: the subset of Oniguruma's syntax that tokenizers use, in PCRE2's terms. A
-// construct passes only if both engines are known to agree on it; the rest is refused by name.
+// TranslatePattern: translates the subset of Oniguruma's syntax that tokenizers use to PCRE2. A
+// construct is copied only if both engines are known to agree on it; all others are translated or
+// rejected by name.
 #include <algorithm>
 #include <array>
 #include <vector>
 
 #include "sq/base/error.h"
+#include "sq/text/pcre2_stand_ins.h"
 #include "sq/text/regex.h"
-#include "sq/text/unicode_additions.h"
 #include "sq/text/utf8.h"
 
 namespace sq {
@@ -21,9 +22,9 @@ constexpr std::array<const char*, 37> kGeneralCategories = {
     "Me", "Mn", "N",  "Nd", "Nl", "No", "P",  "Pc", "Pd", "Pe", "Pf", "Pi", "Po",
     "Ps", "S",  "Sc", "Sk", "Sm", "So", "Z",  "Zl", "Zp", "Zs", "Any"};
 
-// Part of a word: to \b, and to \w within a class.
+// Word characters for \b, and for \w within a class.
 constexpr const char* kWord = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}";
-// Outside of classes Oniguruma's table of the first 256 characters has six more.
+// Outside of classes, Oniguruma has six more among the first 256 characters.
 constexpr const char* kMoreWord = "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}";
 
 struct BracketName {
@@ -31,7 +32,7 @@ struct BracketName {
   const char* members;  // of a class
 };
 
-// Without [:alpha:] and its kin, whose members have changed with Unicode's versions.
+// [:alpha:] and the like are not supported, since their members depend on the Unicode version.
 constexpr std::array<BracketName, 7> kBrackets = {{{"digit", "\\p{Nd}"},
                                                    {"space", "\\p{White_Space}"},
                                                    {"blank", "\\t\\p{Zs}"},
@@ -40,13 +41,13 @@ constexpr std::array<BracketName, 7> kBrackets = {{{"digit", "\\p{Nd}"},
                                                    {"xdigit", "0-9A-Fa-f"},
                                                    {"word", kWord}}};
 
-// What Oniguruma folds into one character where case is ignored, and PCRE2 does not.
+// Sequences that match a single character in Oniguruma when case is ignored, but not in PCRE2.
 constexpr std::array<const char*, 5> kFoldedPairs = {"ss", "ff", "fi", "fl", "st"};
 
 constexpr int kMaxClassDepth = 16;
 
-// A set of characters as it is being read: those of `members` (the inside of a PCRE2 class) and
-// those that one of `nested` matches.
+// A character set being parsed: `members` (the contents of a PCRE2 class) and the characters that
+// one of `nested` matches.
 struct CharacterSet {
   std::string members;
   std::vector<std::string> nested;
@@ -95,7 +96,7 @@ class Translator {
       case '{': return Count();
       case '^':
       case '$': return Assertion(in_[at_], 1);
-      case '.':  // all but a line feed, whatever PCRE2 was built to take for a newline
+      case '.':  // all but a line feed, however newlines are configured in PCRE2
         out_ += "[^\\n]";
         ++at_;
         return;
@@ -119,16 +120,16 @@ class Translator {
     Copy(length);
   }
 
-  // A pattern that tells characters apart by name, not by category.
+  // A pattern that names characters rather than categories.
   void NamesCharacters(char32_t first, char32_t last) {
     if (IgnoresCase() && last >= 0x80) Refuse("a character past ASCII that ignores case");
-    names_new_characters_ = names_new_characters_ || IsOrStandsForAddition(first, last);
+    names_new_characters_ = names_new_characters_ || HasOrIsStandIn(first, last);
   }
 
   void Open() {
     bool ignore_case = IgnoresCase();
     if (Peek(1) != '?') {
-      // Places of groups are of no use to a tokenizer.
+      // Tokenizers do not use the positions of groups.
       out_ += "(?:";
       ++at_;
     } else if (Next("(?i:")) {
@@ -139,13 +140,13 @@ class Translator {
     } else if (Next("(?<=") || Next("(?<!")) {
       Copy(4);
     } else {
-      // Among them (?i) without a colon, whose reach past a | differs.
+      // This includes (?i) without a colon, whose scope differs if a | follows.
       Refuse("this kind of group");
     }
     ignore_case_.push_back(ignore_case);
   }
 
-  // {n}, {n,} or {n,m}; what may follow it means different things.
+  // {n}, {n,} or {n,m}; a following + or ? means different things.
   void Count() {
     size_t end = at_ + 1;
     const size_t first = end;
@@ -161,15 +162,15 @@ class Translator {
     if (Peek(0) == '?' || Peek(0) == '+') Refuse("a suffix of {}");
   }
 
-  // The pattern of the class that begins here: intersections and classes within it become
-  // lookaheads and alternatives, which PCRE2 has.
+  // Translates the class that begins here. Intersections and nested classes become lookaheads and
+  // alternatives, which PCRE2 supports.
   std::string Class(int depth) {
     if (depth == kMaxClassDepth) Refuse("a class so deep within others");
     ++at_;
     const bool negated = Peek(0) == '^';
     if (negated) ++at_;
     if (Peek(0) == ']') Refuse("] as the first of a class");
-    std::vector<CharacterSet> sets(1);  // their intersection is meant
+    std::vector<CharacterSet> sets(1);  // to be intersected
     while (Peek(0) != ']' || at_ >= in_.size()) {
       if (at_ >= in_.size()) Refuse("a class without its ]");
       if (Next("&&")) {
@@ -209,7 +210,7 @@ class Translator {
     if (Peek(0) == '-' && Peek(1) != ']') Refuse("a range that begins with a class");
   }
 
-  // A character of a class, a range of them or an escape that stands for several.
+  // A character of a class, a range, or an escape for several characters.
   void Range(CharacterSet* set) {
     constexpr char32_t kSeveral = 0xffffffff;
     const auto member = [&] {
@@ -223,7 +224,7 @@ class Translator {
         return c;
       }
       const int length = DecodeUtf8(std::string_view(in_).substr(at_), &c);
-      // What is common here may be special where PCRE2 gets it.
+      // A character that is ordinary here may be special in the PCRE2 class.
       if (c == '-' || c == '^') set->members += '\\';
       set->members.append(in_, at_, length);
       at_ += length;
@@ -243,7 +244,7 @@ class Translator {
     NamesCharacters(first, last);
   }
 
-  // An escape, within a class or not. *character: what it stands for, if it is one character.
+  // An escape, within a class or not. *character: its meaning, if it is a single character.
   void Escape(bool in_class = false, char32_t* character = nullptr) {
     const char c = Peek(1);
     char32_t ignored;
@@ -261,7 +262,7 @@ class Translator {
       case 'G':
         if (!in_class) return Assertion(c, 2);
         break;
-      // PCRE2's own \s has U+180E, which is no white space since Unicode 6.3.
+      // PCRE2's \s includes U+180E, which is not white space since Unicode 6.3.
       case 's': return emit("\\p{White_Space}");
       case 'S': return emit("\\P{White_Space}");
       case 'd': return emit("\\p{Nd}");
@@ -291,7 +292,8 @@ class Translator {
         static_cast<unsigned char>(c) < 0x20) {
       Refuse(StrCat("escape ", Quoted(in_.substr(at_, 2))));
     }
-    if (static_cast<unsigned char>(c) >= 0x80) {  // means itself; PCRE2 agrees only without the \.
+    if (static_cast<unsigned char>(c) >=
+        0x80) {  // an escaped literal; PCRE2 accepts it only without the \.
       ++at_;
       Copy(DecodeUtf8(std::string_view(in_).substr(at_), character));
       if (!in_class) NamesCharacters(*character, *character);
@@ -301,37 +303,37 @@ class Translator {
     Copy(2);
   }
 
-  // What matches a place, not a character; `length` is that of its spelling.
+  // An assertion, which matches a position; `length` is that of its source text.
   void Assertion(char name, size_t length) {
     const std::string word = StrCat("[", kWord, kMoreWord, "]");
     const std::string behind = "(?<=" + word + ")", not_behind = "(?<!" + word + ")";
     const std::string ahead = "(?=" + word + ")", not_ahead = "(?!" + word + ")";
     if (IgnoresCase()) Refuse("an assertion that ignores case");
     switch (name) {
-      // Lines end at a line feed alone, whatever PCRE2 was built to take for a newline; one that
-      // the text ends with begins no line.
+      // Lines end only at a line feed, however newlines are configured in PCRE2; a line feed at the
+      // end of the text does not begin a line.
       case '^': out_ += "(?:\\A|(?<=\\n)(?!\\z))"; break;
       case '$': out_ += "(?=\\n|\\z)"; break;
       case 'Z': out_ += "(?=\\n?\\z)"; break;
       case 'b': out_ += "(?:" + behind + not_ahead + "|" + not_behind + ahead + ")"; break;
       case 'B': out_ += "(?:" + behind + ahead + "|" + not_behind + not_ahead + ")"; break;
-      default: out_ += StrCat("\\", std::string(1, name));  // \A, \z and \G, the same to both
+      default: out_ += StrCat("\\", std::string(1, name));  // \A, \z and \G: the same in both
     }
     at_ += length;
-    // Engines differ on repeats of a place.
+    // The engines differ on quantified assertions.
     if (std::string_view("*+?{").find(Peek(0)) != std::string_view::npos && at_ < in_.size()) {
       Refuse("a repeated anchor");
     }
   }
 
-  // `digits` hex digits from `begin`, and what closes them.
+  // `digits` hex digits from `begin`, and the closing bracket if any.
   char32_t CodePoint(size_t begin, size_t digits, size_t close) {
     const bool inside = digits >= 1 && digits <= 8 && begin + digits + close <= in_.size();
     if (!inside || !std::all_of(in_.begin() + begin, in_.begin() + begin + digits, IsHexDigit)) {
       Refuse("a broken escape");
     }
     const std::string hex = in_.substr(begin, digits);
-    // Two digits stand for a byte, which is a character only in ASCII.
+    // Two digits denote a byte, which is a character only in ASCII.
     if (close == 0 && digits == 2 && hex[0] >= '8') Refuse("a byte past 7f");
     out_ += "\\x{" + hex + "}";
     at_ = begin + digits + close;
@@ -349,10 +351,10 @@ class Translator {
       negated = !negated;
       name.erase(0, 1);
     }
-    // Engines differ on whether \p{Lu} heeds case under (?i:.
+    // The engines differ on whether \p{Lu} ignores case under (?i:.
     if (IgnoresCase()) Refuse("a property that ignores case");
     if (name == "Han") {
-      name = "sc:Han";  // the script itself; PCRE2's \p{Han} takes in its extensions
+      name = "sc:Han";  // the script property; \p{Han} of PCRE2 includes script extensions
     } else if (std::find(kGeneralCategories.begin(), kGeneralCategories.end(), name) ==
                kGeneralCategories.end()) {
       Refuse(StrCat("property ", Quoted(name)));

@@ -19,10 +19,10 @@ namespace {
 
 constexpr int64_t kMaxModelBytes = int64_t{256} << 20;
 
-constexpr std::string_view kSpaceSymbol = "\u2581";  // what stands for a space in pieces
+constexpr std::string_view kSpaceSymbol = "\u2581";  // represents a space in pieces
 
-// Protocol buffers merge what is appended to a message: this is ModelProto's normalizer_spec (field
-// 3) with add_dummy_prefix (field 3) = false.
+// Appended to a serialized message, protocol buffers merge this into it: the normalizer_spec of
+// ModelProto (field 3) with add_dummy_prefix (field 3) = false.
 constexpr std::string_view kNoDummyPrefix("\x1a\x02\x18\x00", 4);
 
 bool BeginsWith(std::string_view text, std::string_view begin) {
@@ -57,7 +57,7 @@ class SentencePieceTokenizer : public Tokenizer {
     add_eos_ = config.add_eos_token.value_or(false);
     SQ_CHECK((!add_bos_ || bos_id_) && (!add_eos_ || eos_id_), path, ": ",
              add_bos_ && !bos_id_ ? "bos_token" : "eos_token",
-             " of tokenizer_config.json: expected a token, which is to be put around each text, "
+             " of tokenizer_config.json: expected a token to add around each text, "
              "found null");
     if (processor_.unk_id() >= 0) unknown_ = processor_.IdToPiece(processor_.unk_id());
     unknown_length_ = EncodePiece(unknown_).size();
@@ -77,7 +77,7 @@ class SentencePieceTokenizer : public Tokenizer {
     }
     std::vector<TextPiece> pieces;
     added_tokens_.Split(text, &pieces);
-    // The space that was added in front of a special token goes again.
+    // Removes the space that was added in front of a special token.
     if (begins_with_space && pieces.size() > 1 && pieces[0].text == kSpaceSymbol &&
         IsSpecial(pieces[1].id)) {
       pieces.erase(pieces.begin());
@@ -126,8 +126,8 @@ class SentencePieceTokenizer : public Tokenizer {
 
  private:
   std::vector<int> EncodePiece(std::string_view text) const {
-    // Without a dummy prefix SentencePiece may drop a space in front; Hugging Face puts the unknown
-    // token there and takes its pieces away again.
+    // Without a dummy prefix SentencePiece may drop a leading space. Hugging Face therefore
+    // prepends the unknown token and removes its pieces afterwards.
     const bool guarded =
         !has_dummy_prefix_ && (BeginsWith(text, kSpaceSymbol) || BeginsWith(text, " "));
     std::string longer;
@@ -150,8 +150,8 @@ class SentencePieceTokenizer : public Tokenizer {
     return found != by_id_.end() && found->second.special;
   }
 
-  // What is found in a text before SentencePiece sees it: its control tokens, the unknown token and
-  // what `config` names.
+  // The tokens that are matched before SentencePiece sees the text: its control tokens, the unknown
+  // token and those of `config`.
   std::vector<AddedToken> ReadAddedTokens(const TokenizerConfig& config) const {
     std::vector<AddedToken> added;
     for (int id = 0; id < processor_.GetPieceSize(); ++id) {
@@ -180,7 +180,7 @@ class SentencePieceTokenizer : public Tokenizer {
   std::string what_;
   bool legacy_;
   bool add_prefix_space_;
-  bool has_dummy_prefix_;  // SentencePiece itself puts a space in front
+  bool has_dummy_prefix_;  // SentencePiece itself prepends a space
   sentencepiece::SentencePieceProcessor processor_;
   AddedTokens added_tokens_;
   std::map<int32_t, AddedToken> by_id_;  // control, unknown and added tokens
@@ -189,8 +189,8 @@ class SentencePieceTokenizer : public Tokenizer {
   std::optional<int32_t> eos_id_;
   bool add_bos_ = true;
   bool add_eos_ = false;
-  std::string unknown_;        // the unknown token's text ...
-  size_t unknown_length_ = 0;  // ... and how many pieces that text makes
+  std::string unknown_;        // the text of the unknown token ...
+  size_t unknown_length_ = 0;  // ... and the number of pieces of that text
 };
 
 }  // namespace

@@ -15,14 +15,14 @@ namespace {
 
 using Json = nlohmann::json;
 
-// How all published files cut words. It means the same to tiktoken, for which it is written, and to
-// Oniguruma, as which Regex reads it; others might not.
+// The split pattern of all published files. It has the same meaning in tiktoken, for which it is
+// written, and in Oniguruma, whose syntax Regex expects; other patterns might not.
 constexpr const char* kPattern =
     R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+)"
     R"(|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*)"
     R"(|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
-// Those of files that list none.
+// The special tokens of files that do not list them.
 constexpr const char* kOldSpecialTokens[] = {"<unk>",
                                              "<s>",
                                              "</s>",
@@ -46,8 +46,8 @@ constexpr const char* kOldSpecialTokens[] = {"<unk>",
 
 constexpr int64_t kMaxSpecialTokens = 1 << 20;
 
-// What the tokens of the first ids are called, in order; "<SPECIAL_20>" and so on behind those that
-// the file names.
+// The contents of the special tokens, in order of their ids; "<SPECIAL_20>" and so on after those
+// that the file names.
 std::vector<std::string> SpecialNames(const Json& file, int64_t count, const std::string& what) {
   std::vector<std::string> names;
   const auto listed = file.find("special_tokens");
@@ -74,7 +74,7 @@ std::vector<std::string> SpecialNames(const Json& file, int64_t count, const std
   }
   std::unordered_set<std::string> seen;
   for (const std::string& name : names) {
-    SQ_CHECK(seen.insert(name).second, what, ": special token ", Quoted(name), " stands twice");
+    SQ_CHECK(seen.insert(name).second, what, ": special token ", Quoted(name), " is a duplicate");
   }
   return names;
 }
@@ -94,14 +94,14 @@ Vocabulary ReadVocabulary(const Json& file, int64_t count, const std::string& wh
     const std::string bytes =
         DecodeBase64(JsonString(list[rank], "token_bytes", vocabulary_what), vocabulary_what);
     SQ_CHECK(!bytes.empty() && vocabulary.emplace(SpellBytes(bytes), rank).second, vocabulary_what,
-             ": token ", rank, " is empty or stands twice");
+             ": token ", rank, " is empty or a duplicate");
   }
   return vocabulary;
 }
 
 }  // namespace
 
-BpeParts ParseTekken(const Json& file, const std::string& what, TokenizerConfig* config) {
+TokenizerParts ParseTekken(const Json& file, const std::string& what, TokenizerConfig* config) {
   const Json& settings = JsonMember(file, "config", what);
   const std::string settings_what = what + ": config";
   const std::string pattern = JsonString(settings, "pattern", settings_what);
@@ -116,7 +116,7 @@ BpeParts ParseTekken(const Json& file, const std::string& what, TokenizerConfig*
   Vocabulary vocabulary = ReadVocabulary(file, size - special, what);
   CheckRanks(vocabulary, what);
   for (auto& entry : vocabulary) entry.second += static_cast<int32_t>(special);
-  BpeParts parts = MakeRankParts(std::move(vocabulary), kPattern, what);
+  TokenizerParts parts = MakeRankParts(std::move(vocabulary), kPattern, what);
   if (!config->bos_token) config->bos_token = "<s>";
   if (!config->eos_token) config->eos_token = "</s>";
   for (const std::string& name : names) {
@@ -126,7 +126,7 @@ BpeParts ParseTekken(const Json& file, const std::string& what, TokenizerConfig*
     token.special = true;
     parts.added_tokens.push_back(std::move(token));
   }
-  AddEnds(*config, &parts);
+  AddBosAndEos(*config, &parts);
   return parts;
 }
 

@@ -36,7 +36,8 @@ void TextFile::FindEncoding() {
   using namespace std::string_view_literals;
   const Mark marks[] = {
       {"\xef\xbb\xbf"sv, Encoding::kUtf8, false},
-      // Before UTF-16's, which it begins with: no text goes on with a NUL.
+      // Tested before the mark of UTF-16, which is a prefix of it: text does not continue with a
+      // NUL.
       {"\xff\xfe\0\0"sv, Encoding::kUtf32, false},
       {"\0\0\xfe\xff"sv, Encoding::kUtf32, true},
       {"\xff\xfe"sv, Encoding::kUtf16, false},
@@ -63,7 +64,7 @@ size_t TextFile::DecodeUtf8Bytes(bool last, std::string* text) const {
   if (end < bytes.size()) {
     char32_t c;
     const auto length = static_cast<size_t>(DecodeUtf8(bytes.substr(end), &c));
-    // What reaches to the end of all there is may be the beginning of a character.
+    // An ill-formed sequence at the end of the buffer may be the start of a character.
     if (last || end + length < bytes.size()) {
       char byte[5];
       std::snprintf(byte, sizeof byte, "0x%02X", static_cast<unsigned char>(bytes[end]));
@@ -143,8 +144,8 @@ std::string ReadText(const std::string& path, int64_t max_bytes) {
 void ForEachLine(const std::string& path,
                  const std::function<void(std::string_view, int64_t)>& visit) {
   TextFile file(path);
-  std::string text;     // from a line's beginning on
-  size_t searched = 0;  // bytes of it that are known to hold no line feed
+  std::string text;     // from the start of a line
+  size_t searched = 0;  // its first bytes that are known to have no line feed
   int64_t number = 0;
   while (file.Append(&text)) {
     size_t begin = 0;

@@ -25,11 +25,11 @@ constexpr const char* kO200kPattern =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)?)"
     R"(|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
-// Special tokens in the order of their ids, from the first behind the vocabulary on; "" where an id
-// has none.
+// Special tokens in the order of their ids, which follow the vocabulary; "" for an id without a
+// token.
 using Names = std::vector<std::string>;
 
-// `begin`, the numbers first to last and `end`, each.
+// The tokens `begin` + number + `end` for the numbers first to last.
 void AppendNumbered(const std::string& begin, int first, int last, const std::string& end,
                     Names* names) {
   for (int i = first; i <= last; ++i) names->push_back(StrCat(begin, i, end));
@@ -44,7 +44,7 @@ Names Cl100kNames() {
   return names;
 }
 
-// tiktoken's o200k_harmony, which has all that o200k_base has.
+// tiktoken's o200k_harmony, a superset of o200k_base.
 Names O200kNames() {
   Names names = {"<|startoftext|>", "<|endoftext|>", "<|reserved_200000|>", "<|reserved_200001|>",
                  "<|return|>",      "<|constrain|>", "<|reserved_200004|>", "<|channel|>",
@@ -110,11 +110,11 @@ Names Llama4Names() {
 
 struct Encoding {
   const char* name;
-  const char* file;  // that holds nothing but this encoding; null: there is none
-  size_t tokens;     // without the special ones
+  const char* file;  // name that only this encoding has; null: none
+  size_t tokens;     // without special tokens
   const char* pattern;
-  bool composed;    // texts are brought into NFC first
-  const char* bos;  // null: texts begin with none
+  bool composed;    // texts are normalized to NFC first
+  const char* bos;  // null: no BOS is added
   const char* eos;
   Names (*names)();
 };
@@ -146,7 +146,7 @@ const Encoding& FindEncoding(const std::string& path, size_t tokens) {
                      " tokens, of which the rule that cuts words is not known; known are ", known));
 }
 
-// The special tokens behind a vocabulary of `first` tokens.
+// The special tokens after a vocabulary of `first` tokens.
 std::vector<AddedToken> SpecialTokens(const Encoding& encoding, int32_t first,
                                       const TokenizerConfig& config) {
   std::vector<AddedToken> tokens;
@@ -180,15 +180,15 @@ std::string FindTiktokenFile(const std::string& model_dir) {
   return "";
 }
 
-BpeParts ReadTiktoken(const std::string& path, TokenizerConfig* config) {
+TokenizerParts ReadTiktoken(const std::string& path, TokenizerConfig* config) {
   Vocabulary vocabulary = ReadRankFile(path);
   const Encoding& encoding = FindEncoding(path, vocabulary.size());
   CheckRanks(vocabulary, StrCat(path, ": not the vocabulary of ", encoding.name));
   const auto size = static_cast<int32_t>(vocabulary.size());
-  BpeParts parts = MakeRankParts(std::move(vocabulary), encoding.pattern, path);
+  TokenizerParts parts = MakeRankParts(std::move(vocabulary), encoding.pattern, path);
   if (encoding.composed) parts.normalizer.emplace_back().kind = NormalizeKind::kNfc;
   parts.added_tokens = SpecialTokens(encoding, size, *config);
-  // A name that no token has is one that some class takes for granted, "<s>" for example.
+  // A name without a token is a default of some tokenizer class, such as "<s>".
   const auto is_named = [&](const std::optional<std::string>& name) {
     return std::any_of(parts.added_tokens.begin(), parts.added_tokens.end(),
                        [&](const AddedToken& token) { return name == token.content; });
@@ -196,7 +196,7 @@ BpeParts ReadTiktoken(const std::string& path, TokenizerConfig* config) {
   if (!is_named(config->eos_token)) config->eos_token = encoding.eos;
   if (encoding.bos == nullptr) return parts;
   if (!is_named(config->bos_token)) config->bos_token = encoding.bos;
-  AddEnds(*config, &parts);
+  AddBosAndEos(*config, &parts);
   return parts;
 }
 

@@ -22,10 +22,10 @@ int HexDigit(char c) {
   return -1;
 }
 
-// The byte that a token of the form "<0x41>" stands for, or -1.
+// The byte of a token of the form "<0x41>"; -1 for other tokens.
 int FallbackByte(std::string_view token) {
   if (token.size() != 6 || token.substr(0, 3) != "<0x" || token[5] != '>') return -1;
-  // Rust's parser, which Hugging Face asks, takes a sign too.
+  // Rust's number parser, used by Hugging Face, also accepts a sign.
   const int high = token[3] == '+' ? 0 : HexDigit(token[3]);
   const int low = HexDigit(token[4]);
   return high < 0 || low < 0 ? -1 : high * 16 + low;

@@ -19,7 +19,7 @@ constexpr int64_t kMaxTokenFileBytes = int64_t{1} << 30;
 bool HoldsTokenLists(const std::string& path) {
   if (!IsRegularFile(path) || FormOf(path) != DocumentForm::kJson) return false;
   TextFile file(path);
-  std::string begin;  // the first two characters that are no white space
+  std::string begin;  // the first two characters that are not white space
   for (std::string text; begin.size() < 2 && file.Append(&text); text.clear()) {
     for (const char c : text) {
       if (std::string_view(" \t\r\n").find(c) == std::string_view::npos) begin += c;

@@ -7,7 +7,6 @@
 #include "sq/base/error.h"
 #include "sq/base/file.h"
 #include "sq/base/json.h"
-#include "sq/text/bpe_tokenizer.h"
 #include "sq/text/configured_tokens.h"
 #include "sq/text/sentencepiece_tokenizer.h"
 #include "sq/text/tekken.h"
@@ -16,17 +15,18 @@
 #include "sq/text/tokenizer_config.h"
 #include "sq/text/tokenizer_json.h"
 #include "sq/text/tokenizer_json_settings.h"
+#include "sq/text/tokenizer_parts.h"
 #include "sq/text/vocab_merges.h"
 #include "sq/text/xgen_vocabulary.h"
 
 namespace sq {
 namespace {
 
-// The id of a token that is put around a text.
-int32_t EndId(const std::optional<std::string>& token, const char* key, const BpeParts& parts,
-              const std::string& model_dir) {
+// The id of a token that is added around a text.
+int32_t AddedTokenId(const std::optional<std::string>& token, const char* key,
+                     const TokenizerParts& parts, const std::string& model_dir) {
   SQ_CHECK(token, model_dir, ": tokenizer_config.json: ", Quoted(key),
-           ": expected a token, which is to be put around each text, found null");
+           ": expected a token to add around each text, found null");
   for (const AddedToken& added : parts.added_tokens) {
     if (added.content == *token) return added.id;
   }
@@ -36,27 +36,27 @@ int32_t EndId(const std::optional<std::string>& token, const char* key, const Bp
   return found->second;
 }
 
-// Puts what the tokenizer's class adds around a text in the place of what its file does.
-void SetEnds(const TokenizerConfig& config, Ends ends, bool adds_bos, const std::string& model_dir,
-             BpeParts* parts) {
+// Replaces the special tokens that the file adds around a text by those of the tokenizer's class.
+void SetSpecialTokens(const TokenizerConfig& config, SpecialTokenRule rule, bool adds_bos,
+                      const std::string& model_dir, TokenizerParts* parts) {
   const auto set = [&](const std::optional<std::string>& token, const char* key, bool is_added,
                        std::vector<int32_t>* ids) {
     ids->clear();
-    if (is_added) ids->push_back(EndId(token, key, *parts, model_dir));
+    if (is_added) ids->push_back(AddedTokenId(token, key, *parts, model_dir));
   };
   const bool bos = config.add_bos_token.value_or(adds_bos);
-  switch (ends) {
-    case Ends::kOfFile: return;
-    case Ends::kNoBos:
+  switch (rule) {
+    case SpecialTokenRule::kOfFile: return;
+    case SpecialTokenRule::kNoBos:
       SQ_CHECK(!bos, model_dir, ": tokenizer_config.json: \"add_bos_token\": true: the class ",
                Quoted(config.tokenizer_class), " cannot add one");
       return;
-    case Ends::kBosFlag: return set(config.bos_token, "bos_token", bos, &parts->prefix);
-    case Ends::kBosAndEosFlags:
+    case SpecialTokenRule::kBosFlag: return set(config.bos_token, "bos_token", bos, &parts->prefix);
+    case SpecialTokenRule::kBosAndEosFlags:
       set(config.bos_token, "bos_token", bos, &parts->prefix);
       return set(config.eos_token, "eos_token", config.add_eos_token.value_or(false),
                  &parts->suffix);
-    case Ends::kClsAndSep:
+    case SpecialTokenRule::kClsAndSep:
       set(config.cls_token, "cls_token", true, &parts->prefix);
       return set(config.sep_token, "sep_token", true, &parts->suffix);
   }
@@ -66,29 +66,31 @@ std::unique_ptr<Tokenizer> LoadTokenizerJson(const std::string& model_dir, const
                                              const TokenizerConfig& config) {
   nlohmann::json file = ReadJsonFile(path);
   ApplySettings(config, &file);
-  BpeParts parts = ParseTokenizerJson(file, path);
-  file = nullptr;  // which is large
+  TokenizerParts parts = ParseTokenizerJson(file, path);
+  file = nullptr;  // frees a large object
   AddConfiguredTokens(config, model_dir, &parts);
   if (const TokenizerClass* row = FindTokenizerClass(config.tokenizer_class)) {
-    SetEnds(config, row->ends, row->adds_bos, model_dir, &parts);
+    SetSpecialTokens(config, row->special_tokens, row->adds_bos, model_dir, &parts);
   }
-  return MakeBpeTokenizer(std::move(parts), config, path);
+  return MakeTokenizer(std::move(parts), config, path);
 }
 
 std::unique_ptr<Tokenizer> LoadVocabularyAndMerges(const std::string& model_dir,
                                                    const std::string& path,
                                                    const TokenizerConfig& config) {
-  BpeParts parts = ReadVocabularyAndMerges(model_dir, config);
+  TokenizerParts parts = ReadVocabularyAndMerges(model_dir, config);
   AddConfiguredTokens(config, model_dir, &parts);
-  const TokenizerClass* row = FindTokenizerClass(config.tokenizer_class);  // there, or no parts
-  SetEnds(config, row->split_ends, row->adds_bos, model_dir, &parts);
-  return MakeBpeTokenizer(std::move(parts), config, path);
+  const TokenizerClass* row =
+      FindTokenizerClass(config.tokenizer_class);  // not null: otherwise there would be no parts
+  SetSpecialTokens(config, row->vocab_merges_special_tokens, row->adds_bos, model_dir, &parts);
+  return MakeTokenizer(std::move(parts), config, path);
 }
 
 std::unique_ptr<Tokenizer> LoadXgen(const std::string& model_dir, const TokenizerConfig& config) {
-  BpeParts parts = ReadXgenVocabulary(model_dir, config);
-  SetEnds(config, Ends::kBosAndEosFlags, /*adds_bos=*/false, model_dir, &parts);
-  return MakeBpeTokenizer(std::move(parts), config, model_dir);
+  TokenizerParts parts = ReadXgenVocabulary(model_dir, config);
+  SetSpecialTokens(config, SpecialTokenRule::kBosAndEosFlags, /*adds_bos=*/false, model_dir,
+                   &parts);
+  return MakeTokenizer(std::move(parts), config, model_dir);
 }
 
 }  // namespace
@@ -105,13 +107,13 @@ std::unique_ptr<Tokenizer> LoadTokenizer(const std::string& model_dir) {
   const std::string tekken_path = path("tekken.json");
   if (FileExists(tekken_path)) {
     TokenizerConfig named = config;
-    BpeParts parts = ParseTekken(ReadJsonFile(tekken_path), tekken_path, &named);
-    return MakeBpeTokenizer(std::move(parts), named, tekken_path);
+    TokenizerParts parts = ParseTekken(ReadJsonFile(tekken_path), tekken_path, &named);
+    return MakeTokenizer(std::move(parts), named, tekken_path);
   }
   if (const std::string rank_path = FindTiktokenFile(model_dir); !rank_path.empty()) {
     TokenizerConfig named = config;
-    BpeParts parts = ReadTiktoken(rank_path, &named);
-    return MakeBpeTokenizer(std::move(parts), named, rank_path);
+    TokenizerParts parts = ReadTiktoken(rank_path, &named);
+    return MakeTokenizer(std::move(parts), named, rank_path);
   }
   if (FileExists(model_path)) return LoadSentencePieceTokenizer(model_path, config);
   const std::string vocabulary_path = path("vocab.json");

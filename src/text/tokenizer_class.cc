@@ -16,7 +16,7 @@ constexpr std::array<const char*, 4> kInfillTokens = {"\u2581<PRE>", "\u2581<MID
 constexpr TokenizerClass LlamaClass(const char* name) {
   TokenizerClass made = {};
   made.name = name;
-  made.ends = Ends::kBosAndEosFlags;
+  made.special_tokens = SpecialTokenRule::kBosAndEosFlags;
   made.adds_bos = true;
   made.prefix_space = PrefixSpace::kOfFile;
   made.has_sentencepiece = true;
@@ -31,43 +31,60 @@ constexpr TokenizerClass CodeLlamaClass() {
   return made;
 }
 
-// Classes that add BOS unless they are told not to, and are known from tokenizer.json alone.
+// Classes that add BOS by default and are loaded from tokenizer.json only.
 constexpr TokenizerClass BosClass(const char* name, std::array<const char*, 7> tokens) {
-  return {name,          Ends::kBosAndEosFlags,
-          true,          PrefixSpace::kNever,
-          false,         SplitRule::kNone,
-          Ends::kOfFile, tokens,
-          kNoExtras,     kNoExtras};
+  return {name,
+          SpecialTokenRule::kBosAndEosFlags,
+          true,
+          PrefixSpace::kNever,
+          false,
+          SplitRule::kNone,
+          SpecialTokenRule::kOfFile,
+          tokens,
+          kNoExtras,
+          kNoExtras};
 }
 
 // Classes that are saved as vocab.json and merges.txt.
-constexpr TokenizerClass SplitClass(const char* name, SplitRule split, Ends ends, Ends split_ends,
+constexpr TokenizerClass SplitClass(const char* name, SplitRule split,
+                                    SpecialTokenRule special_tokens,
+                                    SpecialTokenRule vocab_merges_special_tokens,
                                     std::array<const char*, 7> tokens) {
-  return {name,  ends,       false,  PrefixSpace::kNever, false,
-          split, split_ends, tokens, kNoExtras,           kNoExtras};
+  return {name,
+          special_tokens,
+          false,
+          PrefixSpace::kNever,
+          false,
+          split,
+          vocab_merges_special_tokens,
+          tokens,
+          kNoExtras,
+          kNoExtras};
 }
 
 constexpr TokenizerClass RobertaClass(const char* name) {
-  return SplitClass(name, SplitRule::kByteLevel, Ends::kOfFile, Ends::kClsAndSep,
+  return SplitClass(name, SplitRule::kByteLevel, SpecialTokenRule::kOfFile,
+                    SpecialTokenRule::kClsAndSep,
                     {"<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>", "<mask>"});
 }
 
-// Defaults of the classes' __init__ in transformers 4.57; GPTNeoXTokenizer's rule of splitting is
-// that of transformers 5, 4 having none.
+// Defaults of the classes' __init__ in transformers 4.57. The split rule of GPTNeoXTokenizer is
+// that of transformers 5, since 4 has none.
 constexpr TokenizerClass kClasses[] = {
     LlamaClass("LlamaTokenizer"),
     CodeLlamaClass(),
     BosClass("GemmaTokenizer", {"<bos>", "<eos>", "<unk>", nullptr, "<pad>"}),
     BosClass("CohereTokenizer", {"<BOS_TOKEN>", "<|END_OF_TURN_TOKEN|>", "<UNK>"}),
-    SplitClass("PreTrainedTokenizer", SplitRule::kNone, Ends::kOfFile, Ends::kOfFile, kNoTokens),
-    SplitClass("GPT2Tokenizer", SplitRule::kByteLevel, Ends::kOfFile, Ends::kBosFlag,
-               {kEnd, kEnd, kEnd}),
-    SplitClass("CodeGenTokenizer", SplitRule::kByteLevel, Ends::kNoBos, Ends::kNoBos,
-               {kEnd, kEnd, kEnd}),
-    SplitClass("Qwen2Tokenizer", SplitRule::kQwen2, Ends::kOfFile, Ends::kOfFile,
-               {nullptr, kEnd, kEnd, nullptr, kEnd}),
-    SplitClass("GPTNeoXTokenizer", SplitRule::kNfcByteLevel, Ends::kBosAndEosFlags,
-               Ends::kBosAndEosFlags, {kEnd, kEnd, kEnd}),
+    SplitClass("PreTrainedTokenizer", SplitRule::kNone, SpecialTokenRule::kOfFile,
+               SpecialTokenRule::kOfFile, kNoTokens),
+    SplitClass("GPT2Tokenizer", SplitRule::kByteLevel, SpecialTokenRule::kOfFile,
+               SpecialTokenRule::kBosFlag, {kEnd, kEnd, kEnd}),
+    SplitClass("CodeGenTokenizer", SplitRule::kByteLevel, SpecialTokenRule::kNoBos,
+               SpecialTokenRule::kNoBos, {kEnd, kEnd, kEnd}),
+    SplitClass("Qwen2Tokenizer", SplitRule::kQwen2, SpecialTokenRule::kOfFile,
+               SpecialTokenRule::kOfFile, {nullptr, kEnd, kEnd, nullptr, kEnd}),
+    SplitClass("GPTNeoXTokenizer", SplitRule::kNfcByteLevel, SpecialTokenRule::kBosAndEosFlags,
+               SpecialTokenRule::kBosAndEosFlags, {kEnd, kEnd, kEnd}),
     RobertaClass("RobertaTokenizer"),
     RobertaClass("BartTokenizer"),
     RobertaClass("LongformerTokenizer"),

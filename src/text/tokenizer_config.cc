@@ -19,12 +19,12 @@ using Json = nlohmann::json;
 
 constexpr int64_t kMaxConfigBytes = int64_t{256} << 20;  // as ReadJsonFile
 
-// The folder's files, each an empty object where there is none.
+// The files of the folder, an empty object for each missing one.
 struct Files {
   std::string config_path;
   std::string map_path;
   Json config;
-  Json map;  // special_tokens_map.json, where it is asked
+  Json map;  // special_tokens_map.json, if it is read
 };
 
 std::optional<bool> Flag(const Json& file, const char* key, const std::string& what) {
@@ -48,7 +48,7 @@ NamedToken SpecialToken(const std::string& content) {
   return named;
 }
 
-// A special token: a string, or an object.
+// Parses a special token: a string or an object.
 NamedToken ParseSpecialToken(const Json& value, const std::string& what) {
   if (value.is_string()) return SpecialToken(value.get<std::string>());
   SQ_CHECK(value.is_object(), what, ": expected a string, found ", JsonTypeName(value));
@@ -60,7 +60,7 @@ NamedToken ParseSpecialToken(const Json& value, const std::string& what) {
   return named;
 }
 
-// Special tokens in their order, each once.
+// An ordered set of special tokens.
 struct SpecialTokens {
   std::vector<NamedToken> list;
   std::unordered_set<std::string> contents;
@@ -71,7 +71,7 @@ void AddOnce(NamedToken named, SpecialTokens* tokens) {
   tokens->list.push_back(std::move(named));
 }
 
-// The token that the files name by `key`, or `fallback` where they do not; none for null.
+// The token that the files name under `key`, or `fallback` if there is no such key; empty for null.
 std::optional<std::string> AddNamedToken(const Files& files, const char* key, const char* fallback,
                                          SpecialTokens* tokens) {
   NamedToken named;
@@ -85,15 +85,15 @@ std::optional<std::string> AddNamedToken(const Files& files, const char* key, co
     if (fallback == nullptr) return std::nullopt;
     named = SpecialToken(fallback);
   }
-  // The classes that have one let it take in the space before it.
+  // In the classes that have one, it strips the space before it.
   if (key == std::string_view("mask_token") && fallback != nullptr) named.token.strip_left = true;
   std::string content = named.token.content;
   AddOnce(std::move(named), tokens);
   return content;
 }
 
-// The names of the members of `key`, an object in the file, in the file's order, which a Json does
-// not keep.
+// The names of the members of the object under `key` in the order of the file, which Json does not
+// preserve.
 std::vector<std::string> MemberNames(const std::string& path, const char* key) {
   std::vector<std::string> names;
   bool inside = false;
@@ -107,7 +107,8 @@ std::vector<std::string> MemberNames(const std::string& path, const char* key) {
   return names;
 }
 
-// A list of special tokens, or an object whose members are some, in the order of the file.
+// A list of special tokens, or an object whose members are special tokens, in the order of the
+// file.
 void AddListedTokens(const Json& file, const std::string& path, const char* key,
                      SpecialTokens* tokens) {
   const auto found = file.find(key);
@@ -182,8 +183,8 @@ void ReadAddedTokens(const std::string& path, const SpecialTokens& special,
   }
 }
 
-// Settings that would change ids in a way that is not implemented. transformers itself stops at
-// most of them; all others that are not read here change no ids.
+// Rejects unsupported settings that would change ids. transformers itself fails for most of them;
+// all other settings that are not read here do not affect ids.
 void RefuseSettings(const Json& config, const std::string& path) {
   const auto refuse_unless = [&](const char* key, bool is_harmless) {
     SQ_CHECK(is_harmless, path, ": ", Quoted(key), ": ",
@@ -198,7 +199,7 @@ void RefuseSettings(const Json& config, const std::string& path) {
   if (add != config.end()) refuse_unless("add_special_tokens", *add != false);
   const auto inputs = config.find("init_inputs");
   if (inputs != config.end()) refuse_unless("init_inputs", inputs->empty());
-  // Names of which newer versions of transformers read another than tokenizer.json.
+  // Keys that make newer versions of transformers read another file than tokenizer.json.
   const auto names = config.find("fast_tokenizer_files");
   if (names == config.end()) return;
   refuse_unless("fast_tokenizer_files",
@@ -206,7 +207,7 @@ void RefuseSettings(const Json& config, const std::string& path) {
                             [](const Json& name) { return name == "tokenizer.json"; }));
 }
 
-// A string of the folder's config.json, empty where there is none.
+// A string in the config.json of the folder; empty if missing.
 std::string ModelField(const std::string& path, const char* key) {
   const Json config = ReadObject(path);
   const auto found = config.find(key);
@@ -218,8 +219,9 @@ std::string ReadTokenizerClass(const Json& config, const std::string& path,
   const auto exists = [&](const char* name) {
     return FileExists((std::filesystem::path(model_dir) / name).string());
   };
-  // transformers 5 marks what it saves so. What it puts around a text stands in tokenizer.json,
-  // and no flag says more; transformers 4, which would let the class decide, has no such files.
+  // Files saved by transformers 5 have this mark. The special tokens around a text are then those
+  // of tokenizer.json, whatever the flags; transformers 4, where the class decides, does not write
+  // such files.
   if (config.contains("backend") && exists("tokenizer.json")) return "TokenizersBackend";
   const auto found = config.find("tokenizer_class");
   std::string name;

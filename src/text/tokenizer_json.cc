@@ -32,12 +32,12 @@ void CheckEmptyString(const Json& model, const char* key, const std::string& wha
   SQ_CHECK(JsonString(model, key, what, "").empty(), what, ": \"", key, "\" is not supported");
 }
 
-// What the file calls its model; files of old do not.
+// The type of the model; old files do not name it.
 std::string ModelType(const Json& model, const std::string& what) {
   return JsonString(model, "type", what, model.contains("merges") ? "BPE" : "");
 }
 
-void ParseBpe(const Json& model, const std::string& what, BpeParts* parts) {
+void ParseBpe(const Json& model, const std::string& what, TokenizerParts* parts) {
   SQ_CHECK(JsonDouble(model, "dropout", what, 0) == 0, what, ": \"dropout\" is not supported");
   CheckEmptyString(model, "continuing_subword_prefix", what);
   CheckEmptyString(model, "end_of_word_suffix", what);
@@ -67,7 +67,7 @@ void ParseBpe(const Json& model, const std::string& what, BpeParts* parts) {
   parts->bpe.unknown_id = found->second;
 }
 
-void ParseUnigram(const Json& model, const std::string& what, BpeParts* parts) {
+void ParseUnigram(const Json& model, const std::string& what, TokenizerParts* parts) {
   UnigramOptions& unigram = parts->unigram.emplace();
   unigram.byte_fallback = JsonBool(model, "byte_fallback", what, false);
   const Json& vocabulary = JsonMember(model, "vocab", what);
@@ -84,9 +84,9 @@ void ParseUnigram(const Json& model, const std::string& what, BpeParts* parts) {
   if (!IsNull(model, "unk_id")) unigram.unknown_id = TokenId(model["unk_id"], what, "unk_id");
 }
 
-// Hugging Face gives an added token the id that the vocabulary has for it, or else the next free
-// one, whatever the file says. A file that says something else is refused rather than guessed at.
-void ParseAddedTokens(const Json& file, const std::string& file_name, BpeParts* parts) {
+// Hugging Face gives an added token its id in the vocabulary or else the next free one, whatever id
+// the file has. A file with another id is rejected.
+void ParseAddedTokens(const Json& file, const std::string& file_name, TokenizerParts* parts) {
   if (IsNull(file, "added_tokens")) return;
   const std::string what = file_name + ": added_tokens";
   const Json& tokens = file["added_tokens"];
@@ -96,7 +96,7 @@ void ParseAddedTokens(const Json& file, const std::string& file_name, BpeParts* 
   for (const Json& item : tokens) {
     AddedToken token = ParseAddedToken(item, what);
     token.id = TokenId(JsonMember(item, "id", what), what, token.content);
-    if (token.content.empty()) continue;  // as Hugging Face does
+    if (token.content.empty()) continue;  // as in Hugging Face
     const auto known = parts->vocabulary.find(token.content);
     const auto before = added.find(token.content);
     const int64_t expected = known != parts->vocabulary.end() ? known->second
@@ -114,8 +114,9 @@ bool MayRemoveStart(const NormalizeStep& step) {
          (step.kind == NormalizeKind::kReplace && step.to.empty());
 }
 
-// Ids that come from nowhere would be out of the model's embedding.
-void CheckIds(const std::vector<int32_t>& ids, const BpeParts& parts, const std::string& what) {
+// Ids without a token would be outside the embedding of the model.
+void CheckIds(const std::vector<int32_t>& ids, const TokenizerParts& parts,
+              const std::string& what) {
   for (const int32_t id : ids) {
     const auto has_id = [&](const auto& token) { return token.id == id; };
     const bool known = std::any_of(parts.added_tokens.begin(), parts.added_tokens.end(), has_id) ||
@@ -127,7 +128,7 @@ void CheckIds(const std::vector<int32_t>& ids, const BpeParts& parts, const std:
 
 }  // namespace
 
-BpeParts ParseTokenizerJson(const Json& file, const std::string& what) {
+TokenizerParts ParseTokenizerJson(const Json& file, const std::string& what) {
   CheckKeys(file,
             {"version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer",
              "post_processor", "decoder", "model"},
@@ -138,12 +139,12 @@ BpeParts ParseTokenizerJson(const Json& file, const std::string& what) {
   const std::string type = ModelType(model, model_what);
   const bool is_unigram = type == "Unigram";
   if (!is_unigram && type != "BPE") RefuseType(type, model_what);
-  BpeParts parts;
+  TokenizerParts parts;
   parts.normalizer = ParseNormalizer(file, what);
-  // Bytes fall back, and Unigram looks up, by how they are spelled.
+  // Byte fallback and Unigram look bytes up by their spelling.
   const bool of_characters = is_unigram || JsonBool(model, "byte_fallback", model_what, false);
   ParsedPreTokenizer parsed = ParsePreTokenizer(file, what, of_characters);
-  // Hugging Face's start of a text is where the unchanged text begins.
+  // In Hugging Face, the start of a text is that of the original text.
   SQ_CHECK(!parsed.asks_for_start ||
                std::none_of(parts.normalizer.begin(), parts.normalizer.end(), MayRemoveStart),
            what,

@@ -7,8 +7,8 @@
 #include "sq/base/error.h"
 #include "sq/base/json.h"
 #include "sq/text/base64.h"
-#include "sq/text/bpe_tokenizer.h"
 #include "sq/text/punctuation.h"
+#include "sq/text/tokenizer_parts.h"
 #include "sq/text/utf8.h"
 
 namespace sq {
@@ -16,14 +16,15 @@ namespace {
 
 using Json = nlohmann::json;
 
-// Digits asks Rust, whose Unicode (17.0) is ahead of the regular expressions' by these.
+// The Digits step uses Rust's Unicode tables (17.0), which have these digits in addition to those
+// of the regular expressions.
 constexpr const char* kNumericPattern = "[\\p{N}\\x{11de0}-\\x{11de9}\\x{16ff4}-\\x{16ff6}]";
 
 std::string Type(const Json& component, const std::string& what) {
   return JsonString(component, "type", what);
 }
 
-// The members of a Sequence, or the component alone; nothing for null. Nested sequences are
+// The members of a Sequence, or the component itself; empty for null. Nested sequences are
 // flattened.
 void Flatten(const Json& component, const char* list_key, const std::string& what,
              std::vector<const Json*>* out) {
@@ -55,7 +56,7 @@ std::string Character(const Json& object, const char* key, const std::string& wh
   return text;
 }
 
-// The only member of "pattern", {"String": ...} or {"Regex": ...}; *is_regex tells which.
+// The only member of "pattern", {"String": ...} or {"Regex": ...}, as *is_regex says.
 std::string Pattern(const Json& component, const std::string& what, bool* is_regex) {
   const Json& pattern = JsonMember(component, "pattern", what);
   SQ_CHECK(pattern.is_object(), what, ": pattern: expected an object, found ",
@@ -66,7 +67,7 @@ std::string Pattern(const Json& component, const std::string& what, bool* is_reg
   return JsonString(pattern, *is_regex ? "Regex" : "String", what);
 }
 
-// What a Replace looks for: *literal or *pattern.
+// Parses the pattern of a Replace: *literal or *pattern.
 void ReplacePattern(const Json& component, const std::string& what, std::string* literal,
                     std::shared_ptr<const Regex>* pattern) {
   bool is_regex;
@@ -95,7 +96,7 @@ enum class PrependScheme { kAlways, kFirst, kNever };
 PrependScheme ParsePrependScheme(const Json& component, const std::string& what) {
   const std::string name = JsonString(component, "prepend_scheme", what, "always");
   const bool never = name == "never";
-  // Old files have add_prefix_space in its place.
+  // Old files have add_prefix_space instead.
   SQ_CHECK(never || JsonBool(component, "add_prefix_space", what, true), what,
            ": \"add_prefix_space\" false with \"prepend_scheme\" ", Quoted(name),
            " is not supported");
@@ -120,7 +121,7 @@ Regex SplitPattern(const Json& step, const std::string& what) {
   return is_regex ? Regex(text, what) : Regex::Literal(text, what);
 }
 
-// Metaspace, SentencePiece's way with spaces: each becomes a symbol, which also goes in front.
+// Metaspace, SentencePiece's treatment of spaces: each becomes a symbol, which is also prepended.
 SplitStep ParseMetaspace(const Json& component, const std::string& what) {
   SplitStep step;
   step.space_symbol = Character(component, "replacement", what);
@@ -134,7 +135,7 @@ SplitStep ParseMetaspace(const Json& component, const std::string& what) {
   return step;
 }
 
-// Any of the steps that only split.
+// A step that only splits.
 SplitStep ParseSplit(const Json& component, const std::string& file_what) {
   const std::string type = Type(component, file_what);
   const std::string what = StrCat(file_what, ": ", type);
@@ -286,7 +287,7 @@ ParsedPreTokenizer ParsePreTokenizer(const Json& file, const std::string& file_n
       steps.push_back(ParseSplit(*component, what));
     }
   }
-  // Where bytes are spelled in the last step alone, the model may as well take them as they are.
+  // If only the last step converts to byte-level characters, the model can take raw bytes.
   const auto spells = [](const SplitStep& step) { return step.spell_bytes; };
   const bool last_alone = std::count_if(steps.begin(), steps.end(), spells) == 1 &&
                           steps.back().spell_bytes && !of_characters;
@@ -304,7 +305,7 @@ std::vector<DecodeStep> ParseDecoder(const Json& file, const std::string& file_n
     const std::string type = Type(*component, what);
     const std::string step_what = StrCat(what, ": ", type);
     DecodeStep step;
-    if (type == "ByteLevel") {  // whose options are the pre-tokenizer's
+    if (type == "ByteLevel") {  // its options belong to the pre-tokenizer
       step.kind = DecodeKind::kByteLevel;
     } else if (type == "ByteFallback") {
       step.kind = DecodeKind::kByteFallback;
@@ -341,7 +342,7 @@ AddedIds ParsePostProcessor(const Json& file, const std::string& file_name) {
     } else if (type == "RobertaProcessing" || type == "BertProcessing") {
       ids.prefix.insert(ids.prefix.begin(), EndToken(*component, "cls", what));
       ids.suffix.push_back(EndToken(*component, "sep", what));
-    } else if (type != "ByteLevel") {  // which moves offsets, not ids
+    } else if (type != "ByteLevel") {  // affects offsets, not ids
       RefuseType(type, what);
     }
   }

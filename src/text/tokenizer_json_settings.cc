@@ -8,9 +8,9 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr size_t kLargeVocabulary =
-    100000;  // tokens; no Mistral vocabulary without the rule has more
+    100000;  // tokens; Mistral vocabularies without the pattern have fewer
 constexpr const char* kSpaceSymbol = "\u2581";
-// Mistral's rule, which transformers took for LLaMA-3's up to version 4.57.
+// Mistral's split pattern, which transformers up to version 4.57 confused with that of LLaMA-3.
 constexpr const char* kMistralPattern =
     R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+)"
     R"(|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*)"
@@ -20,8 +20,8 @@ bool HasType(const Json& component, const char* type) {
   return component.is_object() && component.value("type", Json()) == type;
 }
 
-// What LLaMA's conversion from SentencePiece makes: spaces become symbols, and one goes in front of
-// each text between special tokens (legacy) or of the first alone.
+// As in the conversion of LLaMA's tokenizer from SentencePiece: spaces become symbols, and one is
+// prepended to each text between special tokens (legacy) or only to the first.
 void SetLlamaSpaces(bool add_prefix_space, bool legacy, Json* file) {
   const Json replace = {
       {"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", kSpaceSymbol}};

@@ -10,7 +10,8 @@
 namespace sq {
 namespace {
 
-// How much less than the worst piece an unknown character scores (SentencePiece's kUnkPenalty).
+// Difference between the lowest score of a piece and that of an unknown character (kUnkPenalty of
+// SentencePiece).
 constexpr double kUnknownPenalty = 10;
 
 std::string ByteSpelling(int byte) {
@@ -39,7 +40,7 @@ Unigram::Unigram(const UnigramOptions& options, const std::string& what)
   const auto same =
       std::adjacent_find(pieces_.begin(), pieces_.end(),
                          [](const Piece& a, const Piece& b) { return a.text == b.text; });
-  SQ_CHECK(same == pieces_.end(), what, ": piece ", Quoted(same->text), " stands twice");
+  SQ_CHECK(same == pieces_.end(), what, ": piece ", Quoted(same->text), " is a duplicate");
   if (!options.byte_fallback) return;
   for (int byte = 0; byte < 256; ++byte) {
     const Piece* piece = Find(ByteSpelling(byte));
@@ -54,7 +55,7 @@ const Unigram::Piece* Unigram::Find(std::string_view text) const {
   return found != pieces_.end() && found->text == text ? &*found : nullptr;
 }
 
-std::vector<Unigram::Node> Unigram::BestWays(std::string_view word) const {
+std::vector<Unigram::Node> Unigram::BestSplits(std::string_view word) const {
   std::vector<Node> nodes(word.size() + 1);
   const auto offer = [&](size_t begin, size_t length, double score, int32_t id) {
     Node& node = nodes[begin + length];
@@ -64,8 +65,8 @@ std::vector<Unigram::Node> Unigram::BestWays(std::string_view word) const {
   for (size_t begin = 0; begin < word.size();) {
     char32_t c;
     const auto first_length = static_cast<size_t>(DecodeUtf8(word.substr(begin), &c));
-    bool has_piece = false;  // of the first character alone
-    // Pieces lie sorted: those that begin with the bytes seen so far are neighbours.
+    bool has_piece = false;  // consisting of the first character only
+    // Pieces are sorted: those with the same prefix are contiguous.
     auto low = pieces_.begin();
     auto high = pieces_.end();
     for (size_t length = 0; begin + length < word.size() && low != high; ++length) {
@@ -97,7 +98,7 @@ void Unigram::AppendUnknown(std::string_view text, std::vector<int32_t>* ids) co
 }
 
 void Unigram::Encode(std::string_view word, std::vector<int32_t>* ids) const {
-  const std::vector<Node> nodes = BestWays(word);
+  const std::vector<Node> nodes = BestSplits(word);
   std::vector<size_t> ends;
   for (auto end = static_cast<int64_t>(word.size()); end > 0; end = nodes[end].begin) {
     ends.push_back(static_cast<size_t>(end));
@@ -106,7 +107,7 @@ void Unigram::Encode(std::string_view word, std::vector<int32_t>* ids) const {
   size_t done = 0;
   const auto flush = [&] {
     if (unknown_begin < done) {
-      // A run of unknown characters may happen to be a piece.
+      // A run of unknown characters may itself be a piece.
       const std::string_view run = word.substr(unknown_begin, done - unknown_begin);
       const Piece* piece = Find(run);
       piece != nullptr ? ids->push_back(piece->id) : AppendUnknown(run, ids);

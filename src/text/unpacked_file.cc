@@ -26,7 +26,7 @@ static_assert(kBufferBytes >= kPlaceholderBytes);
 constexpr std::string_view kGzipMagic = "\x1f\x8b";
 constexpr std::string_view kZstdMagic = "\x28\xb5\x2f\xfd";
 
-// What other files that hold texts begin with.
+// The first bytes of other formats that may contain texts.
 struct Unread {
   std::string_view begin;
   const char* name;
@@ -43,14 +43,14 @@ bool BeginsWith(std::string_view text, std::string_view begin) {
   return text.substr(0, begin.size()) == begin;
 }
 
-// A zstd file may begin with a frame to be skipped, as pzstd's do: 0x184d2a50 to 0x184d2a5f.
+// A zstd file may begin with a skippable frame, 0x184d2a50 to 0x184d2a5f, as written by pzstd.
 bool BeginsWithZstd(std::string_view text) {
   return BeginsWith(text, kZstdMagic) ||
          (text.size() >= 4 && (text[0] & 0xf0) == 0x50 && text.substr(1, 3) == "\x2a\x4d\x18");
 }
 
 int Open(const std::string& path) {
-  // O_NONBLOCK: a pipe without a writer is refused rather than waited for.
+  // O_NONBLOCK: a pipe without a writer is rejected without blocking.
   const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   const int failure = errno;
   SQ_CHECK(descriptor >= 0 || failure != ENOENT, path, ": ", WhyMissing(path));
@@ -79,13 +79,13 @@ struct UnpackedFile::State {
   State(const State&) = delete;
   State& operator=(const State&) = delete;
 
-  // Reads on when all that was read is used. False at the end of the file.
+  // Refills the buffer if it is used up. False at the end of the file.
   bool Fill();
   void Start();
   size_t ReadPlain(char* to, size_t size);
   size_t ReadGzip(char* to, size_t size);
   size_t ReadZstd(char* to, size_t size);
-  // Goes to the next member; false when there is none.
+  // Moves to the next member; false if there is none.
   bool NextMember();
   int64_t Place() const { return offset + static_cast<int64_t>(begin); }
   [[noreturn]] void Fail(const std::string& reason) const {
@@ -95,10 +95,10 @@ struct UnpackedFile::State {
   const std::string path;
   const int descriptor;
   std::vector<char> in;
-  size_t begin = 0, end = 0;  // what is in `in` and not used yet
+  size_t begin = 0, end = 0;  // unused bytes in `in`
   int64_t offset = 0;         // of in[0] in the file
   Packing packing = Packing::kNone;
-  bool inside = true;  // in a member or frame that is not at its end
+  bool inside = true;  // inside a member or frame
   z_stream gzip{};
   ZSTD_DStream* zstd = nullptr;
 };
@@ -118,7 +118,7 @@ bool UnpackedFile::State::Fill() {
 
 void UnpackedFile::State::Start() {
   const bool any = Fill();
-  SQ_CHECK(any || UnpackedName(path) == path, path, ": empty, expected packed data");
+  SQ_CHECK(any || UnpackedName(path) == path, path, ": empty, expected compressed data");
   const std::string_view first(in.data(), end);
   CheckNoPlaceholder(first, path);
   for (const Unread& unread : kUnread) {
@@ -126,12 +126,13 @@ void UnpackedFile::State::Start() {
              " data, which are not read; text, JSON lines, gzip and zstd are");
   }
   if (BeginsWith(first, kGzipMagic)) {
-    SQ_CHECK(inflateInit2(&gzip, 16 + MAX_WBITS) == Z_OK, path, ": no memory to unpack it");
+    SQ_CHECK(inflateInit2(&gzip, 16 + MAX_WBITS) == Z_OK, path,
+             ": out of memory for decompression");
     packing = Packing::kGzip;
   } else if (BeginsWithZstd(first)) {
     zstd = ZSTD_createDStream();
-    SQ_CHECK(zstd != nullptr, path, ": no memory to unpack it");
-    // As far back as `zstd --long=31` looks, which large dumps are packed with.
+    SQ_CHECK(zstd != nullptr, path, ": out of memory for decompression");
+    // The window size of `zstd --long=31`, which large dumps are compressed with.
     ZSTD_DCtx_setParameter(zstd, ZSTD_d_windowLogMax, kZstdWindowLog);
     packing = Packing::kZstd;
   }
@@ -148,7 +149,7 @@ size_t UnpackedFile::State::ReadPlain(char* to, size_t size) {
 bool UnpackedFile::State::NextMember() {
   while (Fill() && in[begin] == '\0') ++begin;
   if (!Fill()) return false;
-  // The two bytes of the magic number may lie in two buffers; inflate checks the second.
+  // The two bytes of the magic number may be in different buffers; inflate checks the second.
   if (in[begin] != kGzipMagic[0]) Fail("neither gzip data nor padding behind gzip data");
   inflateReset(&gzip);
   inside = true;
@@ -156,7 +157,7 @@ bool UnpackedFile::State::NextMember() {
 }
 
 size_t UnpackedFile::State::ReadGzip(char* to, size_t size) {
-  size = std::min(size, size_t{1} << 30);  // zlib counts in 32 bits
+  size = std::min(size, size_t{1} << 30);  // zlib has 32-bit counters
   while (inside || NextMember()) {
     if (!Fill()) Fail("the gzip data end early");
     gzip.next_in = reinterpret_cast<Bytef*>(in.data() + begin);
@@ -177,7 +178,7 @@ size_t UnpackedFile::State::ReadGzip(char* to, size_t size) {
 size_t UnpackedFile::State::ReadZstd(char* to, size_t size) {
   while (true) {
     ZSTD_outBuffer out{to, size, 0};
-    // With no more to read there may still be output held back.
+    // At the end of the input there may still be buffered output.
     const bool more = Fill();
     if (!more && !inside) return 0;
     ZSTD_inBuffer from{in.data() + begin, end - begin, 0};

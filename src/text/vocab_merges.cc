@@ -14,12 +14,12 @@ namespace sq {
 namespace {
 
 constexpr int64_t kMaxMergesBytes = int64_t{256} << 20;
-// How Qwen2 cuts words: LLaMA-3's rule, but for digits, which stand alone.
+// The split pattern of Qwen2: that of LLaMA-3, except that digits are split one by one.
 constexpr const char* kQwen2Pattern =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*)"
     R"(|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
-// A merge a line, "a b"; a first line that begins with "#version" is none.
+// One merge "a b" per line; a first line that begins with "#version" is skipped.
 std::vector<std::pair<std::string, std::string>> ReadMerges(const std::string& path) {
   const std::string bytes = ReadFile(path, kMaxMergesBytes);
   std::string_view text = bytes;
@@ -67,12 +67,13 @@ Vocabulary ReadVocabulary(const std::string& path) {
   return vocabulary;
 }
 
-BpeParts ReadVocabularyAndMerges(const std::string& model_dir, const TokenizerConfig& config) {
+TokenizerParts ReadVocabularyAndMerges(const std::string& model_dir,
+                                       const TokenizerConfig& config) {
   const auto path = [&](const char* name) {
     return (std::filesystem::path(model_dir) / name).string();
   };
   const SplitRule rule = FindSplitRule(model_dir, config);
-  BpeParts parts;
+  TokenizerParts parts;
   parts.vocabulary = ReadVocabulary(path("vocab.json"));
   parts.merges = ReadMerges(path("merges.txt"));
   if (rule != SplitRule::kByteLevel) parts.normalizer.push_back({NormalizeKind::kNfc, "", ""});

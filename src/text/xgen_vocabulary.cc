@@ -18,7 +18,7 @@ constexpr const char* kEndOfText = "<|endoftext|>";
 constexpr int kMaxSpaces = 31;
 constexpr int kMaxTabs = 9;
 constexpr int kDummies = 4;
-constexpr int kMasks = 881;  // as many as fill the vocabulary of 51200
+constexpr int kMasks = 881;  // fill the vocabulary up to 51200 tokens
 
 constexpr const char* kCodeTokens[] = {
     "<fim_prefix>",   "<fim_middle>",   "<fim_suffix>",     "<fim_pad>",      "<filename>",
@@ -26,7 +26,7 @@ constexpr const char* kCodeTokens[] = {
     "<jupyter_text>", "<jupyter_code>", "<jupyter_output>", "<empty_output>", "<commit_before>",
     "<commit_msg>",   "<commit_after>", "<reponame>"};
 
-// GPT-2's tokens without "<|endoftext|>": all bytes, and ids that are ranks. *path: where from.
+// GPT-2's vocabulary without "<|endoftext|>"; ids are ranks. *path: the file it was read from.
 Vocabulary ReadGpt2Vocabulary(const std::string& model_dir, std::string* path) {
   const auto find = [&](const char* name) {
     *path = (std::filesystem::path(model_dir) / name).string();
@@ -51,7 +51,7 @@ Vocabulary ReadGpt2Vocabulary(const std::string& model_dir, std::string* path) {
 
 }  // namespace
 
-BpeParts ReadXgenVocabulary(const std::string& model_dir, const TokenizerConfig& config) {
+TokenizerParts ReadXgenVocabulary(const std::string& model_dir, const TokenizerConfig& config) {
   std::string path;
   Vocabulary vocabulary = ReadGpt2Vocabulary(model_dir, &path);
   auto next = static_cast<int32_t>(vocabulary.size());
@@ -76,14 +76,14 @@ BpeParts ReadXgenVocabulary(const std::string& model_dir, const TokenizerConfig&
   add("<sep>");
   add("<eom>");
   for (int i = kMasks; i >= 1; --i) add(StrCat("<mask_", i, ">"));
-  // A pad_token of the user's own goes last.
+  // A pad_token set by the user comes last.
   for (const NamedToken& named : config.special_tokens) {
     const std::string& content = named.token.content;
     const auto has_content = [&](const AddedToken& token) { return token.content == content; };
     const auto found = std::find_if(added_tokens.begin(), added_tokens.end(), has_content);
     if (found == added_tokens.end()) add(content);
   }
-  BpeParts parts = MakeRankParts(std::move(vocabulary), kByteLevelPattern, path);
+  TokenizerParts parts = MakeRankParts(std::move(vocabulary), kByteLevelPattern, path);
   parts.added_tokens = std::move(added_tokens);
   return parts;
 }

@@ -84,7 +84,8 @@ TEST_F(FileLockTest, ANoteStaysUntilItIsReplaced) {
 
 TEST_F(FileLockTest, LeavesOtherPeoplesFilesAlone) {
   WriteFile(path_, "mine\n");
-  EXPECT_EQ(Message(), path_ + ": is there and no lock file of squeezellm; nothing was changed");
+  EXPECT_EQ(Message(),
+            path_ + ": exists and is not a lock file of squeezellm; nothing was changed");
   EXPECT_EQ(ReadFile(path_, 100), "mine\n");
   fs::remove(path_);
   WriteFile(folder_ + "/other", "");
@@ -111,7 +112,7 @@ TEST_F(FileLockTest, OneOfManyHasIt) {
         ++round;
       } catch (const Error& error) {
         if (std::string(error.what()).rfind("it is in use", 0) != 0 &&
-            std::string(error.what()).find("all the time") == std::string::npos) {
+            std::string(error.what()).find("keep creating") == std::string::npos) {
           std::_Exit(1);
         }
       }

@@ -77,7 +77,7 @@ int64_t Differences(const Matrix& matrix, int k, const std::vector<float>& centr
     Kmeans1dWorkspace workspace;
     std::vector<float> expected(k);
     std::vector<uint8_t> index(n);
-    Kmeans1d(matrix.Weights().Row(r), matrix.Sensitivities().Row(r), n, k, workspace,
+    Kmeans1d(matrix.Weights().Row(r), matrix.Sensitivities().Row(r), n, k, &workspace,
              expected.data(), index.data());
     differ[s] = !std::equal(expected.begin(), expected.end(), centroids.begin() + r * k) ||
                 !std::equal(index.begin(), index.end(), indices.begin() + r * n);

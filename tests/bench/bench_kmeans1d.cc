@@ -44,7 +44,7 @@ void BenchKmeans1d(const std::vector<test::Row>& rows, int k, int repeats) {
   std::vector<float> centroids(k);
   std::vector<uint8_t> index(n);
   const auto cluster = [&](const test::Row& row) {
-    return Kmeans1d(row.weights.data(), row.sensitivity.data(), n, k, workspace, centroids.data(),
+    return Kmeans1d(row.weights.data(), row.sensitivity.data(), n, k, &workspace, centroids.data(),
                     index.data());
   };
   SQ_CHECK(cluster(rows[0]) <= test::LloydDistortion(rows[0], k, 20),
@@ -65,7 +65,7 @@ void BenchBuildWeightedPoints(const std::vector<test::Row>& rows, int repeats) {
   WeightedPoints points;
   const bench::Timing timing = bench::Time(repeats, [&] {
     for (const test::Row& row : rows) {
-      BuildWeightedPoints(row.weights.data(), row.sensitivity.data(), n, points);
+      BuildWeightedPoints(row.weights.data(), row.sensitivity.data(), n, &points);
     }
   });
   std::printf("%-20s %6lld %3s", "BuildWeightedPoints", static_cast<long long>(n), "");

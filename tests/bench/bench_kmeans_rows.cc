@@ -38,7 +38,7 @@ void Run(int64_t rows, int64_t n, int k, int repeats, const char* in, const char
     const std::clock_t start = std::clock();
     for (int64_t row = 0; row < rows; ++row) {
       const float* weights = values.data() + row * n;
-      Kmeans1d(weights, weights + rows * n, n, k, workspace, centroids.data() + row * k,
+      Kmeans1d(weights, weights + rows * n, n, k, &workspace, centroids.data() + row * k,
                index.data());
     }
     const double spent = 1e6 * static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;

@@ -216,7 +216,7 @@ class Calibration(CliTest):
             with self.subTest(name):
                 self.assertEqual(self.check(f"out-{name}", folder / name, *flags), expected)
         done = self.run_tool("sq-eval", self.model, "--dataset", folder / "inside", "--sequence-length", 32)
-        self.assertIn('inside: 1 file read (a.jsonl); left aside: dataset_info.json (no "text")', done.stderr)
+        self.assertIn('inside: 1 file read (a.jsonl); skipped: dataset_info.json (no "text")', done.stderr)
 
     def test_named_sets_from_a_folder_and_from_the_environment(self):
         for name in ("c4", "wikitext2"):

@@ -33,7 +33,7 @@ int main() {
   float centroids[4];
   uint8_t index[5];
   sq::Kmeans1dWorkspace workspace;
-  const double error = sq::Kmeans1d(row, importance, 5, 4, workspace, centroids, index);
+  const double error = sq::Kmeans1d(row, importance, 5, 4, &workspace, centroids, index);
   std::printf("%g: %g %g %g %g\n", error, centroids[0], centroids[1], centroids[2], centroids[3]);
   try {
     sq::OpenSafetensors("nowhere");

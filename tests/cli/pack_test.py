@@ -232,7 +232,7 @@ class Pack(CliTest):
         check("cols", [-1, *columns[1:]], "column", "outside")
         check("cols", columns[1:], "expected shape", shape=[len(columns) - 1])
         check("cols", None, "missing")
-        check("rows", [0, rows[-1] + 1, *rows[2:]], "row pointers fall")
+        check("rows", [0, rows[-1] + 1, *rows[2:]], "row pointers decrease")
         check("rows", [1, *rows[1:]], "from 0")
         check("rows", [*rows[:-1], rows[-1] + 1], "row pointers end")
         check("lookup_table", [float("nan"), *entries[1:]], "nan", code="f")

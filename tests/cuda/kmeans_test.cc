@@ -57,7 +57,7 @@ void ExpectCpusBytes(CudaKmeans& kmeans, const Matrix& matrix, int k, const std:
   std::vector<float> centroids(k);
   std::vector<uint8_t> indices(matrix.n);
   for (int64_t r = 0; r < matrix.rows; ++r) {
-    Kmeans1d(matrix.Weights().Row(r), matrix.Sensitivities().Row(r), matrix.n, k, workspace,
+    Kmeans1d(matrix.Weights().Row(r), matrix.Sensitivities().Row(r), matrix.n, k, &workspace,
              centroids.data(), indices.data());
     for (int c = 0; c < k; ++c) {
       const float own = found.centroids[r * k + c];

@@ -18,7 +18,7 @@ constexpr std::string_view kText =
     "\xf0\x9f\x98\x80"
     "\xff\x00 aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab   \n\n\n   x";
 
-sq::BpeParts Parse(std::string_view bytes, sq::TokenizerConfig* config) {
+sq::TokenizerParts Parse(std::string_view bytes, sq::TokenizerConfig* config) {
   if (!bytes.empty() && bytes[0] == '{') {
     return sq::ParseTekken(sq::ParseJson(bytes, "input"), "input", config);
   }
@@ -31,8 +31,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   try {
     const std::string_view bytes(reinterpret_cast<const char*>(data), size);
     sq::TokenizerConfig config;
-    sq::BpeParts parts = Parse(bytes, &config);
-    const auto tokenizer = sq::MakeBpeTokenizer(std::move(parts), config, "input");
+    sq::TokenizerParts parts = Parse(bytes, &config);
+    const auto tokenizer = sq::MakeTokenizer(std::move(parts), config, "input");
     tokenizer->Decode(tokenizer->Encode(kText), /*skip_special_tokens=*/true);
   } catch (const sq::Error& error) {
     const std::string_view message = error.what();

@@ -8,8 +8,8 @@
 
 #include "sq/base/error.h"
 #include "sq/base/json.h"
-#include "sq/text/bpe_tokenizer.h"
 #include "sq/text/tokenizer_json.h"
+#include "sq/text/tokenizer_parts.h"
 
 namespace {
 
@@ -24,7 +24,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   try {
     const std::string_view bytes(reinterpret_cast<const char*>(data), size);
     const nlohmann::json file = sq::ParseJson(bytes, "input");
-    const auto tokenizer = sq::MakeBpeTokenizer(sq::ParseTokenizerJson(file, "input"), {}, "input");
+    const auto tokenizer = sq::MakeTokenizer(sq::ParseTokenizerJson(file, "input"), {}, "input");
     tokenizer->Decode(tokenizer->Encode(kText), /*skip_special_tokens=*/true);
   } catch (const sq::Error& error) {
     const std::string_view message = error.what();

@@ -55,8 +55,9 @@ TEST(CsrTest, SaysWhatIsWrong) {
             "layer: expected row pointers from 0, found 1");
   EXPECT_EQ(Refusal([](Csr& csr) { csr.row_ptr[0] = -1; }),
             "layer: expected row pointers from 0, found -1");
-  EXPECT_EQ(Refusal([](Csr& csr) { csr.row_ptr[2] = 1; }), "layer: row pointers fall at row 1");
-  EXPECT_EQ(Refusal([](Csr& csr) { csr.row_ptr[1] = -2; }), "layer: row pointers fall at row 0");
+  EXPECT_EQ(Refusal([](Csr& csr) { csr.row_ptr[2] = 1; }), "layer: row pointers decrease at row 1");
+  EXPECT_EQ(Refusal([](Csr& csr) { csr.row_ptr[1] = -2; }),
+            "layer: row pointers decrease at row 0");
   EXPECT_EQ(Refusal([](Csr& csr) { csr.row_ptr[3] = 1000; }),
             "layer: row pointers end at 1000 but there are 3 outliers");
   EXPECT_EQ(Refusal([](Csr& csr) { csr.row_ptr[3] = 2; }),

@@ -63,7 +63,7 @@ TEST_F(OutputClaimTest, TakesNothingThatIsThere) {
   // Our own kind of name, but not our file.
   WriteFile(folder_ + "/.other.squeezellm.lock", "mine");
   EXPECT_THAT(Message(folder_ + "/other"),
-              StartsWith(folder_ + "/.other.squeezellm.lock: is there and no lock file of "));
+              StartsWith(folder_ + "/.other.squeezellm.lock: exists and is not a lock file of "));
 }
 
 TEST_F(OutputClaimTest, FoldersAboveAreMadeAndGoAgainUnlessTheyAreUsed) {

@@ -30,7 +30,7 @@ Result Cluster(const Row& row, int k, Kmeans1dWorkspace* workspace = nullptr) {
   Kmeans1dWorkspace own;
   Result result{0, std::vector<float>(k, NAN), std::vector<uint8_t>(row.weights.size(), 255)};
   result.objective = Kmeans1d(row.weights.data(), row.sensitivity.data(), row.Size(), k,
-                              workspace != nullptr ? *workspace : own, result.centroids.data(),
+                              workspace != nullptr ? workspace : &own, result.centroids.data(),
                               result.index.data());
   return result;
 }
@@ -208,8 +208,8 @@ TEST(AssignNearest, OfEqualCentroidsTheLowestServes) {
   const std::vector<float> centroids = {-1, 2, 2, 2, 5, 5};
   const std::vector<float> weights = {-9, 0.5f, std::nextafter(0.5f, 1.0f), 2, 3.5f, 4, 99};
   std::vector<uint8_t> index(weights.size());
-  std::vector<float> steps;
-  AssignNearest(weights.data(), 7, centroids.data(), 6, steps, index.data());
+  std::vector<float> thresholds;
+  AssignNearest(weights.data(), 7, centroids.data(), 6, &thresholds, index.data());
   EXPECT_THAT(index, ElementsAre(0, 0, 1, 1, 1, 4, 4));
 }
 

@@ -13,7 +13,7 @@ using ::testing::ElementsAre;
 class LeastWeight : public ::testing::TestWithParam<int> {
  protected:
   LeastWeight() : row_(test::StudentRow(GetParam(), 2, GetParam())) {
-    BuildWeightedPoints(row_.weights.data(), row_.sensitivity.data(), row_.Size(), points_);
+    BuildWeightedPoints(row_.weights.data(), row_.sensitivity.data(), row_.Size(), &points_);
   }
   Boundaries All() const {
     return {points_.mass_to.data(), points_.moment_to.data(), points_.Count()};
@@ -34,7 +34,7 @@ TEST_P(LeastWeight, EqualsTryingEveryBeginning) {
   size_t clusters = 0;
   for (double share = 10; share > 1e-12; share /= 3) {
     const double fee = share * points_.second_moment;
-    LeastWeightPass(all, fee, workspace, cuts);
+    LeastWeightPass(all, fee, &workspace, &cuts);
     std::vector<double> best(all.count + 1, -std::numeric_limits<double>::infinity());
     best[0] = 0;
     for (int64_t end = 1; end <= all.count; ++end) {
@@ -61,7 +61,7 @@ TEST_P(LeastWeight, EqualsTryingEveryBeginning) {
 TEST_P(LeastWeight, NoFeeMeansAClusterForEachPoint) {
   LeastWeightWorkspace workspace;
   std::vector<int32_t> cuts;
-  LeastWeightPass(All(), -points_.second_moment - 1, workspace, cuts);
+  LeastWeightPass(All(), -points_.second_moment - 1, &workspace, &cuts);
   EXPECT_EQ(static_cast<int64_t>(cuts.size()), points_.Count() + 1);
 }
 
@@ -70,7 +70,7 @@ TEST(LeastWeightTies, TheLowestBeginningIsTaken) {
   const std::vector<double> mass = {0, 1, 2, 3}, moment = {0, -1, -1, 0};
   LeastWeightWorkspace workspace;
   std::vector<int32_t> cuts;
-  LeastWeightPass({mass.data(), moment.data(), 3}, 0.75, workspace, cuts);
+  LeastWeightPass({mass.data(), moment.data(), 3}, 0.75, &workspace, &cuts);
   EXPECT_THAT(cuts, ElementsAre(0, 1, 3));
 }
 

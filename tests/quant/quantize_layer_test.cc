@@ -183,7 +183,7 @@ TEST(QuantizeLayer, AnotherClustererGetsRowsInItsBatches) {
       Kmeans1dWorkspace workspace;
       for (int64_t r = 0; r < count; ++r) {
         Kmeans1d(weights.data() + r * stride, sensitivities.data() + r * stride, n,
-                 static_cast<int>(k), workspace, centroids.data() + r * stride,
+                 static_cast<int>(k), &workspace, centroids.data() + r * stride,
                  indices.data() + r * stride);
       }
       take(first, {centroids.data(), count, k, stride}, {indices.data(), count, n, stride});

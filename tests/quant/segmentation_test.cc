@@ -18,8 +18,8 @@ std::vector<int32_t> Segments(const Row& row, int k, SegmentationStats* stats = 
   WeightedPoints points;
   SegmentationWorkspace workspace;
   std::vector<int32_t> cuts;
-  BuildWeightedPoints(row.weights.data(), row.sensitivity.data(), row.Size(), points);
-  OptimalSegments(points, k, workspace, cuts, stats);
+  BuildWeightedPoints(row.weights.data(), row.sensitivity.data(), row.Size(), &points);
+  OptimalSegments(points, k, &workspace, &cuts, stats);
   return cuts;
 }
 

@@ -15,7 +15,7 @@ using ::testing::ElementsAre;
 
 WeightedPoints Points(const test::Row& row) {
   WeightedPoints points;
-  BuildWeightedPoints(row.weights.data(), row.sensitivity.data(), row.Size(), points);
+  BuildWeightedPoints(row.weights.data(), row.sensitivity.data(), row.Size(), &points);
   return points;
 }
 

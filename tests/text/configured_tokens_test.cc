@@ -26,8 +26,8 @@ NamedToken Named(const std::string& content) {
 }
 
 // A vocabulary of "a" and "b" (ids 0 and 1) with the added token "<old>" (id 5).
-BpeParts Parts() {
-  BpeParts parts;
+TokenizerParts Parts() {
+  TokenizerParts parts;
   parts.vocabulary = {{"a", 0}, {"b", 1}};
   parts.added_tokens = {Token(5, "<old>")};
   return parts;
@@ -35,7 +35,7 @@ BpeParts Parts() {
 
 // The tokens as "id:content", with a "*" if special and a "-" if hidden.
 std::vector<std::string> Add(const TokenizerConfig& config) {
-  BpeParts parts = Parts();
+  TokenizerParts parts = Parts();
   AddConfiguredTokens(config, "test", &parts);
   std::vector<std::string> tokens;
   for (const AddedToken& token : parts.added_tokens) {
@@ -71,7 +71,7 @@ TEST(ConfiguredTokens, SplitSpecialTokensHidesSpecialOnes) {
 }
 
 TEST(ConfiguredTokens, EndWhereIdsEnd) {
-  BpeParts parts = Parts();
+  TokenizerParts parts = Parts();
   parts.added_tokens = {Token(2147483646, "<old>")};
   TokenizerConfig config;
   config.special_tokens = {Named("<e>"), Named("<f>")};

@@ -139,7 +139,7 @@ TEST_F(DocumentsTest, LinksAreFollowedToFilesAlone) {
 
 TEST_F(DocumentsTest, WhatWasReadIsSaidInOneLine) {
   EXPECT_EQ(FilesText({{"a.txt"}, {}}), "");
-  EXPECT_EQ(FilesText({{"a.txt"}, {"b.md"}}), "1 file read (a.txt); left aside: b.md");
+  EXPECT_EQ(FilesText({{"a.txt"}, {"b.md"}}), "1 file read (a.txt); skipped: b.md");
   EXPECT_EQ(FilesText({{"1", "2", "3", "4", "5", "6", "7", "8"}, {}}),
             "8 files read (1, 2, 3, 4, 5, 6 and 2 more)");
 }
@@ -149,7 +149,7 @@ TEST_F(DocumentsTest, ErrorsNameTheFile) {
   EXPECT_EQ(Failure(folder_ + "/none.jsonl"), folder_ + "/none.jsonl: no such file");
   EXPECT_EQ(Failure(folder_ + "/none.txt"), folder_ + "/none.txt: no such file");
   EXPECT_THAT(Failure(Write("a.csv", "x")), HasSubstr("a.csv: expected a name that ends in"));
-  EXPECT_THAT(Failure(folder_), HasSubstr("in this folder; left aside: a.csv"));
+  EXPECT_THAT(Failure(folder_), HasSubstr("in this folder; skipped: a.csv"));
   EXPECT_THAT(Failure(Write("a.txt.gz", Gzip("a") + "b")),
               HasSubstr("a.txt.gz: at byte 21: neither gzip data nor padding"));
   EXPECT_THAT(Failure(Write("b.txt", "caf\xe9")), HasSubstr("b.txt: at byte 3: 0xE9 is not UTF-8"));
@@ -160,7 +160,7 @@ TEST_F(DocumentsTest, ALineStaysOneLine) {
   Write("a.txt", "a");
   Write("b\nc.md", "b");
   const std::string text = FilesText(ReadDocuments(folder_).files);
-  EXPECT_EQ(text, "1 file read (a.txt); left aside: \"b\\x0ac.md\"");
+  EXPECT_EQ(text, "1 file read (a.txt); skipped: \"b\\x0ac.md\"");
 }
 
 }  // namespace

@@ -94,10 +94,10 @@ TEST_F(JsonDocumentsTest, ChatsNameTheTemplate) {
            "{\"messages\": [" + message + "]}", "{\"id\": \"1\", \"conversations\": []}",
            "[{\"messages\": []}]", "[[" + message + "]]", "[" + message + "]"}) {
     const std::string failure = Failure(chat);
-    EXPECT_THAT(failure, HasSubstr(": messages of a chat (\"")) << chat;
+    EXPECT_THAT(failure, HasSubstr(": chat messages (\"")) << chat;
     EXPECT_THAT(failure, HasSubstr("apply_chat_template")) << chat;
   }
-  EXPECT_THAT(Failure("{\"messages\": []}", "messages"), HasSubstr("messages of a chat"));
+  EXPECT_THAT(Failure("{\"messages\": []}", "messages"), HasSubstr("chat messages"));
   // A text is a text, whatever is beside it; and one may ask for the parts of a chat.
   EXPECT_THAT(Texts("{\"text\": \"a\", \"messages\": []}"), ElementsAre("a"));
   EXPECT_THAT(Texts("[" + message + "]", "content"), ElementsAre("Hi"));

@@ -56,22 +56,22 @@ TEST_F(RankFile, NamesTheLineThatIsDamaged) {
   };
   EXPECT_EQ(message("IQ== 0\nx\n"),
             path_ + ", line 2: expected a token in base64, a space and its rank, found \"x\"");
-  EXPECT_EQ(message("IQ== 0\nIQ== 1\n"), path_ + ", line 2: the token stands twice");
+  EXPECT_EQ(message("IQ== 0\nIQ== 1\n"), path_ + ", line 2: duplicate token");
   EXPECT_EQ(message("IQ== 99999999999\n").rfind(path_ + ", line 1: expected a token", 0), 0u);
   EXPECT_EQ(message("IQ= 0\n"), path_ + ", line 1: expected base64, found \"IQ=\"");
 }
 
 TEST(MakeRankParts, JoinsTokensInEveryWay) {
-  const BpeParts parts =
+  const TokenizerParts parts =
       MakeRankParts({{"a", 0}, {"b", 1}, {"ab", 2}, {"ba", 3}, {"aba", 4}}, "[ab]+", "t");
   EXPECT_THAT(parts.merges, UnorderedElementsAre(std::pair("a", "b"), std::pair("b", "a"),
                                                  std::pair("a", "ba"), std::pair("ab", "a")));
 }
 
-TEST(AddEnds, HeedsTheConfiguration) {
-  BpeParts parts;
+TEST(AddBosAndEos, HeedsTheConfiguration) {
+  TokenizerParts parts;
   TokenizerConfig config;
-  AddEnds(config, &parts);
+  AddBosAndEos(config, &parts);
   EXPECT_TRUE(parts.prefix.empty() && parts.suffix.empty());
   for (const char* name : {"<s>", "</s>"}) {
     AddedToken& token = parts.added_tokens.emplace_back();
@@ -80,13 +80,13 @@ TEST(AddEnds, HeedsTheConfiguration) {
   }
   config.bos_token = "<s>";
   config.eos_token = "</s>";
-  AddEnds(config, &parts);
+  AddBosAndEos(config, &parts);
   EXPECT_EQ(parts.prefix, std::vector<int32_t>{7});
   EXPECT_TRUE(parts.suffix.empty());
   config.add_bos_token = false;
   config.add_eos_token = true;
   parts.prefix.clear();
-  AddEnds(config, &parts);
+  AddBosAndEos(config, &parts);
   EXPECT_TRUE(parts.prefix.empty());
   EXPECT_EQ(parts.suffix, std::vector<int32_t>{8});
 }

@@ -34,7 +34,7 @@ TEST(SentencePieceTokenizer, ConfigDecidesOnBosAndEos) {
   config.bos_token = std::nullopt;
   EXPECT_THAT(test::MessageOf([&] { Load(config); }),
               ::testing::HasSubstr("tokenizer.model: bos_token of tokenizer_config.json: expected "
-                                   "a token, which is to be put around each text, found null"));
+                                   "a token to add around each text, found null"));
 }
 
 // The extra space of the older files, and what takes it away again.

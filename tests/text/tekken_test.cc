@@ -18,8 +18,8 @@ Json File() { return ReadJsonFile(test::GoldenText("formats/tekken/tekken.json")
 
 std::unique_ptr<Tokenizer> Load(const Json& file) {
   TokenizerConfig config;
-  BpeParts parts = ParseTekken(file, "t", &config);
-  return MakeBpeTokenizer(std::move(parts), config, "t");
+  TokenizerParts parts = ParseTekken(file, "t", &config);
+  return MakeTokenizer(std::move(parts), config, "t");
 }
 
 TEST(Tekken, EncodesAsMistralCommonDoes) {
@@ -73,12 +73,13 @@ TEST(Tekken, NamesWhatIsDamagedOrUnknown) {
       {"/special_tokens",
        {R"([{"rank": 1, "token_str": "a"}])", "\"a\" has rank 1, expected each"}},
       {"/special_tokens",
-       {R"([{"rank": 0, "token_str": "a"}, {"rank": 1, "token_str": "a"}])", "\"a\" stands twice"}},
+       {R"([{"rank": 0, "token_str": "a"}, {"rank": 1, "token_str": "a"}])",
+        "\"a\" is a duplicate"}},
       {"/vocab", {"{}", "t: \"vocab\": expected an array"}},
       {"/vocab/5/rank", {"6", "t: vocab: token 5 has rank 6"}},
       {"/vocab/5/token_bytes", {"\"?\"", "t: vocab: expected base64, found \"?\""}},
-      {"/vocab/5/token_bytes", {"\"\"", "t: vocab: token 5 is empty or stands twice"}},
-      {"/vocab/5/token_bytes", {"\"AA==\"", "t: vocab: token 5 is empty or stands twice"}},
+      {"/vocab/5/token_bytes", {"\"\"", "t: vocab: token 5 is empty or a duplicate"}},
+      {"/vocab/5/token_bytes", {"\"AA==\"", "t: vocab: token 5 is empty or a duplicate"}},
   };
   for (const auto& [pointer, change] : damages) {
     Json file = File();

@@ -29,7 +29,7 @@ TEST(TokenizerClass, NamesAreUniqueAndTokensOfThoseThatArePutAroundTextsAreThere
     const TokenizerClass* row = FindTokenizerClass(name);
     ASSERT_NE(row, nullptr) << name;
     EXPECT_EQ(row->name, name);
-    EXPECT_EQ(row->split_ends, Ends::kClsAndSep);
+    EXPECT_EQ(row->vocab_merges_special_tokens, SpecialTokenRule::kClsAndSep);
     EXPECT_STREQ(row->tokens[3], "</s>");  // sep_token
     EXPECT_STREQ(row->tokens[5], "<s>");   // cls_token
   }

@@ -22,7 +22,7 @@ const Json& Gpt2() {
 }
 
 std::unique_ptr<Tokenizer> Load(const Json& file) {
-  return MakeBpeTokenizer(ParseTokenizerJson(file, "t.json"), {}, "t.json");
+  return MakeTokenizer(ParseTokenizerJson(file, "t.json"), {}, "t.json");
 }
 
 TEST(TokenizerJson, VariantsEncodeAsHuggingFaceDoes) {

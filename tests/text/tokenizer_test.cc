@@ -214,14 +214,12 @@ TEST_F(ModelFolder, TokensAroundATextHaveToBeNamed) {
   CopyGolden("llama3/tokenizer.json");
   Write("tokenizer_config.json", R"({"tokenizer_class": "LlamaTokenizer", "bos_token": null})");
   const std::string what = folder_ + ": tokenizer_config.json: ";
-  EXPECT_EQ(Message(), what +
-                           "\"bos_token\": expected a token, which is to be put around each "
-                           "text, found null");
+  EXPECT_EQ(Message(),
+            what + "\"bos_token\": expected a token to add around each text, found null");
   Write("tokenizer_config.json",
         R"({"tokenizer_class": "LlamaTokenizer", "add_eos_token": true, "eos_token": null})");
-  EXPECT_EQ(Message(), what +
-                           "\"eos_token\": expected a token, which is to be put around each "
-                           "text, found null");
+  EXPECT_EQ(Message(),
+            what + "\"eos_token\": expected a token to add around each text, found null");
   Write("tokenizer_config.json",
         R"({"tokenizer_class": "CodeGenTokenizer", "add_bos_token": true})");
   EXPECT_EQ(Message(),

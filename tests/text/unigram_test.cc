@@ -73,7 +73,7 @@ TEST(Unigram, NamesWhatIsWrong) {
   const auto message = [](Pieces pieces, int32_t unknown) {
     return test::MessageOf([&] { Encode({std::move(pieces), unknown, false}, "x"); });
   };
-  EXPECT_EQ(message({{"a", 0}, {"a", -1}}, 0), "t: piece \"a\" stands twice");
+  EXPECT_EQ(message({{"a", 0}, {"a", -1}}, 0), "t: piece \"a\" is a duplicate");
   EXPECT_EQ(message({{"a", 0}}, 1), "t: \"unk_id\": expected an id below 1, found 1");
   EXPECT_EQ(message({{"a", 1e308 * 10}}, 0), "t: piece \"a\": expected a score, found inf");
   EXPECT_EQ(message({{"a", 0}}, -1), "t: no piece for \"x\" and no \"unk_id\"");

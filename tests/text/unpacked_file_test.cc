@@ -109,8 +109,8 @@ TEST_F(UnpackedFileTest, DataThatEndEarlyAreAnError) {
   for (const size_t size : {2, 4, 9, 17}) {
     EXPECT_THAT(Failure(Gzip(text).substr(0, size)), HasSubstr("the gzip data end early")) << size;
   }
-  EXPECT_EQ(Failure("", "f.gz"), ": empty, expected packed data");
-  EXPECT_EQ(Failure("", "f.json.ZST"), ": empty, expected packed data");
+  EXPECT_EQ(Failure("", "f.gz"), ": empty, expected compressed data");
+  EXPECT_EQ(Failure("", "f.json.ZST"), ": empty, expected compressed data");
 }
 
 TEST_F(UnpackedFileTest, DamageIsAnError) {

@@ -37,11 +37,11 @@ class VocabMerges : public ::testing::Test {
 TEST_F(VocabMerges, ReadsBothFiles) {
   TokenizerConfig config;
   config.tokenizer_class = "GPT2Tokenizer";
-  BpeParts parts = ReadVocabularyAndMerges(folder_, config);
+  TokenizerParts parts = ReadVocabularyAndMerges(folder_, config);
   EXPECT_EQ(parts.vocabulary.at("ab"), 2);
   EXPECT_THAT(parts.merges, ElementsAre(std::pair<std::string, std::string>("a", "b")));
   EXPECT_TRUE(parts.normalizer.empty() && parts.added_tokens.empty() && parts.prefix.empty());
-  EXPECT_THAT(MakeBpeTokenizer(std::move(parts), config, "test")->Encode("abb"), ElementsAre(2, 1));
+  EXPECT_THAT(MakeTokenizer(std::move(parts), config, "test")->Encode("abb"), ElementsAre(2, 1));
   config.tokenizer_class = "Qwen2Tokenizer";
   EXPECT_EQ(ReadVocabularyAndMerges(folder_, config).normalizer.size(), 1u);
 }

@@ -40,7 +40,7 @@ TEST_F(XgenVocabulary, LiesBehindThatOfGpt2) {
   config.special_tokens.resize(2);
   config.special_tokens[0].token.content = "<|endoftext|>";
   config.special_tokens[1].token.content = "<pad>";
-  const BpeParts parts = ReadXgenVocabulary(folder, config);
+  const TokenizerParts parts = ReadXgenVocabulary(folder, config);
   const nlohmann::json gpt2 = ReadJsonFile(test::GoldenText("gpt2/tokenizer.json"));
   const auto base = static_cast<int32_t>(gpt2["model"]["vocab"].size());
   const auto id = [&](const std::string& content) {

@@ -1,4 +1,4 @@
-// What the processor offers, found out once at run time.
+// Instruction-set extensions of the processor, detected once at run time.
 #pragma once
 
 #include <string>
@@ -14,7 +14,7 @@ struct CpuFeatures {
 
 const CpuFeatures& Cpu();
 
-// The widest of them and its extras, for people: "AVX-512 BF16 AMX".
+// The widest supported extension and its additions, for display: "AVX-512 BF16 AMX".
 std::string CpuText();
 
 }  // namespace sq

@@ -1,5 +1,6 @@
-// Errors. A user's fault (file, flag, shape) is a sq::Error with one line that names the file, the
-// tensor, what was expected and what was found; a broken invariant of ours is an SQ_DCHECK.
+// Errors. Bad input (a file, a flag, a shape) throws sq::Error with a one-line message that names
+// the file, the tensor, what was expected and what was found. A broken internal invariant is caught
+// by SQ_DCHECK.
 #pragma once
 
 #include <cstdint>
@@ -11,19 +12,21 @@
 
 namespace sq {
 
-// What went wrong in one line fit to be shown to a user. The tools print it and exit with 1.
+// An error described in one line for the user. The tools print it and exit with 1.
 class Error : public std::runtime_error {
  public:
   explicit Error(const std::string& message) : std::runtime_error(message) {}
 };
 
-// A memory will not do; the message says how much was wanted. The tools add which flags need less.
+// Out of host or device memory; the message says how much was requested. The tools add which flags
+// reduce memory use.
 class OutOfMemory : public Error {
  public:
   using Error::Error;
 };
 
-// The run was asked to stop (SIGINT, SIGTERM) and has kept its state. The tools exit with 130.
+// The process was asked to stop (SIGINT or SIGTERM) and stopped at a safe point. The tools exit
+// with 130.
 class Interrupted : public std::runtime_error {
  public:
   Interrupted() : std::runtime_error("interrupted") {}
@@ -37,19 +40,19 @@ std::string StrCat(const Args&... args) {
   return out.str();
 }
 
-// `text` for use in a message: in double quotes, on one line (control characters and bytes that are
-// not UTF-8 as \xNN) and cut off after some 80 bytes.
+// `text` for use in a message: in double quotes, on one line (control characters and invalid UTF-8
+// bytes as \xNN), truncated after about 80 bytes.
 std::string Quoted(std::string_view text);
 
-// Whether `text` is UTF-8 without control characters: fit to be printed as it is.
+// Whether `text` is valid UTF-8 without control characters, so that it can be printed unchanged.
 bool IsPrintable(std::string_view text);
 
-// The first six of `names` for use in a message, each as it is or, where it could not be printed,
-// as Quoted; and how many more there are.
+// The first six of `names` for use in a message, followed by the number of the rest. Names that are
+// not printable are Quoted.
 std::string NameList(const std::vector<std::string>& names);
 
-// Product and sum of sizes that come from files: throws sq::Error, naming `what`, when an operand
-// is negative or the result does not fit int64.
+// Product and sum of sizes read from files. Throws sq::Error, naming `what`, when an operand is
+// negative or the result overflows int64.
 int64_t CheckedMultiply(int64_t a, int64_t b, const std::string& what);
 int64_t CheckedAdd(int64_t a, int64_t b, const std::string& what);
 
@@ -65,7 +68,7 @@ namespace internal {
     if (!(condition)) throw ::sq::Error(::sq::StrCat(__VA_ARGS__)); \
   } while (false)
 
-// Aborts when an invariant of this code is broken; costs nothing in release builds.
+// Aborts when an internal invariant is broken; compiled out in release builds.
 #ifdef NDEBUG
 #define SQ_DCHECK(condition) \
   do {                       \

@@ -1,4 +1,4 @@
-// Files and folders: what is there, and whole files in memory.
+// File system queries, and reading whole files.
 #pragma once
 
 #include <cstdint>
@@ -7,30 +7,30 @@
 
 namespace sq {
 
-// What `path` leads to; false also when it cannot be looked up.
-bool FileExists(const std::string& path);  // anything: file, folder ...
+// Type of the file at `path`, symbolic links followed; false also when it cannot be queried.
+bool FileExists(const std::string& path);  // of any type
 bool IsRegularFile(const std::string& path);
 bool IsFolder(const std::string& path);
 
-// Where the symbolic links that `path` may be lead, one after the other: a path that is no link,
-// but may not be there. Links among its folders are left. Throws sq::Error when they lead in a
-// circle.
+// Follows `path` while it is a symbolic link. The result is not a link, and need not exist; links
+// among its parent folders are not resolved. Throws sq::Error for a cycle of links.
 std::string FollowLinks(const std::string& path);
 
-// Whether `path` is in the folder `folder`, or in one in it, by their names; neither need be there.
+// Whether `path` is inside `folder` at any depth, judged by their names; neither has to exist.
 bool IsWithin(const std::string& path, const std::string& folder);
 
-// The names in the folder at `path`, in bytewise order. Throws sq::Error when it cannot be read.
+// The names of the entries of a folder, in bytewise order. Throws sq::Error when it cannot be read.
 std::vector<std::string> FolderNames(const std::string& path);
 
-// A link to what is not there, as in a copy of the hub's cache without its blobs.
+// Whether `path` is a link whose target does not exist, as in a copy of the Hugging Face cache
+// without its blobs.
 bool IsDanglingLink(const std::string& path);
 
-// What to say of a `path` that leads to nothing: "no such file", or where the link leads.
+// Why `path` cannot be opened, for messages: "no such file", or the missing target of a link.
 std::string WhyMissing(const std::string& path);
 
-// The bytes of the regular file at `path`. Throws sq::Error naming the file when it cannot be read,
-// is not a regular file, is larger than `max_bytes`, or is none of its own (see placeholder.h).
+// Reads a whole regular file. Throws sq::Error naming the file when it cannot be read, is not a
+// regular file, is larger than `max_bytes`, or is a placeholder (see placeholder.h).
 std::string ReadFile(const std::string& path, int64_t max_bytes);
 
 }  // namespace sq

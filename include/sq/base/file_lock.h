@@ -1,6 +1,6 @@
-// A lock file: keeps other processes, of any of the tools, off a place where this one writes, and
-// tells them who it is. It goes with the process that made it; what a killed one leaves behind is
-// taken over by the next.
+// A lock file: gives one process at a time the right to write to a place, and tells the others
+// which process holds it. A lock left behind by a process that was killed is taken over by the
+// next.
 #pragma once
 
 #include <string>
@@ -9,22 +9,22 @@ namespace sq {
 
 class FileLock {
  public:
-  // Makes the lock file `path`, or takes over one whose process is gone. Throws sq::Error: "WHAT is
-  // in use: sq-quantize is running there (pid 123 on HOST, ...)" when another process has it; when
-  // a file of that name is no lock file of ours; naming the file when it cannot be made.
+  // Creates the lock file `path`, or takes over one whose process no longer runs. Throws sq::Error
+  // "WHAT is in use: sq-quantize is running there (pid 123 on HOST, ...)" when another process
+  // holds it, and errors naming `path` when that is some other file or cannot be created.
   //
-  // The system's locks decide. On a file system without them the process that the file names does:
-  // one of this machine is looked up, one of another counts as running.
+  // Relies on flock. On file systems without it, checks whether the process named in the file still
+  // runs; a process on another host is assumed to run.
   FileLock(const std::string& path, const std::string& what);
   // Removes the file.
   ~FileLock();
   FileLock(const FileLock&) = delete;
   FileLock& operator=(const FileLock&) = delete;
 
-  // A line that stays in the file when the process is killed, for the one that takes it over: empty
-  // at first. Throws sq::Error when it cannot be written.
+  // A line stored in the file for the process that takes the lock over if this one is killed;
+  // initially empty. Throws sq::Error when it cannot be written.
   void SetNote(const std::string& note);
-  // The last note of the process whose lock was taken over; empty when there was none.
+  // The note of the process whose lock was taken over; empty if there was none.
   const std::string& left_note() const { return left_note_; }
 
  private:

@@ -1,4 +1,4 @@
-// Log lines on stderr; stdout belongs to results. Only `pipeline` and the tools log.
+// Logging to stderr; stdout is for results. Only `pipeline` and the tools log.
 #pragma once
 
 #include <string>
@@ -7,10 +7,10 @@ namespace sq {
 
 enum class LogLevel { kQuiet, kWarning, kInfo, kDebug };
 
-// Chooses what is printed from now on; the default is kInfo. Call once, before threads start.
+// Sets the most detailed level that is printed; the default is kInfo. Call before threads start.
 void SetLogLevel(LogLevel level);
 
-// Whether LogInfo prints at present; what draws progress asks.
+// Whether LogInfo prints; progress displays depend on it.
 bool LogsInfo();
 
 void LogWarning(const std::string& message);

@@ -1,4 +1,4 @@
-// A row-major matrix that somebody else owns.
+// A non-owning view of a row-major matrix.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@ struct MatrixView {
   MatrixView(T* data, int64_t rows, int64_t cols) : MatrixView(data, rows, cols, cols) {}
   MatrixView(T* data, int64_t rows, int64_t cols, int64_t stride)
       : data(data), rows(rows), cols(cols), stride(stride) {}
-  // A view that may write can be read.
+  // A mutable view converts to a read-only one.
   template <typename Writable, typename = std::enable_if_t<std::is_same_v<const Writable, T>>>
   MatrixView(const MatrixView<Writable>& other)
       : MatrixView(other.data, other.rows, other.cols, other.stride) {}

@@ -1,13 +1,13 @@
-// How fast this machine reads memory: what decoding token by token, which reads every weight for
-// each token, is measured against.
+// Memory read bandwidth of this machine: the upper bound for decoding token by token, which reads
+// every weight for each token.
 #pragma once
 
 namespace sq {
 
 // Bytes per second that all threads of ParallelFor together read from a buffer of twice the
-// last-level cache (256 MiB at least, 1 GiB at most): the best of three passes. Where the process
-// may not have that much the buffer is of three quarters of what it may, and caches have a part in
-// the figure. Takes about a second. Throws sq::Error when there is no room for the buffer.
+// last-level cache (256 MiB to 1 GiB): the best of three passes. If less memory is available, the
+// buffer is three quarters of that, and the result may include cache hits. Takes about a second.
+// Throws sq::Error when the buffer cannot be allocated.
 double ReadBandwidth();
 
 }  // namespace sq

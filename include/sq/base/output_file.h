@@ -1,5 +1,6 @@
-// The one place that writes outputs: under a temporary name beside the target, renamed when whole,
-// so that a full disk, an error or a kill never leaves a damaged file under the final name.
+// Writing output files: under a temporary name beside the target and renamed when complete, so that
+// a full disk, an error or a kill never leaves an incomplete file under the final name. All outputs
+// are written through this.
 #pragma once
 
 #include <cstdint>
@@ -7,14 +8,14 @@
 
 namespace sq {
 
-// A file being written. Owns its descriptor; removed again unless Commit is reached.
+// A file being written. Owns its descriptor; the temporary file is removed unless Commit succeeds.
 //
-// Symbolic links are followed: it is the file that they lead to that is replaced, and its rights
-// are kept. What is no regular file (a pipe, a device, /dev/stdout) is written to as it is.
+// Symbolic links are followed: their target is replaced, and its permissions are kept. A target
+// that is not a regular file (a pipe, a device, /dev/stdout) is written to directly.
 class OutputFile {
  public:
-  // Makes a file of a new name, `path`.XXXXXX.tmp, which nobody else has. Throws sq::Error naming
-  // `path` when there can be none, or `path` is a folder.
+  // Creates a uniquely named temporary file, `path`.XXXXXX.tmp. Throws sq::Error naming `path` when
+  // that fails or `path` is a folder.
   explicit OutputFile(const std::string& path);
   ~OutputFile();
   OutputFile(const OutputFile&) = delete;
@@ -22,9 +23,9 @@ class OutputFile {
 
   // Appends. Throws sq::Error naming the file and the system's reason ("No space left on device").
   void Write(const void* data, int64_t bytes);
-  // Flushes to the disk and gives the file its name. Where the system does not let the old file be
-  // replaced (one mounted by itself, say, or open on a network drive) its contents are. Nothing may
-  // be written after.
+  // Flushes to disk and renames to the final name. If the system does not allow the existing file
+  // to be replaced (a bind mount, or a file open on a network drive), its contents are overwritten
+  // instead. Nothing may be written afterwards.
   void Commit();
 
   const std::string& path() const { return path_; }
@@ -35,25 +36,25 @@ class OutputFile {
   void Replace();
 
   std::string path_;       // as given
-  std::string target_;     // where links lead
+  std::string target_;     // after following links
   std::string temporary_;  // empty: written in place
   int descriptor_ = -1;
-  std::string buffer_;  // small writes are gathered
+  std::string buffer_;  // collects small writes
 };
 
-// Writes a whole small file the same way.
+// Writes a small file in the same way.
 void WriteFile(const std::string& path, const std::string& contents);
 
-// Throws sq::Error as an OutputFile at `path` would, for a user to know before the work. Leaves
-// nothing.
+// Throws the sq::Error that an OutputFile at `path` would throw, so that the user learns of it
+// before the work is done. Leaves no file behind.
 void CheckCanWrite(const std::string& path);
 
-// Makes a folder and its parents; no error when it is there already.
+// Creates a folder and its parents; existing ones are no error.
 void MakeFolder(const std::string& path);
 
-// A name beside `path` that nothing has, for a file or folder that is to become it:
-// `path`.XXXXXX.tmp. Long names are cut, so that it fits. Another process may take it: it is to be
-// made exclusively.
+// An unused name in the folder of `path`, for a file or folder that will be renamed to it:
+// `path`.XXXXXX.tmp, shortened if too long for the file system. Another process may still take the
+// name, so create it exclusively.
 std::string TemporaryName(const std::string& path);
 
 }  // namespace sq

@@ -1,5 +1,5 @@
-// Loops over independent items on several threads. What an item writes may depend on its index
-// alone, so results are the same for any thread count.
+// Parallel loops over independent items. What an item writes may depend only on its index, so that
+// results are the same for any number of threads.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,8 @@
 
 namespace sq {
 
-// Threads that ParallelFor uses from now on; 0 means one for each of AvailableProcessors.
+// The number of threads that ParallelFor uses; 0 means one for each available processor, which is
+// the default.
 void SetThreadCount(int count);
 int ThreadCount();
 
@@ -15,10 +16,10 @@ int ThreadCount();
 // for the per-thread settings of other libraries; null for none.
 void SetWorkerSetup(void (*set_up)());
 
-// Calls body(i) once for each i in [0, count), in no set order; items are handed out one by one, so
-// they may differ in cost. Inside another ParallelFor it runs on the calling thread alone. The
-// first exception (of the lowest index among those thrown) is rethrown here after all threads are
-// done; items not begun by then are dropped.
+// Calls body(i) once for each i in [0, count), in unspecified order. Items are scheduled
+// dynamically, one at a time, so they may differ in cost. A nested ParallelFor runs on the calling
+// thread. If items throw, the exception of the lowest index is rethrown after all threads have
+// finished; items that had not started by then are skipped.
 void ParallelFor(int64_t count, const std::function<void(int64_t)>& body);
 
 }  // namespace sq

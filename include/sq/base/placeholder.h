@@ -1,5 +1,5 @@
-// Files that are not what their name says because a download went wrong: pointers of git-lfs that
-// were never followed, web pages and refusals saved under the name of what was asked for.
+// Detects files that a failed download left in place of the real ones: git-lfs pointers, and web
+// pages or error messages saved under the name of the requested file.
 #pragma once
 
 #include <string>
@@ -7,16 +7,16 @@
 
 namespace sq {
 
-// How many bytes of a file's beginning are enough to tell.
+// Bytes at the start of a file that are enough to decide.
 inline constexpr size_t kPlaceholderBytes = 1024;
 
-// What a file that begins with `bytes` is instead of itself, for messages ("a git-lfs pointer, not
-// the file itself; ..." and how to get the real one); empty for any other file. `bytes` are the
-// first kPlaceholderBytes, or all where there are fewer.
+// If a file that begins with `bytes` is a placeholder, says what it is and how to get the real file
+// ("a git-lfs pointer, not the file itself; ..."); empty otherwise. `bytes` are the first
+// kPlaceholderBytes of the file, or all if there are fewer.
 std::string PlaceholderText(std::string_view bytes);
 
-// Throws sq::Error, naming the file at `path`, when it is such a one. Whatever opens a file of the
-// user's calls this with the beginning of the contents, so that no reader stumbles over them.
+// Throws sq::Error naming `path` when `bytes` begin a placeholder. Called by everything that opens
+// a user's file.
 void CheckNoPlaceholder(std::string_view bytes, const std::string& path);
 
 }  // namespace sq

@@ -1,4 +1,4 @@
-// Faults found side by side, told in one line.
+// Collects several problems and reports them in one error.
 #pragma once
 
 #include <string>
@@ -9,8 +9,8 @@ class ProblemList {
  public:
   void Add(const std::string& problem);
 
-  // Throws sq::Error "WHERE: first; second; and 3 more", the first five in the order they were
-  // added, when there are any.
+  // If there are any, throws sq::Error "WHERE: first; second; and 3 more" with the first five in
+  // the order in which they were added.
   void Check(const std::string& where) const;
 
  private:

@@ -1,4 +1,4 @@
-// What this process is, uses and is asked to do: version, memory, interruption.
+// The process: version, memory use, interruption by signals.
 #pragma once
 
 #include <cstdint>
@@ -8,17 +8,17 @@ namespace sq {
 
 std::string Version();  // "0.1.0 (1a2b3c4d5e6f)": version and commit
 
-int64_t ResidentBytes();      // resident memory now
-int64_t PeakResidentBytes();  // the most so far
+int64_t ResidentBytes();      // current resident set size
+int64_t PeakResidentBytes();  // its maximum so far
 
-// From now on a write beyond the limit on a file's size (ulimit -f) fails, with a reason that is
-// told like any other, and does not end the process.
+// Makes a write beyond the file size limit (ulimit -f) fail like any other write instead of
+// terminating the process.
 void TakeFileSizeErrors();
 
-// From now on the first SIGINT or SIGTERM is only noted; a second one ends the process with 130.
+// Makes the first SIGINT or SIGTERM set a flag; a second one terminates the process with code 130.
 void CatchInterrupts();
 bool InterruptRequested();
-// Throws Interrupted when one has been noted. To be called where all state is kept.
+// Throws Interrupted if a signal has arrived. Call at points where all finished work is saved.
 void StopIfInterrupted();
 
 }  // namespace sq

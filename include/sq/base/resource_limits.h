@@ -1,4 +1,5 @@
-// What this process may use of the machine: all of it, or what a container or a limit leaves.
+// Memory and processors available to this process, within the limits of containers and of the
+// process.
 #pragma once
 
 #include <cstdint>
@@ -6,19 +7,19 @@
 
 namespace sq {
 
-// Bytes that the process could still take without swapping and without being killed: the least of
-// what the system has available, what the memory limits of its control groups (cgroup version 1 and
-// 2, those above its own too) leave, pages of files that can be dropped counted as free, and what
-// RLIMIT_AS and RLIMIT_DATA leave. Never negative. Reads a few files of /proc and /sys.
+// Bytes that the process can still allocate without swapping or being killed: the minimum of the
+// system's available memory, what is left under RLIMIT_AS and RLIMIT_DATA, and what is left under
+// the memory limits of its control groups (cgroup version 1 and 2, including parent groups), where
+// reclaimable page cache counts as free. Never negative. Reads a few files of /proc and /sys.
 int64_t AvailableBytes();
 
-// Processors that the process may run on: those of its affinity mask, or as many as the CPU quotas
-// of its control groups come to, rounded up, if that is less. At least 1.
+// Number of processors that the process may use: those in its affinity mask, or the CPU quota of
+// its control groups, rounded up, if that is lower. At least 1.
 int AvailableProcessors();
 
-// The limits of control groups alone, for tests: `root` stands for the root of the file system that
-// holds proc/self/{cgroup,mountinfo} and what that names. Without a limit the greatest int64_t, and
-// 0 processors.
+// The limits of control groups alone, for tests. `root` replaces the root folder, where
+// proc/self/{cgroup,mountinfo} and the files that they name are looked up. Without a limit: the
+// maximum int64_t, and 0 processors.
 int64_t ControlGroupBytes(const std::string& root);
 int ControlGroupProcessors(const std::string& root);
 

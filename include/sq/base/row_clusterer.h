@@ -1,5 +1,5 @@
-// How rows are handed to what clusters them: the interface between quant, which has the rows, and
-// kernels, which have a device. Neither includes the other.
+// The interface by which `quant` passes rows to a clusterer, for instance on a device (`kernels`).
+// Neither of those layers includes the other.
 #pragma once
 
 #include <cstdint>
@@ -13,14 +13,15 @@ namespace sq {
 using FillRows =
     std::function<void(int64_t first, MatrixView<float> weights, MatrixView<float> sensitivities)>;
 
-// Takes what those rows gave: centroids [rows][k] and indices [rows][n]. May write over them.
+// Receives the result for those rows: centroids [rows][k] and indices [rows][n]. May modify both.
 using TakeRows =
     std::function<void(int64_t first, MatrixView<float> centroids, MatrixView<uint8_t> indices)>;
 
-// Clusters rows 0 .. rows - 1, each of n weights, into k clusters: in batches of its own choice it
-// calls fill and later take, once for each row. Batches may come in any order, and from several
-// threads at once; memory is the clusterer's, so that rows are written where it wants to have them.
-// What it throws, and what fill and take throw, comes back out; rows may then be missing.
+// Clusters rows 0 .. rows - 1, each of n weights, into k clusters. The clusterer chooses batches of
+// rows and calls `fill` and then `take` for each, so that every row is passed once. Batches may
+// come in any order and from several threads at once. The clusterer owns the buffers, so that rows
+// can be written directly to, say, pinned memory. Exceptions, also those of `fill` and `take`,
+// propagate; some rows are then missing.
 using RowClusterer = std::function<void(int64_t rows, int64_t n, int64_t k, const FillRows& fill,
                                         const TakeRows& take)>;
 

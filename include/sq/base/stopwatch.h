@@ -1,4 +1,4 @@
-// Wall-clock seconds since it was made.
+// Wall-clock time since construction.
 #pragma once
 
 #include <chrono>

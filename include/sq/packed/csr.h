@@ -1,4 +1,4 @@
-// The sparse part of a layer: outliers in compressed sparse rows.
+// The sparse part of a layer: its outliers in compressed sparse row (CSR) format.
 #pragma once
 
 #include <cstdint>
@@ -7,8 +7,8 @@
 
 namespace sq {
 
-// Row r holds entries row_ptr[r] .. row_ptr[r+1]-1; cols ascend inside a row, none twice. An empty
-// row_ptr means no sparse part at all, which differs from one without entries only on disk.
+// Row r holds entries row_ptr[r] .. row_ptr[r+1]-1; columns ascend strictly within a row. An empty
+// row_ptr means that there is no sparse part, which differs from one without entries only on disk.
 struct Csr {
   std::vector<int32_t> row_ptr;  // [out_features + 1]
   std::vector<int32_t> cols;     // [nonzeros], each in [0, in_features)
@@ -18,7 +18,7 @@ struct Csr {
   bool Empty() const { return vals.empty(); }
 };
 
-// A Csr that somebody else owns; null pointers where there is no sparse part.
+// A non-owning view of a Csr; null pointers if there is no sparse part.
 struct CsrView {
   const int32_t* row_ptr = nullptr;
   const int32_t* cols = nullptr;
@@ -34,16 +34,16 @@ struct CsrView {
   bool Empty() const { return nonzeros == 0; }
 };
 
-// Throws sq::Error, naming `what`, unless row_ptr starts at 0, never falls, ends at the number of
-// cols and vals, and every column lies in [0, in_features). Columns of a row may come in any order:
-// the original's files do not promise one. Cost: one pass.
+// Throws sq::Error, naming `what`, unless row_ptr starts at 0, never decreases and ends at the
+// number of cols and vals, and every column is in [0, in_features). The columns of a row may be in
+// any order, since files of the original do not guarantee one. Cost: one pass.
 void ValidateCsr(const Csr& csr, int64_t out_features, int64_t in_features,
                  const std::string& what);
 
-// Adds `entries` to a valid matrix of out_features rows, and puts the columns of each row into
-// order. Entries of one place become one with their sum, rounded to fp32 once; an entry alone in
-// its place keeps its bits. Throws sq::Error, naming `what`, when they are too many for int32 row
-// pointers. Cost: one pass over a matrix that is in order already.
+// Adds `entries` to a valid matrix of out_features rows and sorts the columns of each row. Entries
+// at the same position are replaced by their sum, rounded to fp32 once; all others keep their bits.
+// Throws sq::Error, naming `what`, when there are too many entries for int32 row pointers. Cost:
+// one pass if the matrix is sorted and `entries` is empty.
 struct CsrEntry {
   int32_t row, col;
   float val;

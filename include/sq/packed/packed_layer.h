@@ -1,6 +1,6 @@
 // One quantized linear layer: the weight [out_features, in_features] as packed indices into one
-// lookup table per output channel, plus exact outliers. Data alone; `quant` makes it, `kernels` run
-// it, `checkpoint` stores it.
+// lookup table per output channel, plus exact outliers. Plain data: `quant` produces it, `kernels`
+// compute with it, `checkpoint` stores it.
 #pragma once
 
 #include <cstdint>
@@ -12,15 +12,15 @@
 
 namespace sq {
 
-// weight[o][i] = lookup_table[o][index(o, i)] + outliers[o][i]. At an outlier the index is that of
-// the table entry nearest zero and the outlier's value is the weight minus that entry (the
-// original's convention), so the sum gives the weight back.
+// weight[o][i] = lookup_table[o][index(o, i)] + outliers[o][i]. At an outlier, index selects the
+// table entry nearest zero, and the outlier's value is the weight minus that entry (the original's
+// convention), so that the sum is the weight.
 struct PackedLayer {
-  int bits = 0;  // 2, 3 or 4; a property of the layer, so layers of one model may differ
+  int bits = 0;  // 2, 3 or 4; may differ between the layers of a model
   int64_t out_features = 0;
   int64_t in_features = 0;          // a multiple of 32
   std::vector<uint32_t> qweight;    // [in/32*bits][out], see bit_pack.h
-  std::vector<float> lookup_table;  // [out][2^bits]; entries in any order
+  std::vector<float> lookup_table;  // [out][2^bits]; in any order
   Csr outliers;
   std::vector<float> bias;  // [out], empty when the layer has none
 
@@ -33,8 +33,9 @@ struct PackedLayer {
   }
 };
 
-// A PackedLayer that somebody else owns, in the layout of its tensors on disk: what kernels run, be
-// it a PackedLayer's or another program's memory. `bias` is null where there is none.
+// A non-owning view of a packed layer, in the layout of its tensors on disk; what kernels take,
+// whether the memory belongs to a PackedLayer or to another program. `bias` is null if there is
+// none.
 struct PackedView {
   int bits = 0;
   int64_t out_features = 0;
@@ -61,20 +62,20 @@ struct PackedView {
   }
 };
 
-// Outputs [begin, begin + rows) of a layer as a layer of their own. In its outliers, row_ptr does
-// not begin at 0 and counts in the whole layer's cols and vals.
+// A view of the output channels [begin, begin + rows) of a layer. The row_ptr of its outliers does
+// not start at 0: it indexes the cols and vals of the whole layer.
 PackedView RowsOf(const PackedView& layer, int64_t begin, int64_t rows);
 
-// Throws sq::Error, naming `what`, unless all sizes agree and every table entry, outlier and bias
-// is finite.
+// Throws sq::Error, naming `what`, unless all sizes are consistent and all table entries, outliers
+// and biases are finite.
 void ValidatePackedLayer(const PackedLayer& layer, const std::string& what);
 
 // Writes rows [first_row, first_row + out.rows) of the weight, outliers added, to out
-// [rows][in_features]. Plain loops: the reference that the kernels are tested against.
+// [rows][in_features]. Plain loops; the kernels are tested against it.
 void Dequantize(const PackedLayer& layer, int64_t first_row, MatrixView<float> out);
 
-// Bytes that the layer takes in a file: indices, tables, outliers (int32 column, fp32 value, int32
-// row pointers) and bias.
+// Bytes of the layer in a file: indices, tables, outliers (int32 column, fp32 value, int32 row
+// pointers) and bias.
 int64_t PackedBytes(const PackedLayer& layer);
 
 // 8 * PackedBytes / number of weights.

@@ -1,5 +1,4 @@
-// What a packed layer gets wrong: one measure for everything that makes one, so that numbers
-// compare.
+// The error of a packed layer, measured in one way for all code that produces layers.
 #pragma once
 
 #include "sq/base/matrix_view.h"
@@ -8,23 +7,24 @@
 
 namespace sq {
 
-// Over all weights w of a matrix and their packed values q (outliers added).
+// Over all weights w of a matrix and their packed values q, outliers included.
 struct Distortion {
   double squared_error = 0;  // sum of (q - w)^2
-  double weighted = 0;       // sum of fisher * (q - w)^2, the growth of the loss but for a factor
-  double largest = 0;        // max |q - w|
-  double squared_norm = 0;   // sum of w^2, to which squared_error compares
+  double weighted =
+      0;  // sum of fisher * (q - w)^2: up to a factor, the estimated increase of the loss
+  double largest = 0;       // max |q - w|
+  double squared_norm = 0;  // sum of w^2, for comparison with squared_error
 };
 
-// The same over one row of n values. Without fisher (null) weighted is squared_error.
+// The same for one row of n values. If fisher is null, weighted equals squared_error.
 Distortion RowDistortion(const float* weights, const float* fisher, const float* packed, int64_t n);
 
-// Adds `more` to `sum`.
-void Accumulate(const Distortion& more, Distortion& sum);
+// Adds `more` to *sum.
+void Accumulate(const Distortion& more, Distortion* sum);
 
-// Compares `layer` with weights [out][in] by Dequantize. fisher [out][in], or without data: all 1.
-// Sums run in double along each row, then over the rows: the same for any thread count.
-// Throws sq::Error when the shapes differ.
+// Compares the dequantized `layer` with weights [out][in]. fisher: [out][in]; a view without data
+// stands for all ones. Sums in double along each row and then over the rows, so the result is the
+// same for any number of threads. Throws sq::Error when the shapes differ.
 Distortion MeasureDistortion(MatrixView<const float> weights, FisherView fisher,
                              const PackedLayer& layer);
 

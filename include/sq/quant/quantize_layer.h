@@ -1,4 +1,5 @@
-// One matrix end to end: choose outliers, cluster what is left of each row, pack, measure.
+// Quantizes one matrix: chooses outliers, clusters the rest of each row, packs, and measures the
+// error.
 #pragma once
 
 #include <cstdint>
@@ -17,11 +18,12 @@ namespace sq {
 struct QuantizeOptions {
   int bits = 4;  // 2, 3 or 4
   OutlierOptions outliers;
-  // Of the rows that have outliers, cluster this many a second time with their outliers left in, to
+  // Number of rows with outliers to cluster a second time with the outliers left in, in order to
   // estimate QuantizeStats::dense_distortion. 0: no estimate.
   int64_t dense_distortion_rows = 0;
-  // Clusters the rows by the contract of Kmeans1d (kmeans1d.h), on a device for instance; if empty,
-  // Kmeans1d does on all threads. One that gives Kmeans1d's bytes gives the same layer.
+  // Clusters rows by the contract of Kmeans1d (kmeans1d.h), for instance on a device; if empty,
+  // Kmeans1d is used on all threads. A clusterer that produces the bytes of Kmeans1d gives the same
+  // layer.
   RowClusterer cluster_rows;
 };
 
@@ -35,7 +37,7 @@ struct DenseDistortion {
 };
 
 struct QuantizeStats {
-  Distortion distortion;  // of the result; outliers are exact but for the rounding of one addition
+  Distortion distortion;  // of the result; outliers are exact up to the rounding of one addition
   std::optional<DenseDistortion> dense_distortion;
   int64_t weights = 0;
   int64_t sensitive_outliers = 0;
@@ -50,15 +52,15 @@ struct QuantizedLayer {
   QuantizeStats stats;
 };
 
-// Quantizes weights [out][in] (in a multiple of 32) with the Fisher diagonal [out][in], or without
-// data for plain k-means. Neither is changed. As the original does (SqueezeLLM, nuq.py and
-// pack.py): outliers become 0 in the dense part and weigh nothing in their row's k-means; their
-// index is that of the table entry nearest 0 (the lower of two) and their value the weight minus
-// that entry. With outlier options all 0 the layer has no sparse part.
+// Quantizes weights [out][in] (in: a multiple of 32) with the Fisher diagonal [out][in], or a view
+// without data for plain k-means. Neither is changed. As in the original (SqueezeLLM, nuq.py and
+// pack.py), outliers are set to 0 in the dense part and ignored in the k-means of their row; their
+// index is that of the table entry nearest 0 (the lower of two) and their value is the weight minus
+// that entry. If all outlier options are 0, the layer has no sparse part.
 //
-// Throws sq::Error, naming `what`, for shapes, options, weights or sensitivities that will not do.
-// The same bytes for any thread count. Cost: kmeans1d a row; besides the result, 9 bytes for
-// each weight of 16 rows a thread, or what options.cluster_rows takes.
+// Throws sq::Error, naming `what`, for invalid shapes, options, weights or sensitivities. The same
+// bytes for any number of threads. Cost: one k-means per row. Memory besides the result: 9 bytes
+// per weight for 16 rows per thread, or what options.cluster_rows uses.
 QuantizedLayer QuantizeLayer(MatrixView<const float> weights, FisherView fisher,
                              const QuantizeOptions& options, const std::string& what);
 

@@ -1,4 +1,4 @@
-// Tokens that are looked for in the text before anything else splits it, such as "<|endoftext|>".
+// Tokens that are matched in the text before it is split in any other way, such as "<|endoftext|>".
 #pragma once
 
 #include <cstdint>
@@ -12,16 +12,16 @@ namespace sq {
 
 struct AddedToken {
   int32_t id = 0;
-  std::string content;       // what to look for; UTF-8
-  bool special = false;      // left out by Decode(skip_special_tokens)
-  bool single_word = false;  // only where no letter, digit or such touches it
-  bool strip_left = false;   // takes in the white space before it
-  bool strip_right = false;  // takes in the white space after it
-  bool normalized = false;   // looked for in normalized text, after all that are not
-  bool hidden = false;       // found, but left in the text as if it were none
+  std::string content;       // the text to match; UTF-8
+  bool special = false;      // skipped by Decode(skip_special_tokens)
+  bool single_word = false;  // only if no word character is adjacent
+  bool strip_left = false;   // also consumes the white space before it
+  bool strip_right = false;  // also consumes the white space after it
+  bool normalized = false;   // matched in the normalized text, after all others
+  bool hidden = false;       // matched, but left in the text as ordinary text
 };
 
-// A piece of a text: an added token, or what lies between two (id -1).
+// A piece of a text: an added token, or the text between two of them (id -1).
 struct TextPiece {
   std::string_view text;
   int32_t id = -1;
@@ -31,18 +31,18 @@ struct TextPiece {
 class AddedTokens {
  public:
   AddedTokens() = default;
-  // Of tokens with the same content the last counts; those without content never match.
+  // Of several tokens with the same content the last is used; empty content never matches.
   explicit AddedTokens(const std::vector<AddedToken>& tokens);
 
   bool Empty() const { return tokens_.empty(); }
 
-  // Appends the pieces of `text` (valid UTF-8), in order and without empty ones, to *pieces.
-  // Matches are the leftmost, and the longest of those, without overlap. O(n) for texts in which
-  // few places look like the beginning of a token.
+  // Appends the non-empty pieces of `text` (valid UTF-8) in order to *pieces. Matches do not
+  // overlap: leftmost first, and the longest at each position. O(n) if few positions look like the
+  // start of a token.
   void Split(std::string_view text, std::vector<TextPiece>* pieces) const;
 
  private:
-  // A node of a tree over the bytes of all contents: children of one node are siblings in a list.
+  // A node of a trie over the bytes of all contents; the children of a node form a linked list.
   struct Node {
     unsigned char byte = 0;
     int32_t token = -1;  // index in tokens_ of the content that ends here

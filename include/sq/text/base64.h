@@ -1,4 +1,4 @@
-// Base64 (RFC 4648, section 4), as vocabularies of bytes are written.
+// Base64 (RFC 4648, section 4), used in vocabularies of byte strings.
 #pragma once
 
 #include <string>
@@ -6,8 +6,8 @@
 
 namespace sq {
 
-// The bytes that `text` stands for, with or without padding; "" is no bytes. Throws sq::Error,
-// opening with `what`, for anything else.
+// Decodes `text`, with or without padding. Throws sq::Error, beginning with `what`, for invalid
+// input.
 std::string DecodeBase64(std::string_view text, const std::string& what);
 
 }  // namespace sq

@@ -1,4 +1,4 @@
-// Comma-separated values as Python's csv reader takes them, by which such files are read and made.
+// Comma-separated values, parsed like Python's csv module, which the files were written with.
 #pragma once
 
 #include <cstdint>
@@ -12,12 +12,12 @@ struct CsvRow {
   std::vector<std::string> fields;
 };
 
-// The rows of the text at `path` (see TextFile), the same as csv.reader gives for
-// open(path, encoding="utf-8-sig", newline=""), but that blank lines count for nothing. A row ends
-// with \n, \r\n or \r. A field that begins with a quote may hold commas, line breaks and quotes
-// (doubled); what stands behind its closing quote belongs to it as it is, and one that is never
-// closed goes on to the file's end. Any other quote is a character like others. Throws sq::Error
-// naming the file when it cannot be read.
+// The rows of the text file `path` (see TextFile): those of csv.reader(open(path,
+// encoding="utf-8-sig", newline="")) except that blank lines are skipped. A row ends with \n, \r\n
+// or \r. A field that begins with a quote may contain commas, line breaks and doubled quotes; text
+// after its closing quote is appended unchanged, and without a closing quote it extends to the end
+// of the file. Any other quote is an ordinary character. Throws sq::Error naming the file when it
+// cannot be read.
 std::vector<CsvRow> ReadCsv(const std::string& path);
 
 }  // namespace sq

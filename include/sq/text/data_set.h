@@ -1,4 +1,4 @@
-// The data sets known by name: where their files are looked for, and how rows become one text.
+// The data sets known by name: where their files are found, and how their rows are joined.
 #pragma once
 
 #include <cstdint>
@@ -9,18 +9,18 @@
 
 namespace sq {
 
-// What a text file (.txt, .raw) of a data set holds. Other files hold a row per document.
+// What a text file (.txt, .raw) of a data set contains. Other files have one row per document.
 enum class TextRows {
-  kJoined,    // the rows joined already: the file as it stands
-  kLines,     // a row per line, which keeps its line feed; a blank line is an empty row
-  kStripped,  // a row per line without the white space around it
+  kJoined,    // joined rows: the file as it is
+  kLines,     // one row per line, including its line feed; a blank line is an empty row
+  kStripped,  // one row per line without leading and trailing white space
 };
 
-// How windows are cut.
+// How windows are chosen.
 enum class Cut {
-  kConsecutive,      // one after the other, of all rows joined and tokenized as a whole
-  kRandom,           // at random places of the same
-  kRandomDocuments,  // at random places of random rows, each tokenized by itself
+  kConsecutive,      // consecutive, from all rows joined and tokenized as a whole
+  kRandom,           // at random positions of the same
+  kRandomDocuments,  // at random positions of random rows, each tokenized by itself
 };
 
 enum class Purpose { kCalibration, kEvaluation };
@@ -35,15 +35,15 @@ struct DataSet {
   const char* name;
   Purpose purpose;
   const char* repository;   // on the Hugging Face hub
-  const char* column;       // that holds a row's text
-  std::vector<File> files;  // names on the hub, Parquet converted, then other usual ones
+  const char* column;       // with the text of a row
+  std::vector<File> files;  // names on the hub (converted from Parquet), then other common ones
   Cut cut;
   const char* separator;    // between rows when joined
   int64_t max_rows = 0;     // 0: all
-  int64_t max_windows = 0;  // 0: all, or as many as asked for
+  int64_t max_windows = 0;  // 0: as many as requested
 };
 
-// The data set of this name, or null.
+// The data set of this name; null if unknown.
 const DataSet* FindDataSet(const std::string& name, Purpose purpose);
 
 // The names that FindDataSet knows, separated by ", ".
@@ -55,12 +55,12 @@ struct Rows {
   DocumentFiles files;
 };
 
-// Reads the rows of `set` from the first of its files that is there: each is looked for in the data
-// folder, in a copy of the repository in it (NAME or OWNER/NAME), and in its snapshot in a cache of
-// huggingface_hub (datasets--OWNER--NAME). `data_dir` is the data folder, or empty: the
-// environment's SQ_DATA_DIR. Throws sq::Error listing the names when none is there, with the
-// command that converts it when there is only Parquet. A folder of C4 is taken only if no file in
-// it is named as a shard, for shards are of one split or of another language.
+// Reads the rows of `set` from the first of its files that exists. Each is searched for in the data
+// folder, in a copy of the repository there (NAME or OWNER/NAME), and in a snapshot in a cache of
+// huggingface_hub (datasets--OWNER--NAME). `data_dir` is the data folder; if empty, the
+// environment's SQ_DATA_DIR. Throws sq::Error listing the names when none exists, with the command
+// for conversion when only Parquet is found. A folder of C4 is used only if no file in it is named
+// like a shard, since shards belong to one split or another language.
 Rows ReadRows(const DataSet& set, const std::string& data_dir);
 
 }  // namespace sq

@@ -1,4 +1,4 @@
-// Texts from files and folders: which files hold documents, and which documents they hold.
+// Reads documents from text and JSON files and from folders of them.
 #pragma once
 
 #include <cstdint>
@@ -8,19 +8,19 @@
 
 namespace sq {
 
-// How a file holds its documents, by its name.
+// Format of a file of documents, by its name.
 enum class DocumentForm {
   kText,       // .txt, .raw
   kJsonLines,  // .jsonl
   kJson,       // .json
 };
 
-// The form that a name ends in, in any case and also with .gz or .zst behind it; none where it is
-// no document's.
+// The format for the extension of `name`, case-insensitive, with or without .gz or .zst after it;
+// empty if the name is not that of a document.
 std::optional<DocumentForm> FormOf(const std::string& name);
 
-// What there was at a path: names from there on, those of files left aside with the reason where
-// it is not their own.
+// The files found at a path, by their relative names; skipped ones with the reason, unless the name
+// itself is the reason.
 struct DocumentFiles {
   std::vector<std::string> read, left_out;
 };
@@ -31,24 +31,25 @@ struct Documents {
 };
 
 // The documents of a file, in order:
-//   .txt, .raw       one document, the whole file, its line ends read as "\n" whatever they are (as
-//                    Python's open() does)
+//   .txt, .raw       one document, the whole file, with all line ends converted to "\n" (as by
+//                    Python's open())
 //   .jsonl, .json    as ReadJsonDocuments says, `field` being the name of a text in an object
 // or of a folder and the folders in it: of all files with such names, in order of their paths from
-// there (bytewise). Left aside are other files; what is hidden (.git, .cache, ._a.txt); links to
-// folders, which may lead in circles; a packed file beside the same one unpacked; and a .json file
-// that is one object without `field` (dataset_info.json). Throws sq::Error naming the file (and its
-// line) for anything else, and when a folder has no document. Everything is held in memory.
+// there (bytewise). Skipped are: other files; hidden ones (.git, .cache, ._a.txt); links to
+// folders, which may form cycles; a compressed file beside the same file uncompressed; and a .json
+// file that is one object without `field` (dataset_info.json). Throws sq::Error naming the file
+// (and its line) for anything else, and when a folder has no documents. All texts are held in
+// memory.
 Documents ReadDocuments(const std::string& path, const std::string& field = "text");
 
-// What ReadDocuments would read from a folder before it looks into the files.
+// The files that ReadDocuments would read from a folder, without opening them.
 DocumentFiles FindDocuments(const std::string& folder);
 
-// What `files` says, in one line: "2 files read (a.jsonl, b.txt); left aside: README.md". Empty for
-// one file and nothing left aside.
+// `files` in one line: "2 files read (a.jsonl, b.txt); skipped: README.md". Empty if one file
+// was read and none skipped.
 std::string FilesText(const DocumentFiles& files);
 
-// What to say where only a file in Parquet's format was found.
+// The error message when only a Parquet file was found.
 std::string NotParquet(const std::string& path);
 
 }  // namespace sq

@@ -1,4 +1,4 @@
-// Changes a text before it is cut into words, as tokenizer.json asks for.
+// The normalizer of a tokenizer.json: transforms a text before it is split into words.
 #pragma once
 
 #include <memory>
@@ -12,13 +12,13 @@
 namespace sq {
 
 enum class NormalizeKind {
-  kPrepend,       // puts `to` in front of a text that is not empty
-  kReplace,       // `to` in the place of each `from`, or match of `pattern` where there is one
-  kNfc,           // Unicode's composed form
-  kStripLeft,     // without the white space in front
-  kStripRight,    // or behind
-  kCharacterMap,  // characters replaced by the table `characters`
-  kSpellBytes,    // each byte its byte-level character (bpe.h)
+  kPrepend,       // prepends `to` to a non-empty text
+  kReplace,       // replaces each `from`, or each match of `pattern` if set, by `to`
+  kNfc,           // Unicode normalization form C
+  kStripLeft,     // removes leading white space
+  kStripRight,    // removes trailing white space
+  kCharacterMap,  // replaces characters by the table `characters`
+  kSpellBytes,    // replaces each byte by its byte-level character (bpe.h)
 };
 
 struct NormalizeStep {
@@ -29,14 +29,14 @@ struct NormalizeStep {
   std::shared_ptr<const CharacterMap> characters = nullptr;
 };
 
-// `text` (valid UTF-8) after each step in turn, valid UTF-8. O(n) a step for n bytes, but for NFC
-// O(m^2) within a run of m combining marks.
+// Applies the steps in order; input and output are valid UTF-8. O(n) per step for n bytes, except
+// that NFC is O(m^2) within a run of m combining marks.
 std::string Normalize(const std::vector<NormalizeStep>& steps, std::string_view text);
 
-// Every `from` (not empty), from left to right and without overlap, replaced by `to`.
+// Replaces every non-overlapping `from` (not empty), from left to right, by `to`.
 std::string ReplaceAll(std::string_view text, std::string_view from, std::string_view to);
 
-// Every match of `pattern` in `text` (valid UTF-8) replaced by `to`.
+// Replaces every match of `pattern` in `text` (valid UTF-8) by `to`.
 std::string ReplaceMatches(std::string_view text, const Regex& pattern, std::string_view to);
 
 }  // namespace sq

@@ -1,4 +1,4 @@
-// Cuts a text into words, across which BPE never merges.
+// Splits a text into words, across which BPE never merges.
 #pragma once
 
 #include <functional>
@@ -12,25 +12,25 @@
 
 namespace sq {
 
-// What becomes of the matches of a pattern that splits a text (Hugging Face's
+// What happens to the matches of a pattern that splits a text (Hugging Face's
 // SplitDelimiterBehavior).
 enum class SplitBehavior {
   kRemoved,             // dropped
   kIsolated,            // words of their own
-  kMergedWithPrevious,  // joined to what stands before
-  kMergedWithNext,      // joined to what follows
-  kContiguous,          // neighbouring matches form one word
+  kMergedWithPrevious,  // joined to the preceding text
+  kMergedWithNext,      // joined to the following text
+  kContiguous,          // adjacent matches form one word
 };
 
-// One step; it acts on every word that the step before gave.
+// One step, applied to every word from the previous step.
 struct SplitStep {
-  std::optional<Regex> pattern;  // none: words stay whole
+  std::optional<Regex> pattern;  // empty: no split
   SplitBehavior behavior = SplitBehavior::kIsolated;
-  bool invert = false;             // split at what the pattern does not match
-  std::string space_symbol = " ";  // takes the place of each space, before anything else
-  bool add_prefix_space = false;   // that symbol, to a word that does not begin with it
-  bool only_first = false;         // add it to the word at the start of the text alone
-  // Then each byte of a word becomes its byte-level character (bpe.h), for what follows to act on.
+  bool invert = false;             // split at the text that the pattern does not match
+  std::string space_symbol = " ";  // replaces each space before anything else
+  bool add_prefix_space = false;   // prepend that symbol to a word that does not begin with it
+  bool only_first = false;         // prepend it only to the word at the start of the text
+  // Finally replace each byte by its byte-level character (bpe.h), as input of the next step.
   bool spell_bytes = false;
 };
 
@@ -43,8 +43,8 @@ class PreTokenizer {
   PreTokenizer() = default;
   explicit PreTokenizer(std::vector<SplitStep> steps) : steps_(std::move(steps)) {}
 
-  // Calls `emit` for each word of `text` (valid UTF-8) in order, none of them empty. A word is
-  // valid only during its call. `is_start` says whether `text` stands at the start of all text.
+  // Calls `emit` for each non-empty word of `text` (valid UTF-8) in order. A word is valid only
+  // during the call. `is_start`: whether `text` is at the start of the whole text.
   void Split(std::string_view text, bool is_start, Regex::Scratch* scratch, const Emit& emit) const;
 
  private:

@@ -1,10 +1,10 @@
-// What Hugging Face's pre-tokenizers take for punctuation.
+// Punctuation as defined by Hugging Face's pre-tokenizers.
 #pragma once
 
 namespace sq {
 
-// The class of those characters, in PCRE2's syntax: ASCII's punctuation and symbols, and Unicode's
-// punctuation as it was some versions ago.
+// A character class in PCRE2 syntax: the punctuation and symbols of ASCII, and the punctuation of
+// an earlier Unicode version.
 extern const char* const kPunctuation;
 
 }  // namespace sq

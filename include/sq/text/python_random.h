@@ -1,5 +1,5 @@
-// Python's `random` module, as far as data sampling uses it: the published windows of C4 are those
-// that CPython's generator gives.
+// The parts of Python's `random` module that data sampling uses: the published windows of C4 depend
+// on CPython's generator.
 #pragma once
 
 #include <array>
@@ -7,7 +7,7 @@
 
 namespace sq {
 
-// MT19937 seeded and read as CPython (3.2 and later) does.
+// MT19937, seeded and read as in CPython 3.2 and later.
 class PythonRandom {
  public:
   // random.seed(seed).

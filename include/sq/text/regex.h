@@ -1,4 +1,4 @@
-// Regular expressions of tokenizer files, run by PCRE2 but read as Oniguruma reads them.
+// Regular expressions of tokenizer files: in the syntax of Oniguruma, executed by PCRE2.
 #pragma once
 
 #include <functional>
@@ -10,29 +10,30 @@ namespace sq {
 
 struct TranslatedPattern {
   std::string pattern;  // in PCRE2's syntax
-  // It names characters that are new to PCRE2 or stand in for such, as in [\u0800-\u4e00]: texts
-  // must be searched as they are.
+  // The pattern names characters that have stand-ins or are stand-ins (pcre2_stand_ins.h), such as
+  // [\u0800-\u4e00], so texts must be searched unchanged.
   bool names_new_characters = false;
 };
 
-// `pattern` rewritten from Oniguruma's syntax to PCRE2's. Errors as in Regex's constructor.
+// Translates `pattern` from the syntax of Oniguruma to that of PCRE2. Errors as in the constructor
+// of Regex.
 TranslatedPattern TranslatePattern(const std::string& pattern, const std::string& what);
 
 // A compiled pattern. Immutable; Find may be called from several threads at once.
 class Regex {
  public:
-  // `pattern` is in the syntax that Hugging Face's tokenizers use (Oniguruma, Unicode). What means
-  // something else to PCRE2 is translated (\s, \b, ^, $, \p{Han}, [a&&[^b]]), or refused where no
-  // tokenizer in use is known to need it (\R, back references, (?i) without a colon ...). Throws
-  // sq::Error, opening with `what`, for a pattern that is refused or broken.
+  // `pattern` is in the syntax of Hugging Face's tokenizers (Oniguruma, Unicode). Constructs that
+  // differ in PCRE2 are translated (\s, \b, ^, $, \p{Han}, [a&&[^b]]), or rejected if no known
+  // tokenizer needs them (\R, back references, (?i) without a colon ...). Throws sq::Error,
+  // beginning with `what`, for a pattern that is rejected or invalid.
   Regex(const std::string& pattern, const std::string& what);
-  // The pattern that matches `literal` (not empty).
+  // Matches `literal` (not empty).
   static Regex Literal(const std::string& literal, const std::string& what);
-  // The pattern that matches one character of a word: \w of Unicode's UTS 18.
+  // Matches one word character: \w of Unicode UTS 18.
   static Regex WordCharacter();
-  // The pattern that matches words, as WordCharacter, and runs of what is neither word nor space.
+  // Matches runs of WordCharacter, and runs of characters that are neither these nor white space.
   static Regex WordsAndSymbols();
-  // `pattern` is in PCRE2's syntax; texts are searched as they are.
+  // A pattern in PCRE2 syntax; texts are searched unchanged.
   static Regex FromPcre2(const std::string& pattern, const std::string& what);
   ~Regex();
   Regex(Regex&&) noexcept;
@@ -43,7 +44,7 @@ class Regex {
     size_t end = 0;
   };
 
-  // Working memory of the searches of one thread.
+  // Working memory for the searches of one thread.
   class Scratch {
    public:
     Scratch();
@@ -57,9 +58,9 @@ class Regex {
     std::unique_ptr<Data> data_;
   };
 
-  // The first match in `text`, which must be valid UTF-8, at or after byte `from`, the start of a
-  // character. Returns false when there is none. Throws sq::Error when a search needs more steps or
-  // stack than a sane pattern does.
+  // Finds the first match in `text` (valid UTF-8) at or after byte `from`, which must be the start
+  // of a character. Returns false if there is none. Throws sq::Error when the search exceeds the
+  // limits on steps or stack.
   bool Find(std::string_view text, size_t from, Scratch* scratch, Match* match) const;
 
   struct Span {
@@ -68,9 +69,10 @@ class Regex {
     bool match = false;
   };
 
-  // Calls `visit` for the matches in `text` and the gaps between them, in order; an empty match,
-  // which divides what is around it, is allowed but right after another match. Characters that
-  // PCRE2 does not know yet count as others of their category (unicode_additions.h).
+  // Calls `visit` for the matches in `text` and the gaps between them, in order. An empty match,
+  // which splits the text around it, is reported unless it directly follows another match.
+  // Characters that PCRE2 does not know are replaced by others of their category
+  // (pcre2_stand_ins.h).
   void ForEachSpan(std::string_view text, Scratch* scratch,
                    const std::function<void(const Span&)>& visit) const;
 

@@ -1,5 +1,5 @@
-// Text files as UTF-8: unpacked, their encoding known by its byte order mark, checked to the last
-// byte. What is no text is refused, never read in part.
+// Reads text files as UTF-8: decompresses them, converts UTF-16 and UTF-32, and validates every
+// byte. A file that is not text is an error.
 #pragma once
 
 #include <cstdint>
@@ -11,24 +11,24 @@
 
 namespace sq {
 
-// A text being read. A byte order mark of UTF-8, UTF-16 or UTF-32 is dropped, and the text of the
-// latter two converted; a file without one is UTF-8.
+// A text file being read. The encoding is determined by the byte order mark, which is dropped; a
+// file without one is UTF-8.
 class TextFile {
  public:
-  // Errors as UnpackedFile's.
+  // Throws the errors of UnpackedFile.
   explicit TextFile(const std::string& path);
 
-  // Appends some more of the text, whole characters; false, and nothing, at the end. Throws
-  // sq::Error naming the file and the byte of it (unpacked) that is no text: what is not well
-  // formed, and a NUL, which text has none of, but UTF-16 without a mark.
+  // Appends the next part of the text, whole characters only; returns false at the end. Throws
+  // sq::Error naming the file and the offset (in the decompressed file) of an ill-formed sequence
+  // or a NUL, which does not occur in text but in UTF-16 without a byte order mark.
   bool Append(std::string* text);
 
  private:
   enum class Encoding { kUnknown, kUtf8, kUtf16, kUtf32 };
 
   void FindEncoding();
-  // Each appends the characters that `bytes_` holds as a whole and returns their bytes; with
-  // `last`, nothing more is to come.
+  // Append the complete characters in `bytes_` and return their size in bytes. `last`: no more
+  // bytes will follow.
   size_t DecodeUtf8Bytes(bool last, std::string* text) const;
   size_t DecodeUnits(bool last, std::string* text) const;
   uint32_t Unit(size_t at) const;
@@ -38,16 +38,16 @@ class TextFile {
   std::string path_;
   Encoding encoding_ = Encoding::kUnknown;
   bool big_endian_ = false;
-  std::string bytes_;   // read and not decoded yet
-  int64_t offset_ = 0;  // of the first of them
+  std::string bytes_;   // read but not decoded yet
+  int64_t offset_ = 0;  // of the first of them in the file
 };
 
-// The whole text of the file at `path`. Throws sq::Error also when it has more than `max_bytes`.
+// The whole text of a file. Also throws sq::Error when it is larger than `max_bytes`.
 std::string ReadText(const std::string& path, int64_t max_bytes);
 
 // Calls `visit(line, number)` for each line of the text at `path`, numbered from 1 and without its
-// line feed; a last line without one counts. A line is valid only during its call. Throws sq::Error
-// also for a line of more than 1 GiB.
+// line feed, which the last line need not have. A line is valid only during the call. Also throws
+// sq::Error for a line of more than 1 GiB.
 void ForEachLine(const std::string& path,
                  const std::function<void(std::string_view, int64_t)>& visit);
 

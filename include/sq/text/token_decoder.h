@@ -1,4 +1,4 @@
-// Tokens back to text, as tokenizer.json's decoder asks for.
+// The decoder of a tokenizer.json: converts tokens back to text.
 #pragma once
 
 #include <memory>
@@ -10,12 +10,12 @@
 namespace sq {
 
 enum class DecodeKind {
-  kByteLevel,     // byte-level characters become bytes, all tokens one
-  kReplace,       // `to` in the place of each `from`, or match of `pattern` where there is one
-  kByteFallback,  // a run of "<0x00>" to "<0xFF>" becomes the text of its bytes
-  kFuse,          // all tokens become one
-  kStrip,      // up to `start` times `from` goes from the front of each token, `stop` from its end
-  kMetaspace,  // `from` becomes a space, or nothing in the first token if `start` is not 0
+  kByteLevel,     // joins all tokens and converts byte-level characters to bytes
+  kReplace,       // replaces each `from`, or each match of `pattern` if set, by `to`
+  kByteFallback,  // converts a run of "<0x00>" to "<0xFF>" to the text of these bytes
+  kFuse,          // joins all tokens
+  kStrip,  // removes up to `start` times `from` from the start of each token, `stop` from its end
+  kMetaspace,  // replaces `from` by a space, but by nothing in the first token if `start` is not 0
 };
 
 struct DecodeStep {
@@ -27,8 +27,8 @@ struct DecodeStep {
   std::shared_ptr<const Regex> pattern = nullptr;
 };
 
-// The text of `tokens` after each step in turn, joined. Valid UTF-8 if the tokens are: bytes that
-// spell no character become U+FFFD, one for each byte in kByteFallback, as ReplaceInvalidUtf8 says
+// Applies the steps in order to `tokens` and joins the result. Valid UTF-8 if the tokens are:
+// invalid byte sequences become U+FFFD, one per byte in kByteFallback and as in ReplaceInvalidUtf8
 // in kByteLevel.
 std::string DecodeTokens(const std::vector<DecodeStep>& steps, std::vector<std::string> tokens);
 

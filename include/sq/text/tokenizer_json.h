@@ -1,16 +1,16 @@
-// tokenizer.json of Hugging Face's tokenizers library: models of the types BPE and Unigram.
+// tokenizer.json of Hugging Face's tokenizers library, with models of type BPE and Unigram.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
-#include "sq/text/bpe_tokenizer.h"
+#include "sq/text/tokenizer_parts.h"
 
 namespace sq {
 
-// Reads the contents of a tokenizer.json. Throws sq::Error, opening with `what`, for a component or
-// option that is not implemented and for values that contradict each other. `truncation` and
-// `padding` are not read: they are settings of a call, which Hugging Face's own callers reset.
-BpeParts ParseTokenizerJson(const nlohmann::json& file, const std::string& what);
+// Parses the contents of a tokenizer.json. Throws sq::Error, beginning with `what`, for unsupported
+// components or options and for inconsistent values. `truncation` and `padding` are ignored: they
+// are settings of a call, which the callers in Hugging Face reset.
+TokenizerParts ParseTokenizerJson(const nlohmann::json& file, const std::string& what);
 
 }  // namespace sq

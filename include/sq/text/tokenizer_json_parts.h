@@ -1,5 +1,5 @@
-// The parts of a tokenizer.json that act before and after its model: normalizer, pre-tokenizer,
-// decoder and post-processor.
+// Parses the parts of a tokenizer.json that run before and after its model: normalizer,
+// pre-tokenizer, decoder and post-processor.
 #pragma once
 
 #include <cstdint>
@@ -15,18 +15,19 @@
 
 namespace sq {
 
-// Each reads one part of a file's contents; all throw sq::Error, opening with `what` and the part's
-// name, for a type or a value that is not implemented. A part that is missing or null does nothing;
-// fields that a part does not have pass unread, as they do in Hugging Face's.
+// Each parses one part of the file. All throw sq::Error, beginning with `what` and the name of the
+// part, for unsupported types or values. A part that is missing or null does nothing. Unknown
+// fields are ignored, as in Hugging Face.
 std::vector<NormalizeStep> ParseNormalizer(const nlohmann::json& file, const std::string& what);
 std::vector<DecodeStep> ParseDecoder(const nlohmann::json& file, const std::string& what);
 
 struct ParsedPreTokenizer {
   PreTokenizer pre_tokenizer;
-  BpeSymbols symbols = BpeSymbols::kCharacters;  // kBytes: words are bytes, which ByteLevel spells
-  bool asks_for_start = false;  // whether a step treats the start of a text in a way of its own
+  // kBytes: words are raw bytes, which the ByteLevel step would convert.
+  BpeSymbols symbols = BpeSymbols::kCharacters;
+  bool asks_for_start = false;  // whether a step treats the start of a text differently
 };
-// `of_characters`: the model is to get words as they are spelled, never their bytes.
+// `of_characters`: the model takes words in byte-level characters, never raw bytes.
 ParsedPreTokenizer ParsePreTokenizer(const nlohmann::json& file, const std::string& what,
                                      bool of_characters = false);
 
@@ -36,12 +37,12 @@ struct AddedIds {
 };
 AddedIds ParsePostProcessor(const nlohmann::json& file, const std::string& what);
 
-// Throws sq::Error, opening with `what`, unless `object` is an object with none but the given keys:
-// an option that is not known may change the ids.
+// Throws sq::Error, beginning with `what`, unless `object` is an object with no other keys than the
+// given ones: an unknown option might change the ids.
 void CheckKeys(const nlohmann::json& object, std::initializer_list<const char*> known,
                const std::string& what);
 [[noreturn]] void RefuseType(const std::string& type, const std::string& what);
-// The id in `value`, which the file gives for `token`.
+// Parses `value` as the id of `token`.
 int32_t TokenId(const nlohmann::json& value, const std::string& what, const std::string& token);
 // Whether `object` has no `key`, or null there.
 bool IsNull(const nlohmann::json& object, const char* key);

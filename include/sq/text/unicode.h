@@ -1,4 +1,4 @@
-// Properties of characters that matching needs, by Unicode's definitions.
+// Unicode properties of characters that matching of added tokens needs.
 #pragma once
 
 #include <cstddef>
@@ -12,11 +12,11 @@ char32_t LastCharacter(std::string_view text, size_t* length);
 // Unicode's White_Space.
 bool IsWhiteSpace(char32_t c);
 
-// How many bytes of white space `text` (valid UTF-8) begins or ends with.
+// Bytes of leading or trailing white space of `text` (valid UTF-8).
 size_t WhiteSpaceAtStart(std::string_view text);
 size_t WhiteSpaceAtEnd(std::string_view text);
 
-// Part of a word as Unicode's regular expressions (UTS 18, \w) define it: Alphabetic, marks,
+// A word character as defined by Unicode's regular expressions (UTS 18, \w): Alphabetic, marks,
 // decimal digits, connector punctuation or Join_Control.
 bool IsWordCharacter(char32_t c);
 

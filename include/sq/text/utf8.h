@@ -1,4 +1,4 @@
-// UTF-8: decoding, encoding, and what becomes of bytes that are not UTF-8.
+// UTF-8: decoding, encoding, and replacement of invalid bytes.
 #pragma once
 
 #include <string>
@@ -6,9 +6,9 @@
 
 namespace sq {
 
-// Decodes the sequence that `bytes` (not empty) begins with. Returns its length in bytes, 1 to 4;
-// for an ill-formed one *code_point is U+FFFD and the length is that of the maximal subpart, as
-// Unicode section 3.9 (table 3-7) defines it. `valid`, unless null, tells the two apart.
+// Decodes the first sequence of `bytes` (not empty) and returns its length in bytes, 1 to 4. For an
+// ill-formed sequence *code_point is U+FFFD and the length is that of the maximal subpart (Unicode
+// section 3.9, table 3-7). Sets *valid, unless null, accordingly.
 int DecodeUtf8(std::string_view bytes, char32_t* code_point, bool* valid = nullptr);
 
 // Appends `code_point` (a Unicode scalar value) to *out.
@@ -16,12 +16,12 @@ void AppendUtf8(char32_t code_point, std::string* out);
 
 bool IsValidUtf8(std::string_view bytes);
 
-// Offset of the first ill-formed sequence at or after `from`, where a character begins; the size of
-// `bytes` if there is none.
+// Offset of the first ill-formed sequence at or after `from`, which must be the start of a
+// character; the size of `bytes` if there is none.
 size_t FindInvalidUtf8(std::string_view bytes, size_t from = 0);
 
-// `bytes` with each maximal ill-formed subsequence replaced by one U+FFFD, as Python's
-// bytes.decode("utf-8", errors="replace") and Rust's from_utf8_lossy do.
+// `bytes` with each maximal ill-formed subsequence replaced by one U+FFFD, as in Python's
+// bytes.decode("utf-8", errors="replace") and Rust's from_utf8_lossy.
 std::string ReplaceInvalidUtf8(std::string_view bytes);
 
 }  // namespace sq

@@ -1,4 +1,4 @@
-// What turns a word into token ids.
+// The interface of models that encode a word as token ids.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@ class WordModel {
  public:
   virtual ~WordModel() = default;
 
-  // Appends the ids of `word`, which no other word has an effect on, to *ids.
+  // Appends the ids of `word` to *ids; they do not depend on other words.
   virtual void Encode(std::string_view word, std::vector<int32_t>* ids) const = 0;
 };
 

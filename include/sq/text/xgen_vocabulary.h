@@ -1,19 +1,19 @@
-// XGen's tokenizer, which its own files leave to a Python module: GPT-2's vocabulary and more.
+// XGen's tokenizer, which the model's files implement as a Python module: an extension of GPT-2's
+// vocabulary.
 #pragma once
 
 #include <string>
 
-#include "sq/text/bpe_tokenizer.h"
 #include "sq/text/tokenizer_config.h"
+#include "sq/text/tokenizer_parts.h"
 
 namespace sq {
 
-// Puts together what XGen's tokenization_xgen.py does from GPT-2's vocabulary, which stands in
+// Builds the tokenizer of XGen's tokenization_xgen.py from GPT-2's vocabulary, which is in
 // `model_dir` as r50k_base.tiktoken (lines "<token in base64> <rank>"), vocab.json or
-// tokenizer.json: runs of 31 to 2 spaces and of 9 to 2 tabs, which take the place of GPT-2's own,
-// then the tokens that are looked for in texts. Pairs merge as in tiktoken: that whose result has
-// the lowest id does first. Throws sq::Error when the folder has none of the three files, when one
-// is damaged or holds another kind of vocabulary.
-BpeParts ReadXgenVocabulary(const std::string& model_dir, const TokenizerConfig& config);
+// tokenizer.json: runs of 31 to 2 spaces and of 9 to 2 tabs replace those of GPT-2, and added
+// tokens follow. Pairs merge by the ids of their results, as in tiktoken. Throws sq::Error when the
+// folder has none of the three files, or when one is damaged or has another kind of vocabulary.
+TokenizerParts ReadXgenVocabulary(const std::string& model_dir, const TokenizerConfig& config);
 
 }  // namespace sq

@@ -1,5 +1,5 @@
-// Written by scripts/make_nfc_additions.py from tokenizers 0.23.3 and regex 2026.11.19.
-#include "sq/text/nfc_additions.h"
+// Written by scripts/make_nfc_unsupported.py from tokenizers 0.23.3 and regex 2026.11.19.
+#include "sq/text/nfc_unsupported.h"
 
 #include <algorithm>
 #include <array>
@@ -32,7 +32,7 @@ constexpr std::array<Range, 53> kRanges = {{
 
 }  // namespace
 
-bool IsNewToNfc(char32_t c) {
+bool IsUnsupportedByNfc(char32_t c) {
   const auto found =
       std::lower_bound(kRanges.begin(), kRanges.end(), c,
                        [](const Range& range, char32_t b) { return range.last < b; });

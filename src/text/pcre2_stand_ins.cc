@@ -1,6 +1,6 @@
-// Written by scripts/make_unicode_additions.py from tokenizers 0.23.3 (Unicode 16.0) and
+// Written by scripts/make_pcre2_stand_ins.py from tokenizers 0.23.3 (Unicode 16.0) and
 // Unicode 14.0.0.
-#include "sq/text/unicode_additions.h"
+#include "sq/text/pcre2_stand_ins.h"
 
 #include <algorithm>
 #include <array>
@@ -96,7 +96,7 @@ std::string_view WithStandIns(std::string_view text, std::string* storage) {
   return copied ? std::string_view(*storage) : text;
 }
 
-bool IsOrStandsForAddition(char32_t first, char32_t last) {
+bool HasOrIsStandIn(char32_t first, char32_t last) {
   return std::any_of(kAdditions.begin(), kAdditions.end(), [&](const Addition& a) {
     return (first <= a.last && last >= a.first) || (first <= a.stand_in && last >= a.stand_in);
   });

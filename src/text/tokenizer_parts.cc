@@ -1,4 +1,4 @@
-#include "sq/text/bpe_tokenizer.h"
+#include "sq/text/tokenizer_parts.h"
 
 #include <unordered_set>
 
@@ -8,7 +8,7 @@
 namespace sq {
 namespace {
 
-// Ids of the words seen during one Encode. Most words of a text are repeats.
+// Caches the ids of the words seen during one Encode: most words of a text are repeated.
 class WordCache {
  public:
   explicit WordCache(const WordModel& model) : model_(model) {}
@@ -44,9 +44,9 @@ class WordCache {
   std::vector<int32_t> pool_;
 };
 
-// The tokens to look for before normalization or after it. The latter are normalized themselves, as
-// in Hugging Face's: behind a Prepend they are found at the start of a text alone.
-AddedTokens Select(const BpeParts& parts, bool normalized) {
+// The tokens to match before normalization, or after it. The latter are normalized themselves, as
+// in Hugging Face, so that with a Prepend step they match only at the start of a text.
+AddedTokens Select(const TokenizerParts& parts, bool normalized) {
   std::vector<AddedToken> selected;
   for (AddedToken token : parts.added_tokens) {
     if (token.normalized != normalized) continue;
@@ -56,14 +56,14 @@ AddedTokens Select(const BpeParts& parts, bool normalized) {
   return AddedTokens(selected);
 }
 
-std::unique_ptr<const WordModel> MakeModel(const BpeParts& parts, const std::string& what) {
+std::unique_ptr<const WordModel> MakeModel(const TokenizerParts& parts, const std::string& what) {
   if (parts.unigram) return std::make_unique<Unigram>(*parts.unigram, what);
   return std::make_unique<Bpe>(parts.vocabulary, parts.merges, parts.bpe, what);
 }
 
-class BpeTokenizer : public Tokenizer {
+class WordTokenizer : public Tokenizer {
  public:
-  BpeTokenizer(BpeParts parts, const TokenizerConfig& config, const std::string& what)
+  WordTokenizer(TokenizerParts parts, const TokenizerConfig& config, const std::string& what)
       : model_(MakeModel(parts, what)),
         first_tokens_(Select(parts, /*normalized=*/false)),
         second_tokens_(Select(parts, /*normalized=*/true)),
@@ -154,7 +154,7 @@ class BpeTokenizer : public Tokenizer {
   std::vector<DecodeStep> decoder_;
   std::vector<int32_t> prefix_;
   std::vector<int32_t> suffix_;
-  std::unordered_map<int32_t, std::string> tokens_;  // by id, as spelled in the files
+  std::unordered_map<int32_t, std::string> tokens_;  // by id, as written in the files
   std::unordered_set<int32_t> special_ids_;
   int64_t size_ = 0;
   std::optional<int32_t> bos_id_;
@@ -163,9 +163,9 @@ class BpeTokenizer : public Tokenizer {
 
 }  // namespace
 
-std::unique_ptr<Tokenizer> MakeBpeTokenizer(BpeParts parts, const TokenizerConfig& config,
-                                            const std::string& what) {
-  return std::make_unique<BpeTokenizer>(std::move(parts), config, what);
+std::unique_ptr<Tokenizer> MakeTokenizer(TokenizerParts parts, const TokenizerConfig& config,
+                                         const std::string& what) {
+  return std::make_unique<WordTokenizer>(std::move(parts), config, what);
 }
 
 }  // namespace sq

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Writes src/text/nfc_additions.cc: characters that take part in Unicode's composition today, but
-not in that of Hugging Face's tokenizers, whose tables are older.
+"""Writes src/text/nfc_unsupported.cc: characters that take part in NFC today, but not in that of
+Hugging Face's tokenizers, whose Unicode tables are older.
 
     pip install tokenizers==0.23.3 regex==2026.11.19
-    scripts/make_nfc_additions.py && clang-format -i src/text/nfc_additions.cc
+    scripts/make_nfc_unsupported.py && clang-format -i src/text/nfc_unsupported.cc
 """
 
 import pathlib
@@ -11,7 +11,7 @@ import pathlib
 import regex
 from tokenizers import normalizers
 
-OUT = pathlib.Path(__file__).resolve().parent.parent / "src" / "text" / "nfc_additions.cc"
+OUT = pathlib.Path(__file__).resolve().parent.parent / "src" / "text" / "nfc_unsupported.cc"
 
 # Whole blocks that came with Unicode 13 to 16 and have compositions: Todhri, Tulu-Tigalari, Dives
 # Akuru, Gurung Khema, Kirat Rai.
@@ -21,8 +21,8 @@ BLOCKS = [(0x105C0, 0x105FF), (0x11380, 0x113FF), (0x11900, 0x1195F), (0x16100, 
 # Marks of classes 1, 230 and 240: any other is reordered beside one of them.
 MARKS = ["\u0334", "\u0301", "\u0345"]
 
-TEXT = """// Written by scripts/make_nfc_additions.py from tokenizers %s and regex %s.
-#include "sq/text/nfc_additions.h"
+TEXT = """// Written by scripts/make_nfc_unsupported.py from tokenizers %s and regex %s.
+#include "sq/text/nfc_unsupported.h"
 
 #include <algorithm>
 #include <array>
@@ -42,7 +42,7 @@ constexpr std::array<Range, %d> kRanges = {{
 
 }  // namespace
 
-bool IsNewToNfc(char32_t c) {
+bool IsUnsupportedByNfc(char32_t c) {
   const auto found = std::lower_bound(kRanges.begin(), kRanges.end(), c,
                                       [](const Range& range, char32_t b) { return range.last < b; });
   return found != kRanges.end() && found->first <= c;

@@ -1,6 +1,6 @@
-// The tokenizers that cut a text into words and each word into tokens. Most merge pairs by rank:
-// byte-level ones (GPT-2, LLaMA-3, Qwen2, SmolLM2, XGen) and SentencePiece's kind as a
-// tokenizer.json holds it (LLaMA-2, Mistral); Unigram chooses pieces by score (T5, XLM-R).
+// Tokenizers that split a text into words and each word into tokens, assembled from their parts.
+// Words are encoded by BPE, byte-level (GPT-2, LLaMA-3, Qwen2, SmolLM2, XGen) or
+// SentencePiece-style as in a tokenizer.json (LLaMA-2, Mistral), or by Unigram (T5, XLM-R).
 #pragma once
 
 #include <cstdint>
@@ -21,27 +21,27 @@
 
 namespace sq {
 
-// How GPT-2 cuts words (its encoder.py), and Hugging Face's ByteLevel pre-tokenizer with it.
+// The split pattern of GPT-2 (encoder.py) and of Hugging Face's ByteLevel pre-tokenizer.
 inline constexpr const char* kByteLevelPattern =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
-struct BpeParts {
+struct TokenizerParts {
   Vocabulary vocabulary;
   std::vector<std::pair<std::string, std::string>> merges;  // by rank
   BpeOptions bpe;
-  // In the place of merges and bpe; its pieces are the vocabulary's tokens.
+  // Used instead of merges and bpe if set; its pieces are the tokens of the vocabulary.
   std::optional<UnigramOptions> unigram;
   std::vector<AddedToken> added_tokens;
   std::vector<NormalizeStep> normalizer;
   PreTokenizer pre_tokenizer;
   std::vector<DecodeStep> decoder;
-  std::vector<int32_t> prefix;  // what Encode adds before a text
+  std::vector<int32_t> prefix;  // ids that Encode adds before a text
   std::vector<int32_t> suffix;  // and after it
 };
 
-// Puts the parts together; `config` names BOS and EOS. Throws sq::Error, opening with `what`, when
-// the parts contradict each other.
-std::unique_ptr<Tokenizer> MakeBpeTokenizer(BpeParts parts, const TokenizerConfig& config,
-                                            const std::string& what);
+// Makes a tokenizer of the parts; `config` names BOS and EOS. Throws sq::Error, beginning with
+// `what`, when the parts are inconsistent.
+std::unique_ptr<Tokenizer> MakeTokenizer(TokenizerParts parts, const TokenizerConfig& config,
+                                         const std::string& what);
 
 }  // namespace sq

@@ -1,4 +1,4 @@
-#include "sq/text/bpe_tokenizer.h"
+#include "sq/text/tokenizer_parts.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -13,8 +13,8 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 // Bytes 0 to 255 have ids 0 to 255; "ab" is 256, <x> 257 (special), <y> 258.
-BpeParts Parts() {
-  BpeParts parts;
+TokenizerParts Parts() {
+  TokenizerParts parts;
   for (int byte = 0; byte < 256; ++byte) {
     std::string token;
     AppendUtf8(ByteLevelCharacter(static_cast<unsigned char>(byte)), &token);
@@ -35,8 +35,8 @@ BpeParts Parts() {
   return parts;
 }
 
-TEST(BpeTokenizer, PutsThePartsTogether) {
-  const auto tokenizer = MakeBpeTokenizer(Parts(), {}, "test");
+TEST(TokenizerParts, PutsThePartsTogether) {
+  const auto tokenizer = MakeTokenizer(Parts(), {}, "test");
   EXPECT_EQ(tokenizer->VocabularySize(), 259);
   EXPECT_THAT(tokenizer->Encode("ab<y>b<x>"), ElementsAre(257, 256, 258, 'b', 257, 258));
   EXPECT_EQ(tokenizer->Decode({257, 256, 258}), "<x>ab<y>");
@@ -45,27 +45,27 @@ TEST(BpeTokenizer, PutsThePartsTogether) {
   EXPECT_FALSE(tokenizer->BosId() || tokenizer->EosId());
 }
 
-TEST(BpeTokenizer, ConfigNamesBosAndEosAndNoMore) {
+TEST(TokenizerParts, ConfigNamesBosAndEosAndNoMore) {
   TokenizerConfig config;
   config.bos_token = "<y>";
   config.eos_token = "nowhere";
   config.add_bos_token = true;
-  const auto tokenizer = MakeBpeTokenizer(Parts(), config, "test");
+  const auto tokenizer = MakeTokenizer(Parts(), config, "test");
   EXPECT_EQ(tokenizer->BosId(), 258);
   EXPECT_EQ(tokenizer->EosId(), std::nullopt);
   EXPECT_THAT(tokenizer->Encode("a"), ElementsAre(257, 'a', 258));
 }
 
-TEST(BpeTokenizer, RefusesPartsThatContradictEachOther) {
-  const auto message = [](const BpeParts& original) {
+TEST(TokenizerParts, RefusesPartsThatContradictEachOther) {
+  const auto message = [](const TokenizerParts& original) {
     return test::MessageOf([&] {
-      BpeParts parts = Parts();
+      TokenizerParts parts = Parts();
       parts.vocabulary = original.vocabulary;
       parts.added_tokens = original.added_tokens;
-      MakeBpeTokenizer(std::move(parts), {}, "test");
+      MakeTokenizer(std::move(parts), {}, "test");
     });
   };
-  BpeParts parts = Parts();
+  TokenizerParts parts = Parts();
   parts.added_tokens[1].id = 257;
   EXPECT_THAT(message(parts), HasSubstr("test: two tokens have id 257"));
   parts.added_tokens[1].content = "ab";

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Writes src/text/unicode_additions.cc: characters that Hugging Face's tokenizers know and an older
+"""Writes src/text/pcre2_stand_ins.cc: characters that Hugging Face's tokenizers know and an older
 PCRE2 may not, with a stand-in of the same kind.
 
     pip install tokenizers==0.23.3     with Python 3.11: its Unicode, 14.0, is PCRE2 10.40 to 10.42's
-    scripts/make_unicode_additions.py && clang-format -i src/text/unicode_additions.cc
+    scripts/make_pcre2_stand_ins.py && clang-format -i src/text/pcre2_stand_ins.cc
 """
 
 import pathlib
@@ -12,15 +12,15 @@ import unicodedata
 import tokenizers
 from tokenizers import Regex, pre_tokenizers
 
-OUT = pathlib.Path(__file__).resolve().parent.parent / "src" / "text" / "unicode_additions.cc"
+OUT = pathlib.Path(__file__).resolve().parent.parent / "src" / "text" / "pcre2_stand_ins.cc"
 
 CATEGORIES = ["Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd", "Nl", "No", "Pc", "Pd", "Ps",
               "Pe", "Pi",
               "Pf", "Po", "Sm", "Sc", "Sk", "So"]
 
-HEAD = """// Written by scripts/make_unicode_additions.py from tokenizers %s (Unicode 16.0) and
+HEAD = """// Written by scripts/make_pcre2_stand_ins.py from tokenizers %s (Unicode 16.0) and
 // Unicode %s.
-#include "sq/text/unicode_additions.h"
+#include "sq/text/pcre2_stand_ins.h"
 
 #include <algorithm>
 #include <array>
@@ -77,7 +77,7 @@ std::string_view WithStandIns(std::string_view text, std::string* storage) {
   return copied ? std::string_view(*storage) : text;
 }
 
-bool IsOrStandsForAddition(char32_t first, char32_t last) {
+bool HasOrIsStandIn(char32_t first, char32_t last) {
   return std::any_of(kAdditions.begin(), kAdditions.end(), [&](const Addition& a) {
     return (first <= a.last && last >= a.first) || (first <= a.stand_in && last >= a.stand_in);
   });

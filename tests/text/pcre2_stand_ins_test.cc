@@ -1,4 +1,4 @@
-#include "sq/text/unicode_additions.h"
+#include "sq/text/pcre2_stand_ins.h"
 
 #include <gtest/gtest.h>
 
@@ -7,14 +7,14 @@
 namespace sq {
 namespace {
 
-TEST(UnicodeAdditions, LeaveOtherTextAlone) {
+TEST(Pcre2StandIns, LeaveOtherTextAlone) {
   const std::string text = "plain \u00e9 \u6f22 \U0001f600";
   std::string storage;
   EXPECT_EQ(WithStandIns(text, &storage).data(), text.data());
   EXPECT_EQ(WithStandIns("", &storage), "");
 }
 
-TEST(UnicodeAdditions, StandInsAreOfTheSameKindAndLength) {
+TEST(Pcre2StandIns, StandInsAreOfTheSameKindAndLength) {
   const struct {
     std::string text;
     const char* pattern;
@@ -38,12 +38,12 @@ TEST(UnicodeAdditions, StandInsAreOfTheSameKindAndLength) {
   }
 }
 
-TEST(UnicodeAdditions, KnowsThemAndWhatStandsInForThem) {
-  EXPECT_TRUE(IsOrStandsForAddition(0x1c89, 0x1c89));
-  EXPECT_TRUE(IsOrStandsForAddition(0x10a0, 0x10a0));
-  EXPECT_TRUE(IsOrStandsForAddition(0x1000, 0x2000));
-  EXPECT_FALSE(IsOrStandsForAddition(0, 0x7ff));
-  EXPECT_FALSE(IsOrStandsForAddition(0x4e00, 0x9fa5));
+TEST(Pcre2StandIns, KnowsThemAndWhatStandsInForThem) {
+  EXPECT_TRUE(HasOrIsStandIn(0x1c89, 0x1c89));
+  EXPECT_TRUE(HasOrIsStandIn(0x10a0, 0x10a0));
+  EXPECT_TRUE(HasOrIsStandIn(0x1000, 0x2000));
+  EXPECT_FALSE(HasOrIsStandIn(0, 0x7ff));
+  EXPECT_FALSE(HasOrIsStandIn(0x4e00, 0x9fa5));
 }
 
 }  // namespace
