@@ -13,6 +13,7 @@
 #include "sq/base/file.h"
 #include "sq/base/output_file.h"
 #include "sq/checkpoint/mapped_file.h"
+#include "sq/checkpoint/packed_checkpoint.h"
 #include "sq/model/transformer.h"
 #include "tests/support/error_message.h"
 #include "tests/support/random_layer.h"
