@@ -11,33 +11,6 @@ namespace {
 
 using Role = LinearRole;
 
-// What relatives of these families (Granite, Gemma, Phi, Cohere, mixtures of experts, encoders)
-// turn on. 0 stands for parts that are not there.
-const std::vector<FixedField>& CommonFixedFields() {
-  static const std::vector<FixedField> fields = {
-      {"attn_logit_softcapping", "[null]"},
-      {"final_logit_softcapping", "[null]"},
-      {"attention_multiplier", "[null]"},
-      {"query_pre_attn_scalar", "[null]"},
-      {"clip_qkv", "[null]"},
-      {"embedding_multiplier", "[1.0, null]"},
-      {"residual_multiplier", "[1.0, null]"},
-      {"logits_scaling", "[1.0, null]"},
-      {"logit_scale", "[1.0, null]"},
-      {"scale_emb", "[1.0, null]"},
-      {"mup_multiplier", "[1.0, null]"},
-      {"num_experts", "[null, 0]"},
-      {"num_local_experts", "[null, 0]"},
-      {"n_routed_experts", "[null, 0]"},
-      {"n_shared_experts", "[null, 0]"},
-      {"num_experts_per_tok", "[null, 0]"},
-      {"moe_intermediate_size", "[null, 0]"},
-      // With null transformers attends to later tokens too.
-      {"is_causal", "[true]"},
-      {"use_bidirectional_attention", "[false, null]"}};
-  return fields;
-}
-
 void ParseLlama(ConfigFields* fields, ModelConfig* config) {
   FieldDefaults defaults;
   defaults.bos = 1;
@@ -231,11 +204,36 @@ std::string KnownArchitectures() {
   return known;
 }
 
-void CheckFixedFields(const Architecture& architecture, ConfigFields* fields) {
-  for (const auto& list : {CommonFixedFields(), architecture.fixed_fields}) {
-    for (const FixedField& field : list) {
-      fields->Fixed(field.name, nlohmann::json::parse(field.values));
-    }
+// What relatives of these families (Granite, Gemma, Phi, Cohere, mixtures of experts, encoders)
+// turn on. 0 stands for parts that are not there.
+const std::vector<FixedField>& CommonFixedFields() {
+  static const std::vector<FixedField> fields = {
+      {"attn_logit_softcapping", "[null]"},
+      {"final_logit_softcapping", "[null]"},
+      {"attention_multiplier", "[null]"},
+      {"query_pre_attn_scalar", "[null]"},
+      {"clip_qkv", "[null]"},
+      {"embedding_multiplier", "[1.0, null]"},
+      {"residual_multiplier", "[1.0, null]"},
+      {"logits_scaling", "[1.0, null]"},
+      {"logit_scale", "[1.0, null]"},
+      {"scale_emb", "[1.0, null]"},
+      {"mup_multiplier", "[1.0, null]"},
+      {"num_experts", "[null, 0]"},
+      {"num_local_experts", "[null, 0]"},
+      {"n_routed_experts", "[null, 0]"},
+      {"n_shared_experts", "[null, 0]"},
+      {"num_experts_per_tok", "[null, 0]"},
+      {"moe_intermediate_size", "[null, 0]"},
+      // With null transformers attends to later tokens too.
+      {"is_causal", "[true]"},
+      {"use_bidirectional_attention", "[false, null]"}};
+  return fields;
+}
+
+void CheckFixedFields(const std::vector<FixedField>& fixed, ConfigFields* fields) {
+  for (const FixedField& field : fixed) {
+    fields->Fixed(field.name, nlohmann::json::parse(field.values));
   }
 }
 

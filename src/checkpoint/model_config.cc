@@ -53,8 +53,9 @@ ModelConfig ParseModelConfig(const std::string& text, const std::string& path,
   SQ_CHECK(config.architecture != nullptr, path,
            ": \"model_type\": not supported: expected one of ", KnownArchitectures(), ", found ",
            Quoted(model_type));
-  CheckFixedFields(*config.architecture, &fields);
+  CheckFixedFields(CommonFixedFields(), &fields);
   config.architecture->parse(&fields, &config);
+  CheckFixedFields(config.architecture->fixed_fields, &fields);
   if (config.architecture->positions == nullptr) {
     MarkRope(&fields);
     config.rope = ParseRope(json, config.max_positions, config.head_dim, path);

@@ -20,6 +20,7 @@ using test::MessageOf;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::StartsWith;
+using ::testing::UnorderedElementsAre;
 
 constexpr char kName[] = "model.layers.0.self_attn.q_proj";
 
@@ -88,7 +89,9 @@ TEST_F(PackedCheckpointTest, TensorsHaveTheOriginalsNamesTypesAndShapes) {
   }
   EXPECT_THAT(Names(PackedTensors(test::MakeRandomLayer(4, 5, 64, 0, 1).layer, kName)),
               ElementsAre("qweight", "lookup_table"));
-  EXPECT_THAT(PackedTensorNames("L"), ElementsAre("L.qweight", "L.lookup_table"));
+  EXPECT_THAT(PackedTensorNames("L"),
+              UnorderedElementsAre("L.qweight", "L.lookup_table", "L.rows", "L.cols", "L.vals",
+                                   "L.startrows", "L.full_rows", "L.full_row_indices"));
   EXPECT_THAT(OptionalPackedTensorNames("L"),
               ElementsAre("L.rows", "L.cols", "L.vals", "L.startrows"));
 }
@@ -332,6 +335,30 @@ TEST_F(PackedCheckpointTest, NamesALayerOfAnotherSize) {
   EXPECT_EQ(MessageOf([&] { ReadPackedLayer(store, kName, 5, 65); }),
             tensor + ".qweight: expected a multiple of 32 inputs, found 65");
   EXPECT_FALSE(HasPackedLayer(store, "model.layers.1.self_attn.q_proj"));
+}
+
+TEST_F(PackedCheckpointTest, SummariesAreThoseOfTheLayers) {
+  const std::string path = std::string(SQ_TEST_SCRATCH) + "/summaries.safetensors";
+  const PackedLayer sparse = test::MakeRandomLayer(3, 5, 64, 2, 1).layer;
+  const PackedLayer dense = test::MakeRandomLayer(2, 7, 32, 0, 2).layer;
+  std::vector<TensorView> tensors = PackedTensors(sparse, "a.sparse");
+  for (const TensorView& tensor : PackedTensors(dense, "b.dense")) tensors.push_back(tensor);
+  const std::vector<float> other(4);
+  tensors.push_back({"norm.weight", DType::kF32, {4}, other.data(), 16});
+  WriteSafetensors(path, tensors, {});
+  const TensorStore store = TensorStore::Open(path);
+  EXPECT_THAT(PackedLayerNames(store), ElementsAre("a.sparse", "b.dense"));
+  const PackedSummary summary = SummarizePackedLayer(store, "a.sparse");
+  EXPECT_EQ(summary.bits, 3);
+  EXPECT_EQ(summary.out_features, 5);
+  EXPECT_EQ(summary.in_features, 64);
+  EXPECT_EQ(summary.outliers, 10);
+  EXPECT_EQ(summary.bytes, PackedBytes(sparse));
+  EXPECT_EQ(SummarizePackedLayer(store, "b.dense").outliers, 0);
+  EXPECT_EQ(ReadPackedLayer(store, "b.dense").qweight, dense.qweight);
+  CheckIsPacked(store, "a.sparse", "model");
+  EXPECT_EQ(test::MessageOf([&] { CheckIsPacked(store, "c", "model"); }),
+            "model: is not quantized: tensor c.qweight is missing");
 }
 
 }  // namespace

@@ -27,7 +27,7 @@ class Translate(unittest.TestCase):
 
     def test_names_of_kernels(self):
         self.assertEqual(translate.in_source("_ZN2sq4cuda12_GLOBAL__N_111PlaceKernelENS0_5CacheE"), "sq::cuda::PlaceKernel")
-        self.assertEqual(translate.in_source("_ZN2sq4cuda14ActivateKernelILNS_14CudaActivationE2EEEvf"),
+        self.assertEqual(translate.in_source("_ZN2sq4cuda14ActivateKernelILNS_10ActivationE2EEEvf"),
                          "sq::cuda::ActivateKernel<(sq::Activation)2>")
 
     def test_labels_jumps_and_guards(self):

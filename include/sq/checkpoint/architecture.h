@@ -64,9 +64,11 @@ const Architecture* FindArchitecture(const std::string& model_type);
 // "llama, mistral, ...": every model_type that has a row.
 std::string KnownArchitectures();
 
-// Throws sq::Error unless each of the architecture's fixed fields is absent or has a value of its
-// list.
-void CheckFixedFields(const Architecture& architecture, ConfigFields* fields);
+// Throws sq::Error unless each of these fields is absent or has a value of its list.
+void CheckFixedFields(const std::vector<FixedField>& fixed, ConfigFields* fields);
+
+// Those that all architectures have in common.
+const std::vector<FixedField>& CommonFixedFields();
 
 // One linear layer of a model as it is stored: what is quantized as one matrix.
 struct LinearInfo {
