@@ -92,6 +92,7 @@ const DeviceInfo& CurrentDeviceInfo() {
     device.shared_bytes = static_cast<int64_t>(properties.sharedMemPerBlockOptin);
     device.overlap = properties.major >= 9;
     device.gemv = TuningFor({properties.major, properties.minor});
+    device.shared_window = ProbeSharedWindow();
   });
   return devices[index];
 }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "kernels/cuda/matmul/shared_window.h"
 #include "kernels/cuda/tuning.h"
 
 namespace sq::cuda {
@@ -13,6 +14,7 @@ struct DeviceInfo {
   // Has programmatic dependent launch (compute capability 9.0 on): LaunchShape::overlap.
   bool overlap = false;
   GemvTuning gemv;
+  SharedWindow shared_window;
 };
 
 // Of the current device; asked for once.

@@ -67,9 +67,9 @@ __device__ __forceinline__ void WaitForAllCopies() {
   asm volatile("cp.async.wait_all;" ::: "memory");
 }
 
-// Where the window's dynamic shared memory begins in a kernel without other shared memory: what the
-// system keeps to itself lies before it. The compiler knows it, but cannot say it in a constant
-// expression; whoever uses this compares it with SharedAddress.
+// Where dynamic shared memory begins in a kernel that has no static shared memory: behind what the
+// system reserves. The compiler knows the address but does not offer it as a constant expression,
+// so the host verifies it once for each device (matmul/shared_window.h).
 #if __CUDA_ARCH__ >= 900
 constexpr uint32_t kSharedWindow = 1024;
 #else
@@ -95,9 +95,6 @@ __device__ __forceinline__ uint32_t Times(uint32_t value, uint32_t factor) {
   asm("mul.lo.u32 %0, %1, %2;" : "=r"(result) : "r"(value), "r"(factor));
   return result;
 }
-
-// Ends the kernel with an error.
-__device__ __forceinline__ void Trap() { __trap(); }
 
 // 128 bits that this kernel reads once: kept out of the first-level cache.
 __device__ __forceinline__ uint4 LoadOnce(const uint4* global) {

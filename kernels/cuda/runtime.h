@@ -108,8 +108,8 @@ void Launch(const char* what, const LaunchShape& shape, cudaStream_t stream,
                                static_cast<int>(shape.shared_bytes)),
           what);
   }
-  // With overlap for all: so that blocks of a kernel that needs much of it can start beside those of
-  // one that does not.
+  // With overlap for all: so that blocks of a kernel that needs much of it can start beside those
+  // of one that does not.
   if (shape.overlap || shape.most_shared) {
     Check(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
                                cudaSharedmemCarveoutMaxShared),

@@ -11,6 +11,7 @@
 #include <random>
 
 #include "kernels/cuda/matmul/device_layer.h"
+#include "kernels/cuda/matmul/gemv_plan.h"
 #include "tests/support/cuda_memory.h"
 #include "tests/support/matmul_reference.h"
 #include "tests/support/random_layer.h"
@@ -151,8 +152,10 @@ TEST(LutGemv, GetsByWithLittleSharedMemory) {
 TEST(LutGemv, AnyTuningGivesTheSame) {
   for (const int bits : {3, 4}) {
     const PackedLayer layer = WholeLayer(bits, 70, 4352, 9);
-    for (const cuda::GemvTuning& tuning :
-         {cuda::GemvTuning{0, 16, 2, 1}, {0, 16, 1, 2}, {0, 8, 1, 1}, {0, 8, 2, 3}}) {
+    for (const cuda::GemvTuning& tuning : {cuda::GemvTuning{0, {16, 16}, 2, 1},
+                                           {0, {16, 16}, 1, 2},
+                                           {0, {8, 8}, 1, 1},
+                                           {0, {8, 8}, 2, 3}}) {
       ExpectExactProducts(layer, {1, 2}, {3, 5}, int64_t{1} << 40, tuning);
     }
     // Three tiles: a block each for as many multiprocessors, or two.
@@ -161,10 +164,47 @@ TEST(LutGemv, AnyTuningGivesTheSame) {
     device.multiprocessors = 3;
     device.shared_bytes = 227 << 10;
     for (const int filled : {1, 2}) {
-      device.gemv = {0, 16, 2, filled};
+      device.gemv = {0, {16, 16}, 2, filled};
       EXPECT_EQ(cuda::RoomForGemv(on_device.view(), 1, device).partials,
                 filled == 1 ? 0 : 3 * 2 * 32);
     }
+  }
+}
+
+// How many blocks for one token a multiprocessor holds, as tuning.cc counts them.
+TEST(LutGemv, TuningLeavesRoomForTwoBlocks) {
+  struct Row {
+    cuda::Capability capability;
+    int64_t shared_bytes;  // of the largest block
+    int bits, warps;
+    int64_t blocks;
+  };
+  for (const Row& row : {Row{{8, 0}, 163 << 10, 3, 16, 2},
+                         {{8, 0}, 163 << 10, 4, 8, 2},
+                         {{8, 6}, 99 << 10, 3, 8, 2},
+                         {{8, 6}, 99 << 10, 4, 8, 1},  // all that it has room for
+                         {{9, 0}, 227 << 10, 3, 16, 2},
+                         {{9, 0}, 227 << 10, 4, 16, 2},
+                         {{10, 0}, 227 << 10, 3, 16, 2},
+                         {{10, 0}, 227 << 10, 4, 16, 2},
+                         {{12, 0}, 99 << 10, 3, 8, 2},
+                         {{12, 0}, 99 << 10, 4, 8, 1}}) {
+    cuda::DeviceInfo device;
+    device.multiprocessors = 100;
+    device.shared_bytes = row.shared_bytes;
+    device.gemv = cuda::TuningFor(row.capability);
+    cuda::LayerView layer = {};
+    layer.rows = layer.padded_rows = layer.inputs = layer.padded_inputs = 4096;
+    const auto plan = row.bits == 3 ? cuda::PlanGemv<3> : cuda::PlanGemv<4>;
+    const cuda::GemvPlan found = plan(layer, 1, false, device);
+    const std::string what = StrCat(ToString(row.capability), ", ", row.bits, " bits");
+    EXPECT_EQ(found.warps, row.warps) << what;
+    EXPECT_EQ(found.resident, row.blocks) << what;
+    // What the table does without: a block of 16 where that leaves room for one only.
+    for (int& warps : device.gemv.one_token_warps) warps = 24 - row.warps;
+    const cuda::GemvPlan other = plan(layer, 1, false, device);
+    if (row.warps == 8 && other.warps == 16) EXPECT_EQ(other.resident, 1) << what;
+    if (row.warps == 16) EXPECT_GE(row.warps * row.blocks, other.warps * other.resident) << what;
   }
 }
 
@@ -176,7 +216,7 @@ void ForDevices(const Body& body) {
     for (const int count : {1, 3, 24}) {
       cuda::DeviceInfo device = cuda::CurrentDeviceInfo();
       device.multiprocessors = count;
-      device.gemv = {0, warps, 2, 2};
+      device.gemv = {0, {warps, warps}, 2, 2};
       body(device, StrCat(warps, " warps, ", count, " multiprocessors"));
     }
   }

@@ -5,6 +5,7 @@
 #include <random>
 #include <tuple>
 
+#include "kernels/cuda/streams.h"
 #include "sq/base/half.h"
 #include "sq/kernels/cuda_device.h"
 #include "sq/kernels/cuda_matmul.h"
@@ -91,6 +92,45 @@ TEST(CudaMatmul, FewerTokensNeedNoMoreRoomThanWasReserved) {
                      {y.View().data, CudaType::kFloat32, tokens, kOut, y.View().stride});
     EXPECT_EQ(CudaMemoryInUse().used, reserved) << tokens;
   }
+}
+
+// A graph of one token that is captured before its context grows for more.
+TEST(CudaMatmul, GraphsOutliveTheGrowthOfTheirContext) {
+  constexpr int64_t kOut = 20, kIn = 9024;  // long enough to be divided among blocks
+  std::vector<float> x = RandomValues(kIn, 1);
+  MakeWhole(&x);
+  const PackedLayer layer = MakeLayer(4, kOut, kIn, Sparse::kOnePerRow, 3);
+  const test::MatmulReference reference = test::ReferenceMatmul(layer, {x.data(), 1, kIn});
+  const CudaLayer on_device({layer});
+  const cuda::Stream stream;
+  const CudaContext context(stream.handle);
+  const DeviceMatrix given(CudaType::kFloat32, {x.data(), 1, kIn}), y(CudaType::kFloat32, 1, kOut),
+      many(CudaType::kFloat32, 70, kIn), many_y(CudaType::kFloat32, 70, kOut);
+  const auto capture = [&](const DeviceMatrix& in, const DeviceMatrix& out, cudaGraph_t* graph) {
+    cuda::Check(cudaStreamBeginCapture(stream.handle, cudaStreamCaptureModeThreadLocal), "capture");
+    const std::string message =
+        MessageOf([&] { CudaPackedMatmul(context, on_device, in.View(), out.View()); });
+    cuda::Check(cudaStreamEndCapture(stream.handle, graph), "capture");
+    return message;
+  };
+  cudaGraph_t graph = nullptr;
+  EXPECT_EQ(capture(given, y, &graph),
+            "packed layer of [20, 9024]: a capture of 1 tokens needs memory that ReserveCudaMatmul "
+            "has to allocate before it");
+  cuda::Check(cudaGraphDestroy(graph), "graph");
+  ReserveCudaMatmul(context, on_device, 1);
+  ASSERT_EQ(capture(given, y, &graph), "");
+  cudaGraphExec_t executable = nullptr;
+  cuda::Check(cudaGraphInstantiate(&executable, graph, 0), "graph");
+  CudaPackedMatmul(context, on_device, many.View(), many_y.View());  // grows
+  for (int launch = 0; launch < 2; ++launch) {
+    cuda::Check(cudaMemset(y.View().data, 0xff, 4 * kOut), "memory");
+    cuda::Check(cudaGraphLaunch(executable, stream.handle), "graph");
+    cuda::Check(cudaStreamSynchronize(stream.handle), "graph");
+    ExpectEqual(y.Values(), reference.y, 0, "by the graph");
+  }
+  cuda::Check(cudaGraphExecDestroy(executable), "graph");
+  cuda::Check(cudaGraphDestroy(graph), "graph");
 }
 
 TEST_P(CudaMatmulSizes, DequantizesToTheWeight) {

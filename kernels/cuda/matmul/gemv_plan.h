@@ -6,6 +6,8 @@
 namespace sq::cuda {
 
 struct GemvPlan {
+  int warps;         // of a block
+  int64_t resident;  // blocks that a multiprocessor holds at once
   int64_t part_units, partials;
   dim3 grid;
   void (*launch)(const GemvArguments& arguments, dim3 grid, bool overlap, cudaStream_t stream);

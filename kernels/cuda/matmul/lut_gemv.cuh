@@ -86,7 +86,6 @@ __global__ void __launch_bounds__(kWarps* kLanes,
   const int first_tile = static_cast<int>(blockIdx.x), grid = static_cast<int>(gridDim.x);
   const auto is_tile = [&](int tile) { return tile * kTileRows < a.layer.rows; };
   LetNextStart();
-  if (SharedAddress(shared) != kSharedWindow) Trap();
 
   const auto fetch_entries = [&](int tile) {
     TileEntries<kBits>::Fetch(a.layer, tile, SharedAddress(shared) + Shape::kEntriesAt);

@@ -40,6 +40,8 @@ GemvPlan PlanFor(const LayerView& layer, const DeviceInfo& device) {
   const int64_t most =
       std::clamp<int64_t>(device.multiprocessors * filled / tiles, 1, CeilDivide(units, kWarps));
   GemvPlan plan;
+  plan.warps = kWarps;
+  plan.resident = resident;
   plan.part_units = CeilDivide(units, most);
   const int64_t parts = CeilDivide(units, plan.part_units);
   plan.partials = parts == 1 ? 0 : tiles * parts * Shape::End::kValues;
@@ -80,7 +82,7 @@ GemvPlan PlanGemv(const LayerView& layer, int64_t tokens, bool normed, const Dev
     return Fits<kBits, decltype(count)::value, decltype(of_rows)::value != 0>(device);
   };
   const auto with_rows = [&](auto count) {
-    const bool wanted = decltype(count)::value > 1 || device.gemv.one_token_warps == 16;
+    const bool wanted = decltype(count)::value > 1 || device.gemv.one_token_warps[kBits - 3] == 16;
     if (wanted && fits(count, Constant<1>())) return with(count, Constant<16>(), Constant<1>());
     return with(Constant<(decltype(count)::value > 1 ? 4 : 1)>(), Constant<8>(), Constant<1>());
   };

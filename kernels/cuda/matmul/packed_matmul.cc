@@ -12,19 +12,66 @@ namespace sq {
 using cuda::Buffer;
 using cuda::LayerView;
 
+namespace {
+
+// Values that a product needs in device memory besides its arguments.
+struct ScratchSizes {
+  int64_t input = 0, panel = 0, product = 0, partials = 0, arrived = 0;
+};
+
+struct Scratch {
+  Buffer<uint16_t> input;  // x rounded to fp16
+  Buffer<uint16_t> panel;  // an N-tile of the weight, dequantized
+  Buffer<float> product;   // x times that
+  Buffer<float> partials;  // of the LUT-GEMV
+  Buffer<unsigned> arrived;
+
+  ScratchSizes sizes() const {
+    return {input.count(), panel.count(), product.count(), partials.count(), arrived.count()};
+  }
+  void Grow(const ScratchSizes& to, cudaStream_t stream) {
+    input.Grow(to.input, "rounded activations");
+    panel.Grow(to.panel, "a panel of weights");
+    product.Grow(to.product, "a panel of results");
+    partials.Grow(to.partials, "partial sums");
+    if (arrived.count() >= to.arrived) return;
+    arrived.Grow(to.arrived, "counters");
+    cuda::Check(cudaMemsetAsync(arrived.data(), 0, static_cast<size_t>(arrived.bytes()), stream),
+                "counters");
+  }
+};
+
+ScratchSizes Larger(const ScratchSizes& a, const ScratchSizes& b) {
+  return {std::max(a.input, b.input), std::max(a.panel, b.panel), std::max(a.product, b.product),
+          std::max(a.partials, b.partials), std::max(a.arrived, b.arrived)};
+}
+bool Covers(const ScratchSizes& has, const ScratchSizes& needs) {
+  return has.input >= needs.input && has.panel >= needs.panel && has.product >= needs.product &&
+         has.partials >= needs.partials && has.arrived >= needs.arrived;
+}
+
+}  // namespace
+
 struct CudaContext::State {
   cudaStream_t stream = nullptr;
   bool overlap = false;
   cuda::Gemm gemm;
-  Buffer<uint16_t> input;  // rounded x
-  Buffer<uint16_t> panel;  // rows of the weight
-  Buffer<float> product;
-  Buffer<float> partials;  // of the LUT-GEMV
-  Buffer<unsigned> arrived;
+  Scratch scratch;
+  bool captured = false;         // graphs may hold addresses of `scratch`
+  std::vector<Scratch> retired;  // outgrown; graphs may hold their addresses
+
+  bool IsCapturing() const {
+    if (stream == nullptr) return false;  // the default stream cannot be captured
+    cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+    cuda::Check(cudaStreamIsCapturing(stream, &status), "the state of a stream");
+    return status != cudaStreamCaptureStatusNone;
+  }
 };
 
 CudaContext::CudaContext(void* stream, bool overlap) : state_(std::make_unique<State>()) {
-  state_->overlap = overlap && cuda::CurrentDeviceInfo().overlap;
+  const cuda::DeviceInfo& device = cuda::CurrentDeviceInfo();
+  cuda::CheckSharedWindow(device.shared_window);
+  state_->overlap = overlap && device.overlap;
   state_->stream = static_cast<cudaStream_t>(stream);
 }
 CudaContext::~CudaContext() = default;
@@ -107,8 +154,8 @@ Halves HalvesOf(CudaContext::State& state, const CudaMatrix& x, float x_scale) {
     return {static_cast<const uint16_t*>(x.data), x.stride, x_scale};
   }
   const int64_t stride = InputStride(x.cols);
-  cuda::ConvertInput(x, state.input.data(), stride, state.stream);
-  return {state.input.data(), stride, x_scale / cuda::kInputScale};
+  cuda::ConvertInput(x, state.scratch.input.data(), stride, state.stream);
+  return {state.scratch.input.data(), stride, x_scale / cuda::kInputScale};
 }
 
 // The codes are read once for every GemvTokens tokens.
@@ -129,8 +176,8 @@ void ByGemv(CudaContext::State& state, const LayerView& view, const cuda::Produc
     arguments.x_scale = halves.scale;
     arguments.y = RowsOf(y, first, count);
     arguments.end = RowsOf(end, first, count);
-    arguments.partials = state.partials.data();
-    arguments.arrived = state.arrived.data();
+    arguments.partials = state.scratch.partials.data();
+    arguments.arrived = state.scratch.arrived.data();
     cuda::LutGemv(arguments, device, state.overlap, state.stream);
   }
 }
@@ -142,21 +189,38 @@ void ByPanels(CudaContext::State& state, const LayerView& view, const CudaMatrix
   const int64_t stride = view.padded_inputs, step = PanelRows(view);
   for (int64_t first = 0; first < view.rows; first += step) {
     const int64_t rows = std::min<int64_t>(step, view.rows - first);
-    const CudaMatrix panel(state.panel.data(), CudaType::kFloat16, rows, view.inputs, stride);
+    const CudaMatrix panel(state.scratch.panel.data(), CudaType::kFloat16, rows, view.inputs,
+                           stride);
     cuda::Dequantize(view, first, panel, false, state.stream);
     cuda::Gemm::Operands operands;
     operands.x = halves.data;
     operands.tokens = x.rows;
     operands.x_stride = halves.stride;
-    operands.w = state.panel.data();
+    operands.w = state.scratch.panel.data();
     operands.rows = rows;
     operands.inputs = view.inputs;
     operands.w_stride = stride;
-    operands.y = state.product.data();
+    operands.y = state.scratch.product.data();
     operands.y_stride = rows;
     state.gemm.Multiply(operands, state.stream);
-    cuda::FinishPanel(state.product.data(), view, first, rows, halves.scale, y, end, state.stream);
+    cuda::FinishPanel(state.scratch.product.data(), view, first, rows, halves.scale, y, end,
+                      state.stream);
   }
+}
+
+ScratchSizes SizesFor(const LayerView& view, int64_t tokens) {
+  const int64_t few = std::min(tokens, kFewTokens);
+  const cuda::GemvRoom room = cuda::RoomForGemv(view, few, cuda::CurrentDeviceInfo());
+  ScratchSizes sizes;
+  sizes.partials = room.partials;
+  sizes.arrived = room.arrived;
+  sizes.input = few * InputStride(view.inputs);
+  if (tokens <= kFewTokens) return sizes;
+  const int64_t rows = PanelRows(view), many = std::min(tokens, kPanelTokens);
+  sizes.input = many * InputStride(view.inputs);
+  sizes.panel = rows * view.padded_inputs;
+  sizes.product = many * rows;
+  return sizes;
 }
 
 }  // namespace
@@ -178,21 +242,20 @@ void cuda::PackedMatmul(const CudaContext& context, const CudaLayer& layer,
 void ReserveCudaMatmul(const CudaContext& context, const CudaLayer& layer, int64_t tokens) {
   CudaContext::State& state = context.state();
   const LayerView& view = layer.state().view();
-  const int64_t few = std::min(tokens, kFewTokens);
-  state.input.Grow(few * InputStride(view.inputs), "rounded activations");
-  const cuda::GemvRoom room = cuda::RoomForGemv(view, few, cuda::CurrentDeviceInfo());
-  state.partials.Grow(room.partials, "partial sums");
-  if (state.arrived.count() < room.arrived) {
-    state.arrived.Grow(room.arrived, "counters");
-    cuda::Check(cudaMemsetAsync(state.arrived.data(), 0, static_cast<size_t>(state.arrived.bytes()),
-                                state.stream),
-                "counters");
+  const ScratchSizes needs = SizesFor(view, tokens);
+  const bool capturing = state.IsCapturing();
+  if (!Covers(state.scratch.sizes(), needs)) {
+    SQ_CHECK(!capturing, "packed layer of [", view.rows, ", ", view.inputs, "]: a capture of ",
+             tokens, " tokens needs memory that ReserveCudaMatmul has to allocate before it");
+    ScratchSizes sizes = needs;
+    if (state.captured) {
+      sizes = Larger(sizes, state.scratch.sizes());
+      state.retired.push_back(std::move(state.scratch));
+      state.captured = false;
+    }
+    state.scratch.Grow(sizes, state.stream);
   }
-  if (tokens <= kFewTokens) return;
-  const int64_t rows = PanelRows(view), many = std::min(tokens, kPanelTokens);
-  state.input.Grow(many * InputStride(view.inputs), "rounded activations");
-  state.panel.Grow(rows * view.padded_inputs, "a panel of weights");
-  state.product.Grow(many * rows, "a panel of results");
+  state.captured = state.captured || capturing;
 }
 
 void CudaPackedMatmul(const CudaContext& context, const CudaLayer& layer, const CudaMatrix& x,
