@@ -203,8 +203,12 @@ TEST(LutGemv, TuningLeavesRoomForTwoBlocks) {
     // What the table does without: a block of 16 where that leaves room for one only.
     for (int& warps : device.gemv.one_token_warps) warps = 24 - row.warps;
     const cuda::GemvPlan other = plan(layer, 1, false, device);
-    if (row.warps == 8 && other.warps == 16) EXPECT_EQ(other.resident, 1) << what;
-    if (row.warps == 16) EXPECT_GE(row.warps * row.blocks, other.warps * other.resident) << what;
+    if (row.warps == 8 && other.warps == 16) {
+      EXPECT_EQ(other.resident, 1) << what;
+    }
+    if (row.warps == 16) {
+      EXPECT_GE(row.warps * row.blocks, other.warps * other.resident) << what;
+    }
   }
 }
 

@@ -13,8 +13,8 @@ namespace sq::cuda {
 namespace {
 
 constexpr int kWarps = 4, kThreads = kWarps * kLanes;
-constexpr int kLeastSplit = kWarps * kWarpPositions;  // positions
-constexpr int64_t kMostSplits = 32;
+constexpr int kMinSplit = kWarps * kWarpPositions;  // positions
+constexpr int64_t kMaxSplits = 32;
 
 struct Arguments {
   const float* qkv;
@@ -173,85 +173,85 @@ __device__ bool LastBlock(unsigned* counter, int count) {
   return last;
 }
 
-// kChunks: 16-byte chunks of a key that one lane takes, at most.
-template <int kQueries, int kChunks>
-__global__ void __launch_bounds__(kThreads) AttendKernel(Arguments a) {
-  LetNextStart();
-  // Up to WaitForPrevious only what this step does not write: the number of positions of the steps
-  // before, and these.
-  const int length = __ldcg(a.length);
-  const int head_dim = static_cast<int>(a.cache.head_dim);
-  const int kv_heads = static_cast<int>(a.cache.kv_heads);
-  const int kv_head = static_cast<int>(blockIdx.y) % kv_heads;
-  const Tile tile(a, static_cast<int>(blockIdx.y) / kv_heads, kQueries, length);
-  // How many splits there are at this length: kLeastSplit positions each, or more.
-  const int split = static_cast<int>(blockIdx.x), most = static_cast<int>(gridDim.x);
-  const int seen = tile.end - tile.begin;
-  const int step = max(kLeastSplit, (seen + most - 1) / most);
-  const int splits = (seen + step - 1) / step;
-  if (split >= splits) return;
-  const int begin = tile.begin + split * step, end = min(begin + step, tile.end);
+// The positions that a block attends to: one split of those of its tile.
+struct Split {
+  int index, most;  // most: splits that there is workspace for
+  int count;        // splits at this length: kMinSplit positions each, or more
+  int begin, end;
 
-  const int thread = static_cast<int>(threadIdx.x), warp = WarpOfBlock(), lane = Lane();
-  float* const queries = reinterpret_cast<float*>(DynamicShared());
-  const int64_t first_row = static_cast<int64_t>(blockIdx.z) * a.tokens;
-  const int64_t head = (static_cast<int64_t>(blockIdx.z) * kv_heads + kv_head) * a.cache.capacity;
-  const HeadRows keys = {a.cache.keys + head * head_dim, head_dim, end};
-  const HeadRows values = {a.cache.values + head * head_dim, head_dim, end};
+  __device__ explicit Split(const Tile& tile)
+      : index(static_cast<int>(blockIdx.x)), most(static_cast<int>(gridDim.x)) {
+    const int seen = tile.end - tile.begin;
+    const int step = max(kMinSplit, (seen + most - 1) / most);
+    count = (seen + step - 1) / step;
+    begin = tile.begin + index * step;
+    end = min(begin + step, tile.end);
+  }
+};
+
+// Keys and values that a warp has on their way: those of 32 positions of the split at a time.
+template <int kQueries, int kChunks>
+struct WarpRows {
+  HeadRows keys, values;
   KeyRows<kQueries, kChunks> key_rows;
   ValueRows<kQueries, kChunks> value_rows;
-  int first = begin + warp * kWarpPositions;
-  const auto load_first = [&](bool wanted) {
-    if (!wanted) return;
+
+  __device__ __forceinline__ WarpRows(const Arguments& a, int kv_head, int end) {
+    const int head_dim = static_cast<int>(a.cache.head_dim);
+    const int64_t head = static_cast<int64_t>(blockIdx.z) * a.cache.kv_heads + kv_head;
+    const int64_t at = head * a.cache.capacity * head_dim;
+    keys = {a.cache.keys + at, head_dim, end};
+    values = {a.cache.values + at, head_dim, end};
+  }
+  __device__ __forceinline__ void LoadAhead(int first) {
     key_rows.LoadAhead(keys, first);
     value_rows.LoadAhead(values, first);
-  };
-  const bool all_old = first + kWarpPositions <= length, places = a.place.qkv.data != nullptr;
-  load_first(first < end && all_old);
-  Placing<kQueries, kChunks> placing;
-  if (places) placing.LoadAhead(a, tile, kv_head, end == tile.end, warp);
-  WaitForPrevious();
-  if (places) {
-    placing.Place(a, tile, kv_head, warp, queries);
-  } else {
-    StageQueries<kQueries, kChunks>(a, tile, kv_head, queries);
   }
-  __syncthreads();
-  load_first(first < end && !all_old);
+};
 
-  Gathered<kQueries> gathered = {};
+// The warp's positions of the split, from `first` on, whose rows have been asked for.
+template <int kQueries, int kChunks>
+__device__ __forceinline__ void GatherSplit(const Arguments& a, const Tile& tile, int end,
+                                            int first, const float* queries,
+                                            WarpRows<kQueries, kChunks>* rows,
+                                            Gathered<kQueries>* gathered) {
 #pragma unroll
-  for (int q = 0; q < kQueries; ++q) gathered.greatest[q] = kNoScore;
+  for (int q = 0; q < kQueries; ++q) gathered->greatest[q] = kNoScore;
   for (; first < end; first += kThreads) {
     const int next = first + kThreads;
     float scores[kQueries];
-    Scores<kQueries, kChunks>(keys, queries, first, &key_rows, scores);
+    Scores<kQueries, kChunks>(rows->keys, queries, first, &rows->key_rows, scores);
 #pragma unroll
     for (int q = 0; q < kQueries; ++q) {
-      const int position = first + lane, query_end = tile.End(a, tile.first + q);
+      const int position = first + Lane(), query_end = tile.End(a, tile.first + q);
       const bool attends =
           position < min(end, query_end) && (a.window <= 0 || position >= query_end - a.window);
       if (!attends) scores[q] = kNoScore;
     }
-    Gather(values, first, value_rows, scores, &gathered);
-    // Both at once: who waits for loads waits for all that are on their way (ptx.cuh).
-    if (next < end) {
-      key_rows.LoadAhead(keys, next);
-      value_rows.LoadAhead(values, next);
-    }
+    Gather(rows->values, first, rows->value_rows, scores, gathered);
+    // Keys and values together: a wait for any load is one for all loads in flight (ptx.cuh).
+    if (next < end) rows->LoadAhead(next);
   }
-  float* const of_warps = queries + kQueries * kDims<kChunks>;
-  WriteWarp<kQueries, ValueRows<kQueries, kChunks>::kLanesARow>(
-      gathered, head_dim, of_warps + warp * PartFloats(kQueries, head_dim));
-  __syncthreads();
+}
 
+// Element d of the output of query u.
+__device__ __forceinline__ void WriteOutput(const Arguments& a, const Tile& tile, int kv_head,
+                                            int u, int d, float value) {
+  if (u >= tile.count) return;
+  const int64_t row = static_cast<int64_t>(blockIdx.z) * a.tokens + u / a.group;
+  const int64_t head = kv_head * a.group + u % a.group;
+  StoreElement(a.out, row, head * a.cache.head_dim + d, value);
+}
+
+// Adds up the warps' results: to the output, or, of several splits, to the workspace, from which
+// the block that finishes last adds up the splits.
+template <int kQueries>
+__device__ __forceinline__ void CombineResults(const Arguments& a, const Tile& tile,
+                                               const Split& split, int kv_head,
+                                               const float* of_warps) {
+  const int head_dim = static_cast<int>(a.cache.head_dim), thread = static_cast<int>(threadIdx.x);
   const int64_t flat = static_cast<int64_t>(blockIdx.z) * gridDim.y + blockIdx.y;
-  float* const parts = a.partial + flat * most * PartFloats(kQueries, head_dim);
-  const auto write = [&](int u, int d, float value, float sum) {
-    if (u >= tile.count) return;
-    StoreElement(a.out, first_row + u / a.group,
-                 static_cast<int64_t>(kv_head * a.group + u % a.group) * head_dim + d, value / sum);
-  };
+  float* const parts = a.partial + flat * split.most * PartFloats(kQueries, head_dim);
 #pragma unroll 1
   for (int i = thread; i < kQueries * head_dim; i += kThreads) {
     const int q = i / head_dim, d = i % head_dim;
@@ -259,27 +259,67 @@ __global__ void __launch_bounds__(kThreads) AttendKernel(Arguments a) {
     const float value = AddParts(
         of_warps, kWarps, kQueries, head_dim, q, d, [](const float* at) { return *at; }, &greatest,
         &sum);
-    if (splits == 1) {
-      write(tile.first + q, d, value, sum);
+    if (split.count == 1) {
+      WriteOutput(a, tile, kv_head, tile.first + q, d, value / sum);
       continue;
     }
-    float* const part = parts + split * PartFloats(kQueries, head_dim);
+    float* const part = parts + split.index * PartFloats(kQueries, head_dim);
     part[i] = value;
     if (d == 0) {
       part[kQueries * head_dim + q] = greatest;
       part[kQueries * (head_dim + 1) + q] = sum;
     }
   }
-  if (splits == 1 || !LastBlock(a.counters + flat, splits)) return;
+  if (split.count == 1 || !LastBlock(a.counters + flat, split.count)) return;
 #pragma unroll 1
   for (int i = thread; i < kQueries * head_dim; i += kThreads) {
     const int q = i / head_dim, d = i % head_dim;
     float greatest, sum;
     const float value = AddParts(
-        parts, splits, kQueries, head_dim, q, d, [](const float* at) { return __ldcg(at); },
+        parts, split.count, kQueries, head_dim, q, d, [](const float* at) { return __ldcg(at); },
         &greatest, &sum);
-    write(tile.first + q, d, value, sum);
+    WriteOutput(a, tile, kv_head, tile.first + q, d, value / sum);
   }
+}
+
+// kChunks: 16-byte vectors of a key that one lane takes, at most.
+template <int kQueries, int kChunks>
+__global__ void __launch_bounds__(kThreads) AttendKernel(Arguments a) {
+  LetNextStart();
+  // Before WaitForPrevious only what this step does not write is read: the number of positions of
+  // the steps before, and their keys and values.
+  const int length = __ldcg(a.length);
+  const int kv_heads = static_cast<int>(a.cache.kv_heads);
+  const int kv_head = static_cast<int>(blockIdx.y) % kv_heads;
+  const Tile tile(a, static_cast<int>(blockIdx.y) / kv_heads, kQueries, length);
+  const Split split(tile);
+  if (split.index >= split.count) return;
+
+  const int warp = WarpOfBlock();
+  float* const queries = reinterpret_cast<float*>(DynamicShared());
+  const int first = split.begin + warp * kWarpPositions;
+  const bool all_old = first + kWarpPositions <= length, places = a.place.qkv.data != nullptr;
+  WarpRows<kQueries, kChunks> rows(a, kv_head, split.end);
+  if (first < split.end && all_old) rows.LoadAhead(first);
+  Placing<kQueries, kChunks> placing;
+  if (places) placing.LoadAhead(a, tile, kv_head, split.end == tile.end, warp);
+  WaitForPrevious();
+  if (places) {
+    placing.Place(a, tile, kv_head, warp, queries);
+  } else {
+    StageQueries<kQueries, kChunks>(a, tile, kv_head, queries);
+  }
+  __syncthreads();
+  if (first < split.end && !all_old) rows.LoadAhead(first);
+
+  Gathered<kQueries> gathered = {};
+  GatherSplit<kQueries, kChunks>(a, tile, split.end, first, queries, &rows, &gathered);
+  const int head_dim = static_cast<int>(a.cache.head_dim);
+  float* const of_warps = queries + kQueries * kDims<kChunks>;
+  WriteWarp<kQueries, ValueRows<kQueries, kChunks>::kLanesARow>(
+      gathered, head_dim, of_warps + warp * PartFloats(kQueries, head_dim));
+  __syncthreads();
+  CombineResults<kQueries>(a, tile, split, kv_head, of_warps);
 }
 
 // Dims of a query in shared memory: what the chunks of its instance hold.
@@ -316,8 +356,8 @@ AttentionPlan PlanAttention(int64_t batch, int64_t tokens, int64_t heads, const 
   plan.queries = count > 4 ? 8 : count > 2 ? 4 : static_cast<int>(count);
   plan.tiles = CeilDivide(count, plan.queries);
   plan.blocks = batch * cache.kv_heads * plan.tiles;
-  plan.splits = std::min({CeilDivide(blocks_wanted, plan.blocks),
-                          CeilDivide(cache.capacity, kLeastSplit), kMostSplits});
+  plan.splits = std::min(
+      {CeilDivide(blocks_wanted, plan.blocks), CeilDivide(cache.capacity, kMinSplit), kMaxSplits});
   plan.partial =
       plan.splits == 1 ? 0 : plan.blocks * plan.splits * plan.queries * (cache.head_dim + 2);
   return plan;

@@ -15,6 +15,15 @@ namespace sq::cuda {
 template <int value>
 using Constant = std::integral_constant<int, value>;
 
+// Calls body(Constant<0>()) to body(Constant<kCount - 1>()): a loop whose counter is a constant.
+template <int kCount, int kFirst = 0, typename Body>
+__device__ __forceinline__ void ForEachConstant(const Body& body) {
+  if constexpr (kFirst < kCount) {
+    body(Constant<kFirst>());
+    ForEachConstant<kCount, kFirst + 1>(body);
+  }
+}
+
 // A warp's units of a tile, kWarps apart, and its way from one to the next, also to the first of
 // the block's next tile.
 template <int kBits, int kWarps>

@@ -64,135 +64,171 @@ struct GemvShape {
   static_assert(kBlocks == 1 || kBlocks * (kBytes + 1024) <= 228 * 1024);
 };
 
+// What a warp of the kernel holds, and the steps of its work.
 template <int kBits, int kTokens, int kWarps, bool kOfRows, bool kNormed>
-__global__ void __launch_bounds__(kWarps* kLanes,
-                                  (GemvShape<kBits, kTokens, kWarps, kOfRows, kNormed>::kBlocks))
-    LutGemvKernel(GemvArguments a) {
+struct GemvWarp {
   using Shape = GemvShape<kBits, kTokens, kWarps, kOfRows, kNormed>;
   using Codes = typename Shape::Codes;
-  constexpr int kStages = kUnitInputs / Shape::kStage;  // of a unit
-  constexpr int kStageGroups = kUnitGroups / kStages;
-  // When a unit asks for the next one's packs: early enough for them to have come with the codes
-  // that are waited for before they are used, and else late, for where they are to be known by
-  // then.
-  constexpr int kFetchesPacks = kStages == 1 ? kUnitGroups / 2 : 0;
-  unsigned char* const shared = DynamicShared();
-  const int warp = WarpOfBlock();
-  unsigned char* const own = shared + Shape::kWarpsAt + warp * Shape::kWarpBytes;
-  const uint32_t own_address = SharedAddress(own);
-  const int units = static_cast<int>(static_cast<unsigned>(a.layer.padded_inputs) / kUnitInputs);
-  const WarpUnits<kBits, kWarps> mine(a, units, warp);
-  const bool sparse = a.layer.pack_begin != nullptr;
-  const int first_tile = static_cast<int>(blockIdx.x), grid = static_cast<int>(gridDim.x);
-  const auto is_tile = [&](int tile) { return tile * kTileRows < a.layer.rows; };
-  LetNextStart();
+  using Products = typename Shape::Products;
+  using End = typename Shape::End;
+  static constexpr int kStages = kUnitInputs / Shape::kStage;  // of a unit
+  static constexpr int kStageGroups = kUnitGroups / kStages;
+  // The group of a unit at which the next unit's packs are fetched. With one stage they arrive
+  // together with codes that are waited for anyway; with several they are read earlier, so the
+  // fetch comes first.
+  static constexpr int kFetchesPacks = kStages == 1 ? kUnitGroups / 2 : 0;
+  static constexpr int kXGroups = Products::kXInputs / kGroupInputs;  // of x, loaded at once
 
-  const auto fetch_entries = [&](int tile) {
+  const GemvArguments& a;
+  unsigned char* const shared;        // of the block
+  unsigned char* const own;           // of the warp
+  const uint32_t own_address, packs;  // shared addresses: of `own`, and of the outliers there
+  const int units;
+  const WarpUnits<kBits, kWarps> mine;
+  const bool sparse;
+  const Codes codes;
+  HeldOutliers outliers;
+  Products products;
+  const uint4* at;  // codes of the current unit
+
+  __device__ __forceinline__ GemvWarp(const GemvArguments& a, unsigned char* shared, int warp)
+      : a(a),
+        shared(shared),
+        own(shared + Shape::kWarpsAt + warp * Shape::kWarpBytes),
+        own_address(SharedAddress(own)),
+        packs(own_address + Shape::kPacksAt),
+        units(static_cast<int>(static_cast<unsigned>(a.layer.padded_inputs) / kUnitInputs)),
+        mine(a, units, warp),
+        sparse(a.layer.pack_begin != nullptr),
+        codes(SharedAddress(shared) + Codes::kGap + warp * Codes::kGapBytes,
+              own_address + Shape::kCodesAt),
+        outliers(packs),
+        products(own_address) {}
+
+  __device__ __forceinline__ bool IsTile(int tile) const { return tile * kTileRows < a.layer.rows; }
+  __device__ __forceinline__ void FetchEntries(int tile) const {
     TileEntries<kBits>::Fetch(a.layer, tile, SharedAddress(shared) + Shape::kEntriesAt);
     CommitCopies();
-  };
-  fetch_entries(first_tile);
-  const uint4* at = mine.Begin(a.layer, first_tile);  // of the unit at work
-  const Codes codes(SharedAddress(shared) + Codes::kGap + warp * Codes::kGapBytes,
-                    own_address + Shape::kCodesAt);
-  codes.FetchFirst(mine.count > 0, at);
-  const uint32_t packs = own_address + Shape::kPacksAt;
-  HeldOutliers outliers(packs);
-  const auto find_outliers = [&](int tile) {
-    outliers.FindNext(a.layer, tile, units, mine.first, kWarps, mine.count);
-  };
-  if (sparse) {
-    find_outliers(first_tile);
-    outliers.FetchNext(a.layer, 0, true, packs);
-    outliers.NextUnit(packs);
   }
-  CommitCopies();
-  const auto expect = [&](int tile) {
-    if (is_tile(tile)) ExpectTile<kBits, kTokens>(a, tile, units);
-  };
-  expect(first_tile);
-  expect(first_tile + grid);
-  typename Shape::Products products(own_address);
-  // x of a group on to where it is multiplied, and the next on its way; of several groups at once.
-  constexpr int kXGroups = Shape::Products::kXInputs / kGroupInputs;
-  const auto take_x = [&](auto group, int number) {
-    constexpr int kGroup = decltype(group)::value, kNext = (kGroup + kXGroups) % kUnitGroups;
+  __device__ __forceinline__ void FindOutliers(int tile) {
+    outliers.FindNext(a.layer, tile, units, mine.first, kWarps, mine.count);
+  }
+  __device__ __forceinline__ void Expect(int tile) const {
+    if (IsTile(tile)) ExpectTile<kBits, kTokens>(a, tile, units);
+  }
+  // Everything that does not depend on the previous kernel: the first tile's entries, codes and
+  // outliers.
+  __device__ __forceinline__ void StartCopies(int tile) {
+    FetchEntries(tile);
+    at = mine.Begin(a.layer, tile);
+    codes.FetchFirst(mine.count > 0, at);
+    if (sparse) {
+      FindOutliers(tile);
+      outliers.FetchNext(a.layer, 0, true, packs);
+      outliers.NextUnit(packs);
+    }
+    CommitCopies();
+    Expect(tile);
+    Expect(tile + static_cast<int>(gridDim.x));
+  }
+  // x becomes readable here: it is the result of the previous kernel.
+  __device__ __forceinline__ void StartX() {
+    WaitForPrevious();
+    products.LoadX(a, mine.count > 0 ? mine.first * kUnitInputs : a.layer.inputs);
+    if constexpr (kNormed) products.x.FindRoot(a);
+    if (sparse && kStages > 1) WaitForAllCopies();  // the first packs
+  }
+  // x of kXGroups groups from registers to where it is multiplied, and loads of the next ones.
+  template <int kGroup>
+  __device__ __forceinline__ void TakeX(int number) {
+    constexpr int kNext = (kGroup + kXGroups) % kUnitGroups;
     products.template TakeX<kGroup>(own, sparse);
     const int unit = kNext > 0 ? number : mine.IsLast(number) ? 0 : number + 1;
     products.LoadX(a, (mine.first + kWarps * unit) * kUnitInputs + kNext * kGroupInputs);
-  };
-  WaitForCopies<Shape::kRing + 1>();  // the entries
-  __syncthreads();
-  for (int tile = first_tile; is_tile(tile); tile += grid) {
-    products.BuildTables(shared, shared + Shape::kEntriesAt);
-    outliers.NextTile();
-    const bool next = is_tile(tile + grid);
-    if (next && sparse) find_outliers(tile + grid);
-    __syncthreads();  // tables are there; entries and the last tile's sums have been read
-    if (tile == first_tile) {
-      WaitForPrevious();
-      products.LoadX(a, mine.count > 0 ? mine.first * kUnitInputs : a.layer.inputs);
-      if constexpr (kNormed) products.x.FindRoot(a);
-      if (sparse && kStages > 1) WaitForAllCopies();  // the first packs
+  }
+  // Group kGroup of unit `number`; the unit after it is at `ahead`, if there is one.
+  template <int kGroup>
+  __device__ __forceinline__ void MultiplyGroup(int number, const uint4* ahead, bool is_ahead,
+                                                uint32_t (&words)[8 * kBits]) {
+    constexpr int kStage = kGroup / kStageGroups, kInStage = kGroup % kStageGroups;
+    constexpr int kChunk = ChunkOf(kBits, kGroup);
+    constexpr bool kTakes = HasChunk(kBits, kGroup);
+    if constexpr (kTakes) codes.template Take<kChunk>(words);
+    if constexpr (kInStage == 0) __syncwarp();  // the last inputs and packs have been read
+    if (kGroup == kFetchesPacks && sparse)
+      outliers.FetchNext(a.layer, number, mine.IsLast(number), packs);
+    if (kGroup % kXGroups == 0 && (kGroup > 0 || number > 0)) TakeX<kGroup>(number);
+    Codec<kBits>::Collect(words, kGroup);
+    products.template MultiplyGroup<kGroup>(words);
+    if constexpr (kTakes) codes.template Replace<kChunk>(at, ahead, is_ahead);
+    if (kInStage == kStageGroups - 1 && sparse) {
+      // This lane's packs are there: the copies committed after them fill the whole ring, and
+      // codes have been waited for that are younger.
+      __syncwarp();  // x too
+      outliers.ForEach(a.layer, number, kStage + 1 < kStages, [&](const auto& pack) {
+        products.template MultiplyPack<kStage>(pack, own_address);
+      });
     }
-    if (mine.count > 0) take_x(Constant<0>(), 0);
-    if (next) {  // after x is taken, which would have to wait for it
-      fetch_entries(tile + grid);
-      expect(tile + 2 * grid);
-    }
+  }
+  // The warp's units of a tile; `next`: the block has another tile after it.
+  __device__ __forceinline__ void MultiplyUnits(bool next) {
     products.Clear();
     for (int number = 0; number < mine.count; ++number) {
       const bool last = mine.IsLast(number), is_ahead = !last || next;
       const uint4* const ahead = mine.Next(at, last);
       uint32_t words[8 * kBits];
-      const auto multiply_group = [&](auto group_in_unit) {
-        constexpr int kGroup = decltype(group_in_unit)::value;
-        constexpr int kStage = kGroup / kStageGroups, kInStage = kGroup % kStageGroups;
-        constexpr int kChunk = ChunkOf(kBits, kGroup);
-        constexpr bool kTakes = HasChunk(kBits, kGroup);
-        if constexpr (kTakes) codes.template Take<kChunk>(words);
-        if constexpr (kInStage == 0) __syncwarp();  // the last inputs and packs have been read
-        if (kGroup == kFetchesPacks && sparse) outliers.FetchNext(a.layer, number, last, packs);
-        if (kGroup % kXGroups == 0 && (kGroup > 0 || number > 0))
-          take_x(Constant<kGroup>(), number);
-        Codec<kBits>::Collect(words, kGroup);
-        products.template MultiplyGroup<kGroup>(words);
-        if constexpr (kTakes) codes.template Replace<kChunk>(at, ahead, is_ahead);
-        if (kInStage == kStageGroups - 1 && sparse) {
-          // This lane's packs have come: behind them are copies of as many codes as the ring holds.
-          __syncwarp();  // x too
-          outliers.ForEach(a.layer, number, kStage + 1 < kStages, [&](const auto& pack) {
-            products.template MultiplyPack<kStage>(pack, own_address);
-          });
-        }
-      };
-      multiply_group(Constant<0>());
-      multiply_group(Constant<1>());
-      multiply_group(Constant<2>());
-      multiply_group(Constant<3>());
-      multiply_group(Constant<4>());
-      multiply_group(Constant<5>());
-      multiply_group(Constant<6>());
-      multiply_group(Constant<7>());
+      ForEachConstant<kUnitGroups>([&](auto group) {
+        MultiplyGroup<decltype(group)::value>(number, ahead, is_ahead, words);
+      });
       at = ahead;
       outliers.NextUnit(packs);
     }
-    typename Shape::End end;
+  }
+  // Adds up the warps' sums and writes the tile's rows of y.
+  __device__ __forceinline__ void FinishTile(int tile) {
+    End end;
     end.Load(a, tile);  // no earlier: for one token there are no registers to keep it in
     __syncwarp();
     products.StoreSums(reinterpret_cast<float*>(own));
-    if (mine.count == 0) WaitForAllCopies();  // of entries, which others find behind those of codes
+    if (mine.count == 0) WaitForAllCopies();  // of entries; other warps wait for them with codes
     __syncthreads();                          // and the tables are free
-    end.Finish(
-        a, tile,
-        [&](int i) {
-          const float* const sums = reinterpret_cast<const float*>(shared + Shape::kWarpsAt);
-          float sum = 0;
+    const auto sum_of = [&](int i) {
+      const float* const sums = reinterpret_cast<const float*>(shared + Shape::kWarpsAt);
+      float sum = 0;
 #pragma unroll
-          for (int w = 0; w < kWarps; ++w) sum += sums[w * (Shape::kWarpBytes / 4) + i];
-          return sum;
-        },
-        reinterpret_cast<int*>(shared + Shape::kWarpsAt + Shape::kLastAt));
+      for (int w = 0; w < kWarps; ++w) sum += sums[w * (Shape::kWarpBytes / 4) + i];
+      return sum;
+    };
+    end.Finish(a, tile, sum_of, reinterpret_cast<int*>(shared + Shape::kWarpsAt + Shape::kLastAt));
+  }
+};
+
+template <int kBits, int kTokens, int kWarps, bool kOfRows, bool kNormed>
+__global__ void __launch_bounds__(kWarps* kLanes,
+                                  (GemvShape<kBits, kTokens, kWarps, kOfRows, kNormed>::kBlocks))
+    LutGemvKernel(GemvArguments a) {
+  using Warp = GemvWarp<kBits, kTokens, kWarps, kOfRows, kNormed>;
+  using Shape = typename Warp::Shape;
+  const int first_tile = static_cast<int>(blockIdx.x), grid = static_cast<int>(gridDim.x);
+  Warp warp(a, DynamicShared(), WarpOfBlock());
+  LetNextStart();
+  warp.StartCopies(first_tile);
+  WaitForCopies<Shape::kRing + 1>();  // the entries
+  __syncthreads();
+  for (int tile = first_tile; warp.IsTile(tile); tile += grid) {
+    warp.products.BuildTables(warp.shared, warp.shared + Shape::kEntriesAt);
+    warp.outliers.NextTile();
+    const bool next = warp.IsTile(tile + grid);
+    if (next && warp.sparse) warp.FindOutliers(tile + grid);
+    __syncthreads();  // tables are there; entries and the last tile's sums have been read
+    if (tile == first_tile) warp.StartX();
+    if (warp.mine.count > 0) warp.template TakeX<0>(0);
+    if (next) {  // after x is taken, which would have to wait for it
+      warp.FetchEntries(tile + grid);
+      warp.Expect(tile + 2 * grid);
+    }
+    warp.MultiplyUnits(next);
+    warp.FinishTile(tile);
   }
   WaitForAllCopies();
 }
