@@ -11,8 +11,8 @@ namespace sq::cuda {
 struct DeviceInfo {
   int multiprocessors = 0;
   int64_t shared_bytes = 0;  // that a thread block may ask for
-  // Has programmatic dependent launch (compute capability 9.0 on): LaunchShape::overlap.
-  bool overlap = false;
+  // Has programmatic dependent launch (compute capability 9.0 on): LaunchShape::pdl.
+  bool pdl = false;
   GemvTuning gemv;
   SharedWindow shared_window;
 };

@@ -12,7 +12,7 @@ struct GemvTuning {
   // fit into shared memory.
   int one_token_warps[2] = {8, 8};
   // Up to so many tokens, 1 or 2, a lane decodes one row at a time (products_of_rows.cuh).
-  int most_tokens_of_rows = 2;
+  int max_tokens_of_rows = 2;
   // For how many blocks a multiprocessor, of those it has room for, inputs are divided into parts
   // where tiles of rows are too few. Less than there is room for leaves some to the next launch.
   int filled_blocks = 1;

@@ -131,10 +131,10 @@ struct Inputs {
   }
 };
 
-constexpr double kMostError = 1e-3;
+constexpr double kMaxError = 1e-3;
 
 void CheckError(double error, const char* what) {
-  SQ_CHECK(error < kMostError, what, ": relative error ", error, ", more than ", kMostError);
+  SQ_CHECK(error < kMaxError, what, ": relative error ", error, ", more than ", kMaxError);
 }
 
 Timing TimeGemv(const Settings& settings, const PackedLayer& layer, const Copies& copies,
@@ -274,7 +274,7 @@ Json Tune(const Settings& settings) {
               "filled: %8.2f us, %.3f of the table's row\n",
               static_cast<long>(out), static_cast<long>(in), bits, 100 * sparsity,
               static_cast<long>(choice.tokens), choice.tuning.one_token_warps[bits - 3],
-              choice.tuning.most_tokens_of_rows, choice.tuning.filled_blocks, 1e6 * seconds,
+              choice.tuning.max_tokens_of_rows, choice.tuning.filled_blocks, 1e6 * seconds,
               seconds / of_table);
           std::fflush(stdout);
           rows.push_back({{"out", out},
@@ -283,7 +283,7 @@ Json Tune(const Settings& settings) {
                           {"sparsity_percent", 100 * sparsity},
                           {"tokens", choice.tokens},
                           {"one_token_warps", choice.tuning.one_token_warps[bits - 3]},
-                          {"most_tokens_of_rows", choice.tuning.most_tokens_of_rows},
+                          {"max_tokens_of_rows", choice.tuning.max_tokens_of_rows},
                           {"filled_blocks", choice.tuning.filled_blocks},
                           {"microseconds", 1e6 * seconds},
                           {"of_the_table", seconds / of_table}});

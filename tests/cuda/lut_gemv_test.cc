@@ -41,7 +41,7 @@ std::vector<float> WholeValues(int64_t count) {
   return values;
 }
 
-// Runs as a device with so many multiprocessors would. `change`: what else arguments get.
+// Runs as a device with that number of multiprocessors would. `change`: what else arguments get.
 std::vector<float> Multiply(const cuda::DeviceLayer& layer, const DeviceMatrix& x,
                             const cuda::DeviceInfo& device, Buffer<unsigned>* arrived,
                             const std::function<void(cuda::GemvArguments*)>& change = nullptr) {
@@ -108,29 +108,29 @@ TEST(LutGemv, AnyDivisionOfTheWorkGivesTheSame) {
   }
 }
 
-// Several units a warp, a last one that is not whole, and every instance.
+// Several K-tiles a warp, a last one that is not whole, and every instance.
 TEST(LutGemv, TakesLongRows) {
   for (const int bits : {3, 4})
     ExpectExactProducts(WholeLayer(bits, 64, 9 * 1024 + 32, 20), {1, 2, 4, 8, 13, 16}, {1, 3});
 }
 
 // Most warps have nothing to multiply, some of them entries of tables to fetch.
-TEST(LutGemv, TakesRowsOfOneUnit) {
+TEST(LutGemv, TakesRowsOfOneKTile) {
   for (const int bits : {3, 4})
     ExpectExactProducts(WholeLayer(bits, 190, 224, 3), {1, 2, 16}, {1, 2});
 }
 
-// Some units of a tile have no outliers, others as many as are held at once, or far more.
-TEST(LutGemv, TakesOutliersThatLieInHeaps) {
+// Some K-tiles have no outliers, others as many as shared memory holds at once, or far more.
+TEST(LutGemv, TakesUnevenlySpreadOutliers) {
   constexpr int64_t kOut = 134, kIn = 18 * 256 + 96;
   constexpr int kOfARow[] = {0, 1, 2, 3, 20};
   for (const int bits : {3, 4}) {
     PackedLayer layer = WholeLayer(bits, kOut, kIn, 0);
     layer.outliers.row_ptr.push_back(0);
     for (int64_t row = 0; row < kOut; ++row) {
-      for (int64_t unit = 0; unit * 256 < kIn; ++unit) {
-        for (int i = 0; i < kOfARow[(row / 32 + 3 * unit) % 5]; ++i) {
-          const int64_t column = unit * 256 + 12 * i + row % 12;
+      for (int64_t k_tile = 0; k_tile * 256 < kIn; ++k_tile) {
+        for (int i = 0; i < kOfARow[(row / 32 + 3 * k_tile) % 5]; ++i) {
+          const int64_t column = k_tile * 256 + 12 * i + row % 12;
           if (column >= kIn) break;
           layer.outliers.cols.push_back(static_cast<int32_t>(column));
           layer.outliers.vals.push_back(static_cast<float>((row + 2 * column) % 9) - 4);
@@ -244,8 +244,9 @@ TEST(LutGemv, LeavesWhatANormNeeds) {
       const Buffer<float> squares(std::vector<float>(cuda::NormSums(kOut), -1), "squares");
       const std::vector<float> y =
           Multiply(on_device, given, device, &arrived, [&](cuda::GemvArguments* arguments) {
-            arguments->end.add = add.View();
-            arguments->end.norm = {weight_on_device.data(), 0, weighted.data(), squares.data()};
+            arguments->epilogue.add = add.View();
+            arguments->epilogue.norm = {weight_on_device.data(), 0, weighted.data(),
+                                        squares.data()};
           });
       ExpectExact(y, expected, what);
       const std::vector<float> found = weighted.ToHost(), sums = squares.ToHost();

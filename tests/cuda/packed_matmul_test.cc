@@ -57,14 +57,14 @@ INSTANTIATE_TEST_SUITE_P(CudaMatmul, CudaMatmulSizes,
 
 TEST_P(CudaMatmulSizes, IsExactOnWholeNumbers) {
   const auto [bits, out, in] = GetParam();
-  constexpr int64_t kMostTokens = 70;
-  std::vector<float> x = RandomValues(kMostTokens * in, 1);
+  constexpr int64_t kMaxTokens = 70;
+  std::vector<float> x = RandomValues(kMaxTokens * in, 1);
   MakeWhole(&x);
   const CudaContext context(nullptr);
   for (const Sparse sparse : kSparse) {
     const PackedLayer layer = MakeLayer(bits, out, in, sparse, 11);
     const test::MatmulReference reference =
-        test::ReferenceMatmul(layer, {x.data(), kMostTokens, in});
+        test::ReferenceMatmul(layer, {x.data(), kMaxTokens, in});
     const CudaLayer on_device({layer});
     for (const int64_t tokens : {1, 2, 3, 5, 8, 9, 16, 17, 33, 70}) {
       const DeviceMatrix given(CudaType::kFloat16, {x.data(), tokens, in});
@@ -152,7 +152,7 @@ TEST_P(CudaMatmulSizes, DequantizesToTheWeight) {
 }
 
 // Values as models have them. Tolerance: the table and outliers are rounded to fp16, 2^-12 of the
-// row's scale, and a weight that has an outlier once more where panels are dequantized; x to fp16,
+// row's scale, and a weight that has an outlier once more in the dense path; x to fp16,
 // 2^-12; the sum as in matmul_reference.h.
 TEST(CudaMatmul, AgreesWithDoublePrecisionOnRealNumbers) {
   constexpr int64_t kOut = 100, kIn = 800, kTokens = 70;
@@ -264,7 +264,7 @@ TEST(CudaMatmul, LayersOneBelowTheOtherAreOneMatrix) {
             "of 320 inputs, no bias");
 }
 
-// With one part of the inputs and several, by the LUT-GEMV and by panels.
+// With one part of the inputs and several, by the LUT-GEMV and by the dense path.
 TEST(CudaMatmul, GatesTwoInterleavedLayers) {
   constexpr float kScale = 0.125f;
   const CudaContext context(nullptr);

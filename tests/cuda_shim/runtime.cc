@@ -119,8 +119,8 @@ cudaError_t Submit(cudaStream_t stream, std::function<void()> work) {
   });
 }
 
-cudaError_t Submit(cudaStream_t stream, Launch launch, bool overlap) {
-  if (!overlap) {
+cudaError_t Submit(cudaStream_t stream, Launch launch, bool pdl) {
+  if (!pdl) {
     return Submit(stream, [launch = std::move(launch)] { RunGrid(launch); });
   }
   return SubmitTo(stream, [launch = std::move(launch)](CUstream_st* to) {
@@ -128,7 +128,7 @@ cudaError_t Submit(cudaStream_t stream, Launch launch, bool overlap) {
     // One that waits before it lets this one start: then all before it has ended.
     if (!started.empty() && !LetsNextStart(*started.back())) Finish(to, 1);
     started.push_back(StartGrid(launch));
-    Finish(to, kMostStarted);
+    Finish(to, kMaxStarted);
   });
 }
 

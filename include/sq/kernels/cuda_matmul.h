@@ -41,12 +41,13 @@ struct CudaMatrix {
 // valid as long as the context and the layers live.
 class CudaContext {
  public:
-  // On the current device. The stream is the caller's and must outlive the context. With `overlap`
-  // (where the device has programmatic dependent launch, compute capability 9.0 on) a product
-  // starts while the kernel before it on the stream still runs: its weights are on their way by
-  // then. It waits before it touches what others write, so this is safe whatever runs before and
-  // after; it helps where those are short.
-  explicit CudaContext(void* stream, bool overlap = false);
+  // On the current device. The stream is the caller's and must outlive the context. With `pdl`
+  // (programmatic dependent launch; ignored before compute capability 9.0) a product may start
+  // while the previous kernel on the stream still runs, and loads its weights meanwhile. It waits
+  // before it touches memory that others write, so this is safe after and before any kernel; it
+  // pays where kernels are short. Throws sq::Error where shared memory does not begin where the
+  // kernels expect it, as under some profilers.
+  explicit CudaContext(void* stream, bool pdl = false);
   ~CudaContext();
   CudaContext(const CudaContext&) = delete;
   CudaContext& operator=(const CudaContext&) = delete;
@@ -66,7 +67,7 @@ class CudaLayer {
  public:
   // Copies to the current device. The layers must be valid (ValidatePackedLayer), and have all a
   // bias or none, and up to 65536 inputs. Throws sq::Error when they do not fit together or the
-  // device's memory will not do. They are there when it returns, for any stream.
+  // device is out of memory. When it returns, every stream may use them.
   // interleaved: of layers of one size, row r of layer i becomes row r * layers + i.
   explicit CudaLayer(const std::vector<PackedView>& layers, bool interleaved = false);
   ~CudaLayer();
@@ -101,7 +102,7 @@ struct CudaGating {
 // that do not agree.
 //
 // Up to 64 tokens the LUT-GEMV with the sparse part inside, in passes of 16, or of 8 where the
-// device has little shared memory; beyond, panels of the weight are dequantized to fp16 and
+// device has little shared memory; beyond, N-tiles of the weight are dequantized to fp16 and
 // multiplied by cuBLASLt.
 void CudaPackedMatmul(const CudaContext& context, const CudaLayer& layer, const CudaMatrix& x,
                       const CudaMatrix& y, const CudaMatrix* add = nullptr, float x_scale = 1,

@@ -1,12 +1,12 @@
-// Attention of new tokens to the cache: decode_kernels.h tells how the work is divided,
-// attention_warp.cuh what a warp does. Where there are registers for it, its first positions are on
-// their way before the queries are there, and those of earlier steps before the kernel before
-// this one has ended. It places a single token of each sequence itself.
+// Attention of new tokens to the KV cache. decode_kernels.h describes how the work is divided,
+// attention_warp.cuh what a warp does. Where registers allow, a warp loads its first positions
+// before the queries are ready, and those of earlier steps before the previous kernel has ended.
+// For one token of each sequence the kernel also applies RoPE and appends to the cache.
 #include <algorithm>
 
 #include "kernels/cuda/decoder/attention_warp.cuh"
 #include "kernels/cuda/decoder/decode_kernels.h"
-#include "kernels/cuda/decoder/place_head.cuh"
+#include "kernels/cuda/decoder/rope_head.cuh"
 #include "kernels/cuda/elements.cuh"
 
 namespace sq::cuda {
@@ -26,7 +26,7 @@ struct Arguments {
   unsigned* counters;
   float scale;
   int32_t tokens, group, window;  // group: query heads of a kv head
-  PositionArguments place;        // with its qkv: tokens are still to be placed
+  RopeArguments rope;             // with a qkv: to be applied here
 };
 
 // Queries [first, first + queries) of a kv head, query u being head u % group of token u / group,
@@ -69,17 +69,17 @@ __device__ __forceinline__ void StageQueries(const Arguments& a, const Tile& til
   }
 }
 
-// The same where they are still to be placed, which a warp does for a query; and the new key and
-// value to the cache, if they are the block's to read.
+// The same with RoPE still to be applied, one warp for each query; and the new key and value to the
+// cache, if this block reads them.
 template <int kQueries, int kChunks>
-struct Placing {
-  HeadPlacer placer;  // of the warp's first head
-  int heads;          // that the block places
+struct BlockRope {
+  HeadRope rope;  // of the warp's first head
+  int heads;      // that the block has_rope
 
   // The number of head `i` of these; below 0: a query too many.
   __device__ __forceinline__ static int Head(const Arguments& a, const Tile& tile, int kv_head,
                                              int i) {
-    const int query_heads = static_cast<int>(a.place.heads);
+    const int query_heads = static_cast<int>(a.rope.heads);
     if (i == kQueries) return query_heads + kv_head;
     if (i > kQueries) return query_heads + static_cast<int>(a.cache.kv_heads) + kv_head;
     return tile.first + i < tile.count ? kv_head * a.group + tile.first + i : -1;
@@ -88,28 +88,28 @@ struct Placing {
                                             bool has_new, int warp) {
     heads = has_new ? kQueries + 2 : kQueries;
     const int head = warp < heads ? Head(a, tile, kv_head, warp) : -1;
-    if (head >= 0) placer.LoadAhead(a.place, a.cache, head, tile.length);
+    if (head >= 0) rope.LoadAhead(a.rope, a.cache, head, tile.length);
   }
-  __device__ __forceinline__ void Place(const Arguments& a, const Tile& tile, int kv_head, int warp,
+  __device__ __forceinline__ void Apply(const Arguments& a, const Tile& tile, int kv_head, int warp,
                                         float* queries) {
     const auto head_dim = static_cast<int>(a.cache.head_dim);
     const int64_t sequence = blockIdx.z;
     const float* const row = a.qkv + sequence * a.qkv_stride;
     for (int i = warp; i < heads; i += kWarps) {
       const int head = Head(a, tile, kv_head, i);
-      if (i != warp && head >= 0) placer.LoadAhead(a.place, a.cache, head, tile.length);
+      if (i != warp && head >= 0) rope.LoadAhead(a.rope, a.cache, head, tile.length);
       if (i < kQueries) {
         float* const to = queries + i * kDims<kChunks>;
         const int used = head >= 0 ? head_dim : 0;
         for (int d = used + Lane(); d < kDims<kChunks>; d += kLanes) to[d] = 0;
         if (head < 0) continue;
-        placer.Place(a.place, a.cache, row + head * head_dim, [&](int dim, float2 two) {
+        rope.Apply(a.rope, a.cache, row + head * head_dim, [&](int dim, float2 two) {
           *reinterpret_cast<float2*>(to + dim) = {two.x * a.scale, two.y * a.scale};
         });
       } else {
         uint16_t* const to =
-            PlaceInCache(a.cache, sequence, head - static_cast<int>(a.place.heads), tile.length);
-        placer.Place(a.place, a.cache, row + head * head_dim, [&](int dim, float2 two) {
+            CacheRow(a.cache, sequence, head - static_cast<int>(a.rope.heads), tile.length);
+        rope.Apply(a.rope, a.cache, row + head * head_dim, [&](int dim, float2 two) {
           *reinterpret_cast<uint32_t*>(to + dim) = PackHalves(two.x, two.y);
         });
       }
@@ -189,7 +189,7 @@ struct Split {
   }
 };
 
-// Keys and values that a warp has on their way: those of 32 positions of the split at a time.
+// Keys and values that a warp has loaded ahead, of 32 positions of the split at a time.
 template <int kQueries, int kChunks>
 struct WarpRows {
   HeadRows keys, values;
@@ -298,14 +298,14 @@ __global__ void __launch_bounds__(kThreads) AttendKernel(Arguments a) {
   const int warp = WarpOfBlock();
   float* const queries = reinterpret_cast<float*>(DynamicShared());
   const int first = split.begin + warp * kWarpPositions;
-  const bool all_old = first + kWarpPositions <= length, places = a.place.qkv.data != nullptr;
+  const bool all_old = first + kWarpPositions <= length, has_rope = a.rope.qkv.data != nullptr;
   WarpRows<kQueries, kChunks> rows(a, kv_head, split.end);
   if (first < split.end && all_old) rows.LoadAhead(first);
-  Placing<kQueries, kChunks> placing;
-  if (places) placing.LoadAhead(a, tile, kv_head, split.end == tile.end, warp);
+  BlockRope<kQueries, kChunks> block_rope;
+  if (has_rope) block_rope.LoadAhead(a, tile, kv_head, split.end == tile.end, warp);
   WaitForPrevious();
-  if (places) {
-    placing.Place(a, tile, kv_head, warp, queries);
+  if (has_rope) {
+    block_rope.Apply(a, tile, kv_head, warp, queries);
   } else {
     StageQueries<kQueries, kChunks>(a, tile, kv_head, queries);
   }
@@ -322,7 +322,7 @@ __global__ void __launch_bounds__(kThreads) AttendKernel(Arguments a) {
   CombineResults<kQueries>(a, tile, split, kv_head, of_warps);
 }
 
-// Dims of a query in shared memory: what the chunks of its instance hold.
+// Dims of a query in shared memory: as many as the vectors of its instance hold.
 int64_t PaddedDim(int64_t head_dim) { return head_dim <= 64 ? 64 : head_dim <= 128 ? 128 : 256; }
 
 template <int kQueries>
@@ -364,10 +364,10 @@ AttentionPlan PlanAttention(int64_t batch, int64_t tokens, int64_t heads, const 
 }
 
 void Attend(const Queue& queue, const AttentionPlan& plan, const CudaMatrix& qkv,
-            const Cache& cache, int64_t window, const int32_t* length, const AttentionSpace& space,
-            const CudaMatrix& out, const PositionArguments* place) {
-  SQ_DCHECK(place == nullptr || plan.tokens == 1);
-  SQ_DCHECK(cache.head_dim % 8 == 0 && cache.head_dim <= kMostHeadDim);
+            const Cache& cache, int64_t window, const int32_t* length,
+            const AttentionScratch& space, const CudaMatrix& out, const RopeArguments* rope) {
+  SQ_DCHECK(rope == nullptr || plan.tokens == 1);
+  SQ_DCHECK(cache.head_dim % 8 == 0 && cache.head_dim <= kMaxHeadDim);
   Arguments arguments = {};
   arguments.qkv = static_cast<const float*>(qkv.data);
   arguments.qkv_stride = qkv.stride;
@@ -381,7 +381,7 @@ void Attend(const Queue& queue, const AttentionPlan& plan, const CudaMatrix& qkv
   arguments.tokens = static_cast<int32_t>(plan.tokens);
   arguments.group = static_cast<int32_t>(plan.heads / cache.kv_heads);
   arguments.window = static_cast<int32_t>(window);
-  if (place != nullptr) arguments.place = *place;
+  if (rope != nullptr) arguments.rope = *rope;
   LaunchShape shape;
   shape.grid =
       dim3(static_cast<unsigned>(plan.splits), static_cast<unsigned>(cache.kv_heads * plan.tiles),
@@ -389,7 +389,7 @@ void Attend(const Queue& queue, const AttentionPlan& plan, const CudaMatrix& qkv
   shape.block = dim3(kThreads);
   shape.shared_bytes = static_cast<int64_t>(sizeof(float)) * plan.queries *
                        (PaddedDim(cache.head_dim) + kWarps * (cache.head_dim + 2));
-  shape.overlap = queue.overlap;
+  shape.pdl = queue.pdl;
   Launch("attention", shape, queue.stream, KernelFor(plan.queries, cache.head_dim), arguments);
 }
 

@@ -1,29 +1,31 @@
-// The LUT-GEMV kernel: y = W x for up to kTokens tokens, bound by the memory that the codes come
-// from.
+// The LUT-GEMV kernel: y = W x for up to kTokens tokens. It is bound by the bandwidth at which
+// indices are read from memory.
 //
-//   - A thread block takes one tile of rows after another; its warps share out the units of inputs,
-//   and a warp goes its own way until the sums: no barrier between.
-//   - For one token two blocks of 16 warps, or three of 8, have room on a multiprocessor: one works
-//   while the other builds tables or adds up, or is the next launch's, its first codes and tables
-//   there already when what it multiplies is.
-//   - Codes come by copies of 128 bits into shared memory that is the warp's own (CodeRing), half a
-//   unit or one ahead, also those of the next tile; most lanes read what they have copied. Loads
-//   into registers would wait for one another (ptx.cuh).
-//   - What codes stand for: codec.cuh. Products by tensor cores, of fp16 exact, sums fp32
-//   (products_of_rows.cuh, products_of_quads.cuh).
-//   - x comes by registers, the next inputs on their way meanwhile, to the warp's own part of
-//   shared memory or to where it is multiplied.
-//   - The outliers of a unit (sparse.cuh) come on top of it.
-//   - Entries of tables, scales and where outliers are: two tiles ahead to the second-level cache,
-//   entries one tile ahead to shared memory, scales at the tile's end.
-//   - Of one token the norms before and after have no kernels of their own: PassedNorm tells how.
-//   - Sums of warps, then of parts, are added in a fixed order: no float atomics, the same bits
-//   every time.
-//   - With programmatic dependent launch a block has its codes on their way, and its tables, before
-//   it waits for x.
+//   - Partition: a thread block takes one tile of 32 rows after another. Its warps share out the
+//     K-tiles, kWarps apart, and meet at no barrier until their sums are added up.
+//   - Occupancy: for one token a multiprocessor holds two blocks of 16 warps or three of 8, so one
+//     streams indices while another builds tables or runs its epilogue.
+//   - Indices go through a ring of cp.async copies in shared memory that belongs to the warp
+//     (IndexRing), half a K-tile or a whole one ahead, across tile boundaries. Loads into registers
+//     would wait for one another (ptx.cuh).
+//   - Decoding: one look-up gives a pair of weights (codec.cuh). Tensor cores multiply fp16 and add
+//     up in fp32 (products_of_rows.cuh, products_of_quads.cuh).
+//   - x is loaded into registers one step ahead and stored to the warp's shared memory, or used
+//     from registers.
+//   - Outliers of a K-tile are added into the same accumulators (sparse.cuh).
+//   - Table entries, scales and the bounds of outlier blocks are prefetched into L2 two tiles
+//   ahead;
+//     the entries are copied to shared memory one tile ahead.
+//   - For one token, RMSNorm is fused: the epilogue stores the sums of squares, the prologue of the
+//     next product scales by them (FusedNorm).
+//   - Sums of warps, then of split-K parts, are added in a fixed order without atomics on floats,
+//     so results are the same bits every time.
+//   - With programmatic dependent launch a block starts its copies and builds its tables before it
+//     waits for x.
 #pragma once
 
-#include "kernels/cuda/matmul/gemv_ends.cuh"
+#include "kernels/cuda/matmul/gemv_epilogue.cuh"
+#include "kernels/cuda/matmul/gemv_prologue.cuh"
 #include "kernels/cuda/matmul/products_of_quads.cuh"
 #include "kernels/cuda/matmul/products_of_rows.cuh"
 
@@ -39,24 +41,24 @@ struct GemvShape {
   static constexpr int kRoomForX = kBits == 3 && kTokens == 16 ? 2048 : 1024;
   static constexpr int kHeldInputs = kOfRows && kWarps == 16 ? 256 : kRoomForX;
   static constexpr int kStage =
-      kHeldInputs / kTokens < kUnitInputs ? kHeldInputs / kTokens : kUnitInputs;
+      kHeldInputs / kTokens < kTileInputs ? kHeldInputs / kTokens : kTileInputs;
   static constexpr int kXStride = kStage * 2 + (kOfRows ? 0 : 64);
   using OfRows = ProductsOfRows<kBits, kTokens, kWarps, kStage, kXStride, kNormed>;
   using OfQuads = ProductsOfQuads<kBits, kTokens, kWarps, kStage, kXStride>;
   using Products = std::conditional_t<kOfRows, OfRows, OfQuads>;
-  using End = TileEnd<kTokens, kThreads>;
-  // Chunks of codes: a unit of them, half of one where tables leave too little room. Tables of rows
-  // leave gaps for some.
+  using Epilogue = TileEpilogue<kTokens, kThreads>;
+  // Vectors of indices: a K-tile, or half of one where tables leave too little room. Tables of
+  // rows leave gaps for some.
   static constexpr int kRing = kOfRows || kBits < 4 ? 2 * kBits : kBits;
   static constexpr int kRoomInGaps =
       kOfRows ? Products::kTablesBytes / 2 / kWarps / (kLanes * 16) : 0;
-  using Codes = CodeRing<kBits, kRing, (kRoomInGaps < kRing ? kRoomInGaps : kRing), !kOfRows>;
+  using Indices = IndexRing<kBits, kRing, (kRoomInGaps < kRing ? kRoomInGaps : kRing), !kOfRows>;
   // A warp's part: x, in whose place sums come, and after them whether the block is the last.
   static constexpr int kXBytes = kTokens * kXStride, kSumsBytes = kTileRows * kTokens * 4;
   static constexpr int kLastAt = kSumsBytes;
-  static constexpr int kPacksAt = kXBytes > kSumsBytes + 16 ? kXBytes : kSumsBytes + 16;
-  static constexpr int kCodesAt = kPacksAt + HeldOutliers::kBytes;
-  static constexpr int kWarpBytes = kCodesAt + Codes::kBytes;
+  static constexpr int kOutliersAt = kXBytes > kSumsBytes + 16 ? kXBytes : kSumsBytes + 16;
+  static constexpr int kIndicesAt = kOutliersAt + HeldOutliers::kBytes;
+  static constexpr int kWarpBytes = kIndicesAt + Indices::kBytes;
   static constexpr int kWarpsAt = Products::kTablesBytes;  // offsets in bytes
   static constexpr int kEntriesAt = kWarpsAt + kWarps * kWarpBytes;
   static constexpr int kBytes = kEntriesAt + static_cast<int>(TileEntries<kBits>::kBytes);
@@ -68,41 +70,42 @@ struct GemvShape {
 template <int kBits, int kTokens, int kWarps, bool kOfRows, bool kNormed>
 struct GemvWarp {
   using Shape = GemvShape<kBits, kTokens, kWarps, kOfRows, kNormed>;
-  using Codes = typename Shape::Codes;
+  using Indices = typename Shape::Indices;
   using Products = typename Shape::Products;
-  using End = typename Shape::End;
-  static constexpr int kStages = kUnitInputs / Shape::kStage;  // of a unit
-  static constexpr int kStageGroups = kUnitGroups / kStages;
-  // The group of a unit at which the next unit's packs are fetched. With one stage they arrive
-  // together with codes that are waited for anyway; with several they are read earlier, so the
-  // fetch comes first.
-  static constexpr int kFetchesPacks = kStages == 1 ? kUnitGroups / 2 : 0;
-  static constexpr int kXGroups = Products::kXInputs / kGroupInputs;  // of x, loaded at once
+  using Epilogue = typename Shape::Epilogue;
+  static constexpr int kStages = kTileInputs / Shape::kStage;  // of a K-tile
+  static constexpr int kStageSteps = kTileSteps / kStages;
+  // The K-step of a K-tile at which the next K-tile's outlier blocks are fetched. With one stage
+  // they arrive together with indices that are waited for anyway; with several they are read
+  // earlier, so the fetch comes first.
+  static constexpr int kFetchesOutliers = kStages == 1 ? kTileSteps / 2 : 0;
+  static constexpr int kXSteps = Products::kXInputs / kStepInputs;  // of x, loaded at once
 
   const GemvArguments& a;
-  unsigned char* const shared;        // of the block
-  unsigned char* const own;           // of the warp
-  const uint32_t own_address, packs;  // shared addresses: of `own`, and of the outliers there
-  const int units;
-  const WarpUnits<kBits, kWarps> mine;
+  unsigned char* const shared;  // of the block
+  unsigned char* const own;     // of the warp
+  const uint32_t own_address,
+      outlier_blocks;  // shared addresses: of `own`, and of the outliers there
+  const int k_tiles;
+  const WarpTiles<kBits, kWarps> mine;
   const bool sparse;
-  const Codes codes;
+  const Indices indices;
   HeldOutliers outliers;
   Products products;
-  const uint4* at;  // codes of the current unit
+  const uint4* at;  // indices of the current K-tile
 
   __device__ __forceinline__ GemvWarp(const GemvArguments& a, unsigned char* shared, int warp)
       : a(a),
         shared(shared),
         own(shared + Shape::kWarpsAt + warp * Shape::kWarpBytes),
         own_address(SharedAddress(own)),
-        packs(own_address + Shape::kPacksAt),
-        units(static_cast<int>(static_cast<unsigned>(a.layer.padded_inputs) / kUnitInputs)),
-        mine(a, units, warp),
-        sparse(a.layer.pack_begin != nullptr),
-        codes(SharedAddress(shared) + Codes::kGap + warp * Codes::kGapBytes,
-              own_address + Shape::kCodesAt),
-        outliers(packs),
+        outlier_blocks(own_address + Shape::kOutliersAt),
+        k_tiles(static_cast<int>(static_cast<unsigned>(a.layer.padded_inputs) / kTileInputs)),
+        mine(a, k_tiles, warp),
+        sparse(a.layer.outlier_begin != nullptr),
+        indices(SharedAddress(shared) + Indices::kGap + warp * Indices::kGapBytes,
+                own_address + Shape::kIndicesAt),
+        outliers(outlier_blocks),
         products(own_address) {}
 
   __device__ __forceinline__ bool IsTile(int tile) const { return tile * kTileRows < a.layer.rows; }
@@ -111,86 +114,86 @@ struct GemvWarp {
     CommitCopies();
   }
   __device__ __forceinline__ void FindOutliers(int tile) {
-    outliers.FindNext(a.layer, tile, units, mine.first, kWarps, mine.count);
+    outliers.FindNext(a.layer, tile, k_tiles, mine.first, kWarps, mine.count);
   }
-  __device__ __forceinline__ void Expect(int tile) const {
-    if (IsTile(tile)) ExpectTile<kBits, kTokens>(a, tile, units);
+  __device__ __forceinline__ void Prefetch(int tile) const {
+    if (IsTile(tile)) PrefetchTile<kBits, kTokens>(a, tile, k_tiles);
   }
-  // Everything that does not depend on the previous kernel: the first tile's entries, codes and
+  // Everything that does not depend on the previous kernel: the first tile's entries, indices and
   // outliers.
   __device__ __forceinline__ void StartCopies(int tile) {
     FetchEntries(tile);
     at = mine.Begin(a.layer, tile);
-    codes.FetchFirst(mine.count > 0, at);
+    indices.FetchFirst(mine.count > 0, at);
     if (sparse) {
       FindOutliers(tile);
-      outliers.FetchNext(a.layer, 0, true, packs);
-      outliers.NextUnit(packs);
+      outliers.FetchNext(a.layer, 0, true, outlier_blocks);
+      outliers.NextKTile(outlier_blocks);
     }
     CommitCopies();
-    Expect(tile);
-    Expect(tile + static_cast<int>(gridDim.x));
+    Prefetch(tile);
+    Prefetch(tile + static_cast<int>(gridDim.x));
   }
   // x becomes readable here: it is the result of the previous kernel.
   __device__ __forceinline__ void StartX() {
     WaitForPrevious();
-    products.LoadX(a, mine.count > 0 ? mine.first * kUnitInputs : a.layer.inputs);
+    products.LoadX(a, mine.count > 0 ? mine.first * kTileInputs : a.layer.inputs);
     if constexpr (kNormed) products.x.FindRoot(a);
-    if (sparse && kStages > 1) WaitForAllCopies();  // the first packs
+    if (sparse && kStages > 1) WaitForAllCopies();  // the first outlier blocks
   }
-  // x of kXGroups groups from registers to where it is multiplied, and loads of the next ones.
-  template <int kGroup>
+  // x of kXSteps K-steps from registers to where it is multiplied, and loads of the next ones.
+  template <int kStep>
   __device__ __forceinline__ void TakeX(int number) {
-    constexpr int kNext = (kGroup + kXGroups) % kUnitGroups;
-    products.template TakeX<kGroup>(own, sparse);
-    const int unit = kNext > 0 ? number : mine.IsLast(number) ? 0 : number + 1;
-    products.LoadX(a, (mine.first + kWarps * unit) * kUnitInputs + kNext * kGroupInputs);
+    constexpr int kNext = (kStep + kXSteps) % kTileSteps;
+    products.template TakeX<kStep>(own, sparse);
+    const int k_tile = kNext > 0 ? number : mine.IsLast(number) ? 0 : number + 1;
+    products.LoadX(a, (mine.first + kWarps * k_tile) * kTileInputs + kNext * kStepInputs);
   }
-  // Group kGroup of unit `number`; the unit after it is at `ahead`, if there is one.
-  template <int kGroup>
-  __device__ __forceinline__ void MultiplyGroup(int number, const uint4* ahead, bool is_ahead,
-                                                uint32_t (&words)[8 * kBits]) {
-    constexpr int kStage = kGroup / kStageGroups, kInStage = kGroup % kStageGroups;
-    constexpr int kChunk = ChunkOf(kBits, kGroup);
-    constexpr bool kTakes = HasChunk(kBits, kGroup);
-    if constexpr (kTakes) codes.template Take<kChunk>(words);
-    if constexpr (kInStage == 0) __syncwarp();  // the last inputs and packs have been read
-    if (kGroup == kFetchesPacks && sparse)
-      outliers.FetchNext(a.layer, number, mine.IsLast(number), packs);
-    if (kGroup % kXGroups == 0 && (kGroup > 0 || number > 0)) TakeX<kGroup>(number);
-    Codec<kBits>::Collect(words, kGroup);
-    products.template MultiplyGroup<kGroup>(words);
-    if constexpr (kTakes) codes.template Replace<kChunk>(at, ahead, is_ahead);
-    if (kInStage == kStageGroups - 1 && sparse) {
-      // This lane's packs are there: the copies committed after them fill the whole ring, and
-      // codes have been waited for that are younger.
+  // Group kStep of K-tile `number`; the K-tile after it is at `ahead`, if there is one.
+  template <int kStep>
+  __device__ __forceinline__ void MultiplyStep(int number, const uint4* ahead, bool is_ahead,
+                                               uint32_t (&words)[8 * kBits]) {
+    constexpr int kStage = kStep / kStageSteps, kInStage = kStep % kStageSteps;
+    constexpr int kVector = VectorOf(kBits, kStep);
+    constexpr bool kTakes = HasVector(kBits, kStep);
+    if constexpr (kTakes) indices.template Take<kVector>(words);
+    if constexpr (kInStage == 0) __syncwarp();  // the last inputs and outlier blocks have been read
+    if (kStep == kFetchesOutliers && sparse)
+      outliers.FetchNext(a.layer, number, mine.IsLast(number), outlier_blocks);
+    if (kStep % kXSteps == 0 && (kStep > 0 || number > 0)) TakeX<kStep>(number);
+    Codec<kBits>::Collect(words, kStep);
+    products.template MultiplyStep<kStep>(words);
+    if constexpr (kTakes) indices.template Replace<kVector>(at, ahead, is_ahead);
+    if (kInStage == kStageSteps - 1 && sparse) {
+      // This lane's outlier blocks are there: the copies committed after them fill the whole ring,
+      // and indices have been waited for that are younger.
       __syncwarp();  // x too
-      outliers.ForEach(a.layer, number, kStage + 1 < kStages, [&](const auto& pack) {
-        products.template MultiplyPack<kStage>(pack, own_address);
+      outliers.ForEach(a.layer, number, kStage + 1 < kStages, [&](const auto& block) {
+        products.template MultiplyOutliers<kStage>(block, own_address);
       });
     }
   }
-  // The warp's units of a tile; `next`: the block has another tile after it.
-  __device__ __forceinline__ void MultiplyUnits(bool next) {
+  // The warp's K-tiles of a tile; `next`: the block has another tile after it.
+  __device__ __forceinline__ void MultiplyTiles(bool next) {
     products.Clear();
     for (int number = 0; number < mine.count; ++number) {
       const bool last = mine.IsLast(number), is_ahead = !last || next;
       const uint4* const ahead = mine.Next(at, last);
       uint32_t words[8 * kBits];
-      ForEachConstant<kUnitGroups>([&](auto group) {
-        MultiplyGroup<decltype(group)::value>(number, ahead, is_ahead, words);
+      ForEachConstant<kTileSteps>([&](auto k_step) {
+        MultiplyStep<decltype(k_step)::value>(number, ahead, is_ahead, words);
       });
       at = ahead;
-      outliers.NextUnit(packs);
+      outliers.NextKTile(outlier_blocks);
     }
   }
   // Adds up the warps' sums and writes the tile's rows of y.
   __device__ __forceinline__ void FinishTile(int tile) {
-    End end;
+    Epilogue end;
     end.Load(a, tile);  // no earlier: for one token there are no registers to keep it in
     __syncwarp();
     products.StoreSums(reinterpret_cast<float*>(own));
-    if (mine.count == 0) WaitForAllCopies();  // of entries; other warps wait for them with codes
+    if (mine.count == 0) WaitForAllCopies();  // of entries; other warps wait for them with indices
     __syncthreads();                          // and the tables are free
     const auto sum_of = [&](int i) {
       const float* const sums = reinterpret_cast<const float*>(shared + Shape::kWarpsAt);
@@ -225,9 +228,9 @@ __global__ void __launch_bounds__(kWarps* kLanes,
     if (warp.mine.count > 0) warp.template TakeX<0>(0);
     if (next) {  // after x is taken, which would have to wait for it
       warp.FetchEntries(tile + grid);
-      warp.Expect(tile + 2 * grid);
+      warp.Prefetch(tile + 2 * grid);
     }
-    warp.MultiplyUnits(next);
+    warp.MultiplyTiles(next);
     warp.FinishTile(tile);
   }
   WaitForAllCopies();
