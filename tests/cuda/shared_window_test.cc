@@ -14,11 +14,12 @@ TEST(SharedWindow, BeginsWhereTheKernelsExpectIt) {
 }
 
 TEST(SharedWindow, IsRefusedAnywhereElse) {
-  EXPECT_EQ(test::MessageOf([] {
-              CheckSharedWindow({2048, 1024});
-            }),
-            "CUDA: dynamic shared memory begins at byte 2048, the kernels expect 1024: the driver "
-            "or a profiler reserves shared memory for itself");
+  EXPECT_EQ(
+      test::MessageOf([] {
+        CheckSharedWindow({2048, 1024});
+      }),
+      "CUDA: dynamic shared memory begins at byte 2048, the kernels expect 1024: compiled by a "
+      "driver that lays it out differently");
 }
 
 }  // namespace

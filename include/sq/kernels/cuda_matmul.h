@@ -46,7 +46,7 @@ class CudaContext {
   // while the previous kernel on the stream still runs, and loads its weights meanwhile. It waits
   // before it touches memory that others write, so this is safe after and before any kernel; it
   // pays where kernels are short. Throws sq::Error where shared memory does not begin where the
-  // kernels expect it, as under some profilers.
+  // kernels expect it, after compilation by a driver that lays it out differently.
   explicit CudaContext(void* stream, bool pdl = false);
   ~CudaContext();
   CudaContext(const CudaContext&) = delete;

@@ -26,7 +26,7 @@ SharedWindow ProbeSharedWindow() {
 void CheckSharedWindow(const SharedWindow& window) {
   SQ_CHECK(window.found == window.expected, "CUDA: dynamic shared memory begins at byte ",
            window.found, ", the kernels expect ", window.expected,
-           ": the driver or a profiler reserves shared memory for itself");
+           ": compiled by a driver that lays it out differently");
 }
 
 }  // namespace sq::cuda

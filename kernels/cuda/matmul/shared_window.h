@@ -15,8 +15,9 @@ struct SharedWindow {
 // Asks the current device, by a kernel of one thread; waits for it.
 SharedWindow ProbeSharedWindow();
 
-// Throws sq::Error where the two differ, as under a driver or a profiler that reserves more shared
-// memory than usual.
+// Throws sq::Error where the two differ: whatever assembled the machine code, such as a driver that
+// compiles PTX, reserves more or less shared memory than the compilers known here. The assembler
+// makes the address a constant, so memory that is reserved at run time only is not seen.
 void CheckSharedWindow(const SharedWindow& window);
 
 }  // namespace sq::cuda
