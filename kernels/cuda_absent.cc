@@ -63,11 +63,11 @@ void CudaCsrMatmul(const CudaContext&, const CudaCsr&, const CudaMatrix&, const 
 }
 
 struct CudaModel::State {};
-CudaModel::CudaModel(const CudaModelShape&) { Fail(); }
+CudaModel::CudaModel(const DecoderShape&) { Fail(); }
 CudaModel::~CudaModel() = default;
-void CudaModel::AddLayer(const CudaModelLayer&) { Fail(); }
-void CudaModel::SetEnds(const CudaModelEnds&) { Fail(); }
-const CudaModelShape& CudaModel::shape() const { Fail(); }
+void CudaModel::AddLayer(const DecoderLayerWeights&) { Fail(); }
+void CudaModel::SetEmbeddingAndHead(const EmbeddingAndHead&) { Fail(); }
+const DecoderShape& CudaModel::shape() const { Fail(); }
 int64_t CudaModel::DeviceBytes() const { Fail(); }
 int64_t CudaModel::StepBytes() const { Fail(); }
 

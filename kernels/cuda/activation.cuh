@@ -6,11 +6,11 @@
 
 namespace sq::cuda {
 
-template <CudaActivation function>
+template <Activation function>
 __device__ __forceinline__ float Apply(float x) {
-  if (function == CudaActivation::kRelu) return fmaxf(x, 0.0f);
-  if (function == CudaActivation::kGelu) return 0.5f * x * (1 + erff(x * 0.70710678f));
-  if (function == CudaActivation::kGeluTanh) {
+  if (function == Activation::kRelu) return fmaxf(x, 0.0f);
+  if (function == Activation::kGelu) return 0.5f * x * (1 + erff(x * 0.70710678f));
+  if (function == Activation::kGeluTanh) {
     constexpr float kScale = 0.79788456f;  // sqrt(2 / pi)
     return 0.5f * x * (1 + tanhf(kScale * (x + 0.044715f * x * x * x)));
   }
@@ -19,10 +19,10 @@ __device__ __forceinline__ float Apply(float x) {
 
 __device__ inline float Gate(const CudaGating& gating, float gate, float up) {
   switch (gating.function) {
-    case CudaActivation::kSilu: gate = Apply<CudaActivation::kSilu>(gate); break;
-    case CudaActivation::kRelu: gate = Apply<CudaActivation::kRelu>(gate); break;
-    case CudaActivation::kGelu: gate = Apply<CudaActivation::kGelu>(gate); break;
-    case CudaActivation::kGeluTanh: gate = Apply<CudaActivation::kGeluTanh>(gate); break;
+    case Activation::kSilu: gate = Apply<Activation::kSilu>(gate); break;
+    case Activation::kRelu: gate = Apply<Activation::kRelu>(gate); break;
+    case Activation::kGelu: gate = Apply<Activation::kGelu>(gate); break;
+    case Activation::kGeluTanh: gate = Apply<Activation::kGeluTanh>(gate); break;
   }
   return up * gate * gating.scale;
 }

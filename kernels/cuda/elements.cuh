@@ -24,10 +24,10 @@ __device__ __forceinline__ uint32_t PackBFloats(float low, float high) {
 __device__ inline float LoadElement(const CudaMatrix& matrix, int64_t row, int64_t column) {
   const int64_t at = row * matrix.stride + column;
   switch (matrix.type) {
-    case CudaType::kFloat16: return __half2float(static_cast<const __half*>(matrix.data)[at]);
-    case CudaType::kBFloat16:
+    case FloatType::kFloat16: return __half2float(static_cast<const __half*>(matrix.data)[at]);
+    case FloatType::kBFloat16:
       return __bfloat162float(static_cast<const __nv_bfloat16*>(matrix.data)[at]);
-    case CudaType::kFloat32: return static_cast<const float*>(matrix.data)[at];
+    case FloatType::kFloat32: return static_cast<const float*>(matrix.data)[at];
   }
   return 0;
 }
@@ -36,11 +36,11 @@ __device__ inline void StoreElement(const CudaMatrix& matrix, int64_t row, int64
                                     float value) {
   const int64_t at = row * matrix.stride + column;
   switch (matrix.type) {
-    case CudaType::kFloat16: static_cast<__half*>(matrix.data)[at] = __float2half_rn(value); break;
-    case CudaType::kBFloat16:
+    case FloatType::kFloat16: static_cast<__half*>(matrix.data)[at] = __float2half_rn(value); break;
+    case FloatType::kBFloat16:
       static_cast<__nv_bfloat16*>(matrix.data)[at] = __float2bfloat16_rn(value);
       break;
-    case CudaType::kFloat32: static_cast<float*>(matrix.data)[at] = value; break;
+    case FloatType::kFloat32: static_cast<float*>(matrix.data)[at] = value; break;
   }
 }
 

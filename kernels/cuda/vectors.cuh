@@ -11,14 +11,14 @@ __device__ __forceinline__ void StoreVector(const CudaMatrix& matrix, int64_t ro
                                             const float4& v) {
   const int64_t at = (row * matrix.stride + column) / 4;
   switch (matrix.type) {
-    case CudaType::kFloat16:
+    case FloatType::kFloat16:
       static_cast<uint2*>(matrix.data)[at] = make_uint2(PackHalves(v.x, v.y), PackHalves(v.z, v.w));
       break;
-    case CudaType::kBFloat16:
+    case FloatType::kBFloat16:
       static_cast<uint2*>(matrix.data)[at] =
           make_uint2(PackBFloats(v.x, v.y), PackBFloats(v.z, v.w));
       break;
-    case CudaType::kFloat32: static_cast<float4*>(matrix.data)[at] = v; break;
+    case FloatType::kFloat32: static_cast<float4*>(matrix.data)[at] = v; break;
   }
 }
 

@@ -15,7 +15,7 @@ namespace sq {
 namespace {
 
 HostMatrix OnHost(const at::Tensor& weight) {
-  return {weight.const_data_ptr(), CudaType::kFloat32, weight.size(0), weight.size(1)};
+  return {weight.const_data_ptr(), FloatType::kFloat32, weight.size(0), weight.size(1)};
 }
 
 // Rows from `first_row` on, as the file has them; of F64, from a copy in `floats`.
@@ -28,14 +28,14 @@ HostMatrix OnHost(const FileTensor& tensor, int64_t rows, int64_t cols, at::Tens
   CheckShape(tensor, {first_row + rows, cols});
   float first;
   ReadFloats(tensor, 0, 1, &first);  // an error if it holds no floats
-  const CudaType type = tensor.dtype == DType::kF16    ? CudaType::kFloat16
-                        : tensor.dtype == DType::kBF16 ? CudaType::kBFloat16
-                                                       : CudaType::kFloat32;
+  const FloatType type = tensor.dtype == DType::kF16    ? FloatType::kFloat16
+                         : tensor.dtype == DType::kBF16 ? FloatType::kBFloat16
+                                                        : FloatType::kFloat32;
   return {tensor.data() + first_row * cols * DTypeBytes(tensor.dtype), type, rows, cols};
 }
 
-HostLinear OnHost(const Linear& linear) {
-  HostLinear out;
+DecoderLinear OnHost(const Linear& linear) {
+  DecoderLinear out;
   if (linear.packed != nullptr) {
     out.packed = *linear.packed;
     return out;
@@ -49,16 +49,16 @@ HostLinear OnHost(const Linear& linear) {
   return out;
 }
 
-HostNorm OnHost(const Norm& norm) {
-  HostNorm out;
+DecoderNorm OnHost(const Norm& norm) {
+  DecoderNorm out;
   if (norm.weight.defined()) out.weight = norm.weight.const_data_ptr<float>();
   if (norm.bias.defined()) out.bias = norm.bias.const_data_ptr<float>();
   return out;
 }
 
-CudaModelLayer OnHost(const DecoderLayer& layer) {
+DecoderLayerWeights OnHost(const DecoderLayer& layer) {
   const auto linear = [&](Projection p) { return OnHost(layer.linears[static_cast<size_t>(p)]); };
-  CudaModelLayer out;
+  DecoderLayerWeights out;
   out.query = linear(Projection::kQuery);
   out.key = linear(Projection::kKey);
   out.value = linear(Projection::kValue);
@@ -74,19 +74,19 @@ CudaModelLayer OnHost(const DecoderLayer& layer) {
   return out;
 }
 
-CudaActivation ActivationOf(const ModelConfig& config) {
+Activation ActivationOf(const ModelConfig& config) {
   switch (config.activation) {
-    case Activation::kSilu: return CudaActivation::kSilu;
-    case Activation::kRelu: return CudaActivation::kRelu;
-    case Activation::kGelu: return CudaActivation::kGelu;
-    case Activation::kGeluTanh: return CudaActivation::kGeluTanh;
+    case Activation::kSilu: return Activation::kSilu;
+    case Activation::kRelu: return Activation::kRelu;
+    case Activation::kGelu: return Activation::kGelu;
+    case Activation::kGeluTanh: return Activation::kGeluTanh;
   }
   SQ_DCHECK(false);
-  return CudaActivation::kSilu;
+  return Activation::kSilu;
 }
 
-CudaModelShape ShapeOf(const ModelConfig& config) {
-  CudaModelShape shape;
+DecoderShape ShapeOf(const ModelConfig& config) {
+  DecoderShape shape;
   shape.hidden = config.hidden_size;
   shape.intermediate = config.intermediate_size;
   shape.heads = config.num_heads;
@@ -111,7 +111,7 @@ std::shared_ptr<const CudaModel> LoadOnDevice(const Model& model) {
   }
   const Head head = LoadHead(model, DenseWeights::kStored);
   const FileTensor& embedding = model.store.Get(architecture.embedding);
-  CudaModelEnds ends;
+  EmbeddingAndHead ends;
   at::Tensor embedded, learned;  // where the file's own bytes will not do
   ends.embedding = OnHost(embedding, config.vocab_size, config.hidden_size, &embedded);
   if (architecture.positions != nullptr) {
@@ -121,7 +121,7 @@ std::shared_ptr<const CudaModel> LoadOnDevice(const Model& model) {
   ends.norm = OnHost(head.norm);
   // The very data of a tied embedding, which is then on the device once.
   ends.head = config.tie_word_embeddings ? ends.embedding : OnHost(head.linear).dense;
-  on_device->SetEnds(ends);
+  on_device->SetEmbeddingAndHead(ends);
   embedding.Release();
   if (head.linear.stored) head.linear.stored->Release();
   return on_device;

@@ -73,7 +73,7 @@ SharedContext& ContextOf(int device) {
 }
 
 CudaMatrix DeviceMatrix(const at::Tensor& rows) {
-  return {rows.data_ptr(), CudaType::kFloat32, rows.size(0), rows.size(1), rows.stride(0)};
+  return {rows.data_ptr(), FloatType::kFloat32, rows.size(0), rows.size(1), rows.stride(0)};
 }
 
 at::Tensor ApplyCuda(const Linear& linear, const at::Tensor& x) {

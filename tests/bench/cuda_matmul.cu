@@ -154,7 +154,7 @@ Timing TimeGemv(const Settings& settings, const PackedLayer& layer, const Copies
       arguments.x_stride = layer.in_features;
       arguments.tokens = static_cast<int>(count);
       arguments.x_scale = 1;
-      arguments.y = CudaMatrix(y.data() + first * out, CudaType::kFloat32, count, out);
+      arguments.y = CudaMatrix(y.data() + first * out, FloatType::kFloat32, count, out);
       arguments.partials = partials.data();
       arguments.arrived = arrived.data();
       cuda::LutGemv(arguments, device, true, stream);

@@ -40,9 +40,9 @@ TEST(CudaCsr, AddsExactSums) {
         std::vector<float> x, y;
         for (int64_t i = 0; i < tokens * in; ++i) x.push_back(static_cast<float>(i * 7 % 11) - 5);
         for (int64_t i = 0; i < tokens * out; ++i) y.push_back(static_cast<float>(i % 5));
-        for (const CudaType type : {CudaType::kFloat16, CudaType::kFloat32}) {
+        for (const FloatType type : {FloatType::kFloat16, FloatType::kFloat32}) {
           const DeviceMatrix given(type, {x.data(), tokens, in});
-          const DeviceMatrix result(CudaType::kFloat32, {y.data(), tokens, out});
+          const DeviceMatrix result(FloatType::kFloat32, {y.data(), tokens, out});
           CudaCsrMatmul(context, on_device, given.View(), result.View());
           const std::vector<float> found = result.Values();
           for (int64_t t = 0; t < tokens; ++t) {
@@ -65,7 +65,7 @@ TEST(CudaCsr, AddsExactSums) {
 TEST(CudaCsr, WithoutEntriesLeavesYAlone) {
   const CudaCsr none(CsrView(), 3, 32);
   const CudaContext context(nullptr);
-  const DeviceMatrix x(CudaType::kFloat32, 2, 32), y(CudaType::kFloat32, 2, 3);
+  const DeviceMatrix x(FloatType::kFloat32, 2, 32), y(FloatType::kFloat32, 2, 3);
   CudaCsrMatmul(context, none, x.View(), y.View());
   for (const float value : y.Values()) EXPECT_TRUE(std::isnan(value));
 }
@@ -74,7 +74,7 @@ TEST(CudaCsr, ChecksSizes) {
   const Csr csr = MakeCsr(5, 64);
   const CudaCsr on_device(csr, 5, 64);
   const CudaContext context(nullptr);
-  const DeviceMatrix x(CudaType::kFloat32, 2, 32), y(CudaType::kFloat32, 2, 5);
+  const DeviceMatrix x(FloatType::kFloat32, 2, 32), y(FloatType::kFloat32, 2, 5);
   EXPECT_EQ(test::MessageOf([&] { CudaCsrMatmul(context, on_device, x.View(), y.View()); }),
             "sparse matrix of [5, 64]: x is [2, 32], y is [2, 5]");
 }

@@ -112,7 +112,7 @@ TEST_P(DecodeAttention, AgreesWithDoublePrecision) {
   }
   cache.keys = OnDevice(keys);
   cache.values = OnDevice(values);
-  const DeviceMatrix qkv(CudaType::kFloat32, {x.data(), rows, cols});
+  const DeviceMatrix qkv(FloatType::kFloat32, {x.data(), rows, cols});
   const Buffer<int32_t> length = OnDevice<int32_t>({static_cast<int32_t>(c.length)});
   const cuda::AttentionPlan plan =
       cuda::PlanAttention(c.batch, c.tokens, heads, cache.View(), c.blocks_wanted);
@@ -120,7 +120,7 @@ TEST_P(DecodeAttention, AgreesWithDoublePrecision) {
   const Buffer<unsigned> counters = OnDevice(std::vector<unsigned>(plan.counters(), 0));
   std::vector<float> first;
   InAnyOrder([&] {
-    const DeviceMatrix out(CudaType::kFloat32, rows, heads * c.head_dim);
+    const DeviceMatrix out(FloatType::kFloat32, rows, heads * c.head_dim);
     cuda::Attend(kQueue, plan, qkv.View(), cache.View(), c.window, length.data(),
                  {partial.data(), counters.data()}, out.View());
     const std::vector<float> found = out.Values();
@@ -161,7 +161,7 @@ TEST_P(DecodeAttentionOfOneToken, IsPlacedByItself) {
       std::vector<float> out[2];
       std::vector<uint16_t> keys[2], values[2];
       for (const bool itself : {false, true}) {
-        const DeviceMatrix qkv(CudaType::kFloat32, {x.data(), c.batch, cols});
+        const DeviceMatrix qkv(FloatType::kFloat32, {x.data(), c.batch, cols});
         CacheOnDevice cache(c.batch, c.kv_heads, capacity, c.head_dim);
         std::vector<uint16_t> seen = cache.keys.ToHost();
         for (int64_t h = 0; h < c.batch * c.kv_heads; ++h) {
@@ -190,7 +190,7 @@ TEST_P(DecodeAttentionOfOneToken, IsPlacedByItself) {
             cuda::PlanAttention(c.batch, 1, heads, cache.View(), c.blocks_wanted);
         const Buffer<float> partial(plan.partial, "test values");
         const Buffer<unsigned> counters = OnDevice(std::vector<unsigned>(plan.counters(), 0));
-        const DeviceMatrix attended(CudaType::kFloat32, c.batch, heads * c.head_dim);
+        const DeviceMatrix attended(FloatType::kFloat32, c.batch, heads * c.head_dim);
         if (!itself) cuda::RopeAndAppend(kQueue, place, cache.View());
         InAnyOrder([&] {
           cuda::Attend(kQueue, plan, qkv.View(), cache.View(), c.window, length.data(),

@@ -31,11 +31,11 @@ TEST(DecodeKernels, EmbeddingAddsTheRowsOfIdAndPosition) {
   const std::vector<int32_t> ids = {3, 0, 10, 7, 7, 1};
   constexpr int32_t kLength = 5;
   const Buffer<int32_t> on_device = OnDevice(ids), length = OnDevice<int32_t>({kLength});
-  for (const CudaType type : kTypes) {
+  for (const FloatType type : kTypes) {
     const DeviceMatrix table(type, {words.data(), kVocab, kHidden}),
         positions(type, {places.data(), kPositions, kHidden});
     for (const bool learned : {false, true}) {
-      const DeviceMatrix out(CudaType::kFloat32, kBatch * kTokens, kHidden);
+      const DeviceMatrix out(FloatType::kFloat32, kBatch * kTokens, kHidden);
       cuda::EmbedTokens(kQueue, {on_device.data(), length.data()}, kTokens, table.View(),
                         learned ? positions.View() : CudaMatrix(), out.View());
       const std::vector<float> values = out.Values();
@@ -60,10 +60,10 @@ TEST(DecodeKernels, NormsAgreeWithDoublePrecision) {
     std::vector<float> x = RandomValues(kRows * size, 1);
     const std::vector<float> weight = RandomValues(size, 2), bias = RandomValues(size, 3);
     for (float& value : x) value = 3 * value + 2;
-    const DeviceMatrix given(CudaType::kFloat32, {x.data(), kRows, size});
+    const DeviceMatrix given(FloatType::kFloat32, {x.data(), kRows, size});
     const Buffer<float> weights = OnDevice(weight), biases = OnDevice(bias);
     for (const bool layer_norm : {false, true}) {
-      for (const CudaType type : kTypes) {
+      for (const FloatType type : kTypes) {
         InAnyOrder([&] {
           const DeviceMatrix out(type, kRows, size);
           cuda::Normalize(kQueue, given.View(), weights.data(),
@@ -111,7 +111,7 @@ TEST(DecodeKernels, TokensAreNormalizedRotatedAndPlaced) {
                                        OnDevice(sin)};
     for (const bool norms : {false, true}) {
       for (const bool rotary : {false, true}) {
-        const DeviceMatrix qkv(CudaType::kFloat32, {x.data(), kBatch * kTokens, cols});
+        const DeviceMatrix qkv(FloatType::kFloat32, {x.data(), kBatch * kTokens, cols});
         const CacheOnDevice cache(kBatch, kKvHeads, kCapacity, head_dim);
         cuda::RopeArguments arguments;
         arguments.qkv = qkv.View();
@@ -187,12 +187,12 @@ TEST(DecodeKernels, ActivationsAgreeWithDoublePrecision) {
       for (float& value : gates) value *= 4;
       gates[0] = -200;  // whose exponential is infinite
       gates[1] = 200;
-      const DeviceMatrix gate(CudaType::kFloat32, {gates.data(), rows, cols}),
-          up(CudaType::kFloat32, {ups.data(), rows, cols});
-      for (const CudaActivation function : {CudaActivation::kSilu, CudaActivation::kRelu,
-                                            CudaActivation::kGelu, CudaActivation::kGeluTanh}) {
+      const DeviceMatrix gate(FloatType::kFloat32, {gates.data(), rows, cols}),
+          up(FloatType::kFloat32, {ups.data(), rows, cols});
+      for (const Activation function :
+           {Activation::kSilu, Activation::kRelu, Activation::kGelu, Activation::kGeluTanh}) {
         for (const bool gated : {false, true}) {
-          for (const CudaType type : kTypes) {
+          for (const FloatType type : kTypes) {
             const DeviceMatrix out(type, rows, cols);
             cuda::Activate(kQueue, function, gated ? gate.View() : CudaMatrix(),
                            gated ? up.View() : gate.View(), kScale, out.View());
@@ -215,7 +215,7 @@ TEST(DecodeKernels, ActivationsAgreeWithDoublePrecision) {
 TEST(DecodeKernels, BiasIsAddedToEveryRow) {
   constexpr int64_t kRows = 3, kCols = 261;
   const std::vector<float> x = RandomValues(kRows * kCols, 1), bias = RandomValues(kCols, 2);
-  const DeviceMatrix y(CudaType::kFloat32, {x.data(), kRows, kCols});
+  const DeviceMatrix y(FloatType::kFloat32, {x.data(), kRows, kCols});
   const Buffer<float> on_device = OnDevice(bias);
   cuda::AddBias(kQueue, on_device.data(), y.View());
   const std::vector<float> found = y.Values();
@@ -237,7 +237,7 @@ TEST(DecodeKernels, ArgmaxTakesTheLowestOfEqualIds) {
       expected.push_back(static_cast<int32_t>(std::max_element(row, row + cols) - row));
     }
     expected.push_back(cols > 1 ? 1 : 0);  // one number is better than none; none is 0
-    const DeviceMatrix given(CudaType::kFloat32, {x.data(), kRows, cols});
+    const DeviceMatrix given(FloatType::kFloat32, {x.data(), kRows, cols});
     const int64_t parts = cuda::ArgmaxParts(cols);
     const Buffer<float> values(kRows * parts, "test values");
     const Buffer<int32_t> ids(kRows * parts, "test values"), out(kRows, "test values");

@@ -22,12 +22,12 @@ constexpr int64_t kHidden = 64, kIntermediate = 96, kHeads = 4, kKvHeads = 2, kH
 
 // A model on the host: packed layers of 3 and 4 bits and dense ones of each type.
 struct HostModel {
-  CudaModelShape shape;
+  DecoderShape shape;
   std::vector<PackedLayer> packed;
   std::vector<std::vector<float>> floats;
   std::vector<std::vector<uint16_t>> halves;
-  std::vector<CudaModelLayer> layers;
-  CudaModelEnds ends;
+  std::vector<DecoderLayerWeights> layers;
+  EmbeddingAndHead ends;
   std::vector<float> cos, sin;
   std::mt19937 random{7};
 
@@ -37,11 +37,11 @@ struct HostModel {
     for (int64_t i = 0; i < count; ++i) floats.back().push_back(add + scale * normal(random));
     return floats.back().data();
   }
-  HostMatrix Matrix(int64_t rows, int64_t cols, CudaType type) {
+  HostMatrix Matrix(int64_t rows, int64_t cols, FloatType type) {
     const float* values = Floats(rows * cols, 0.2f);
-    if (type == CudaType::kFloat32) return {values, type, rows, cols};
+    if (type == FloatType::kFloat32) return {values, type, rows, cols};
     std::vector<uint16_t> rounded(static_cast<size_t>(rows * cols));
-    if (type == CudaType::kFloat16) {
+    if (type == FloatType::kFloat16) {
       FloatToFp16(values, rounded.data(), rows * cols);
     } else {
       FloatToBf16(values, rounded.data(), rows * cols);
@@ -49,39 +49,38 @@ struct HostModel {
     halves.push_back(std::move(rounded));
     return {halves.back().data(), type, rows, cols};
   }
-  HostLinear Packed(int bits, int64_t out, int64_t in) {
+  DecoderLinear Packed(int bits, int64_t out, int64_t in) {
     const auto seed = static_cast<uint32_t>(packed.size());
     packed.push_back(test::MakeRandomLayer(bits, out, in, 2, seed).layer);
     for (float& value : packed.back().lookup_table) value *= 0.2f;
-    HostLinear linear;
+    DecoderLinear linear;
     linear.packed = packed.back();
     return linear;
   }
-  HostLinear Dense(int64_t out, int64_t in, CudaType type) {
-    HostLinear linear;
+  DecoderLinear Dense(int64_t out, int64_t in, FloatType type) {
+    DecoderLinear linear;
     linear.dense = Matrix(out, in, type);
     linear.bias = Floats(out, 0.1f);
     return linear;
   }
-  HostNorm Norm(int64_t size) {
-    HostNorm norm;
+  DecoderNorm Norm(int64_t size) {
+    DecoderNorm norm;
     norm.weight = Floats(size, 0.1f, 1);
     return norm;
   }
 
   HostModel() {
     packed.reserve(100);  // views point into it
-    shape = {kHidden,  kIntermediate, kHeads, kKvHeads,
-             kHeadDim, kVocab,        1e-5f,  CudaActivation::kSilu};
+    shape = {kHidden, kIntermediate, kHeads, kKvHeads, kHeadDim, kVocab, 1e-5f, Activation::kSilu};
     for (int i = 0; i < 2; ++i) {
-      CudaModelLayer layer;
+      DecoderLayerWeights layer;
       layer.query = Packed(3 + i, kHeads * kHeadDim, kHidden);
       layer.key = Packed(3, kKvHeads * kHeadDim, kHidden);
-      layer.value = Dense(kKvHeads * kHeadDim, kHidden, CudaType::kBFloat16);
-      layer.attention_out = Dense(kHidden, kHeads * kHeadDim, CudaType::kFloat16);
+      layer.value = Dense(kKvHeads * kHeadDim, kHidden, FloatType::kBFloat16);
+      layer.attention_out = Dense(kHidden, kHeads * kHeadDim, FloatType::kFloat16);
       layer.gate = Packed(4, kIntermediate, kHidden);
       layer.up = Packed(4, kIntermediate, kHidden);
-      layer.down = Dense(kHidden, kIntermediate, CudaType::kFloat32);
+      layer.down = Dense(kHidden, kIntermediate, FloatType::kFloat32);
       layer.attention_norm = Norm(kHidden);
       layer.mlp_norm = Norm(kHidden);
       layer.query_norm = Norm(kHeadDim);
@@ -89,9 +88,9 @@ struct HostModel {
       layer.attention_window = i == 1 ? 150 : 0;
       layers.push_back(layer);
     }
-    ends.embedding = Matrix(kVocab, kHidden, CudaType::kBFloat16);
+    ends.embedding = Matrix(kVocab, kHidden, FloatType::kBFloat16);
     ends.norm = Norm(kHidden);
-    ends.head = Matrix(kVocab, kHidden, CudaType::kFloat16);
+    ends.head = Matrix(kVocab, kHidden, FloatType::kFloat16);
     for (int64_t p = 0; p < kCapacity; ++p) {
       for (int64_t i = 0; i < kHeadDim / 2; ++i) {
         const double angle = static_cast<double>(p) * std::pow(100.0, -i / (kHeadDim / 2.0));
@@ -103,7 +102,7 @@ struct HostModel {
 
   // Layers of one input are one matrix then.
   void PackAll() {
-    for (CudaModelLayer& layer : layers) {
+    for (DecoderLayerWeights& layer : layers) {
       layer.query = Packed(3, kHeads * kHeadDim, kHidden);
       layer.value = Packed(3, kKvHeads * kHeadDim, kHidden);
       layer.attention_out = Packed(4, kHidden, kHeads * kHeadDim);
@@ -113,8 +112,8 @@ struct HostModel {
 
   std::shared_ptr<const CudaModel> Upload() const {
     auto model = std::make_shared<CudaModel>(shape);
-    for (const CudaModelLayer& layer : layers) model->AddLayer(layer);
-    model->SetEnds(ends);
+    for (const DecoderLayerWeights& layer : layers) model->AddLayer(layer);
+    model->SetEmbeddingAndHead(ends);
     return model;
   }
   RotaryRows Rotary() const { return {cos.data(), sin.data()}; }
@@ -270,7 +269,7 @@ TEST(CudaDecoderTest, TakesWeightsBeyondFp16) {
   HostModel host;
   std::vector<float> head(kVocab * kHidden, 0);
   for (int64_t v = 0; v < kVocab; ++v) head[v * kHidden + v] = 1e6f;
-  host.ends.head = {head.data(), CudaType::kFloat32, kVocab, kHidden};
+  host.ends.head = {head.data(), FloatType::kFloat32, kVocab, kHidden};
   const auto model = host.Upload();
   CudaDecoder decoder(model, 1, 8, host.Rotary());
   std::vector<float> logits(kVocab);
@@ -302,7 +301,7 @@ TEST(CudaDecoderTest, SaysWhatMemoryIsWantedAndWhatHelps) {
 #endif
 
 TEST(CudaDecoderTest, RefusesSizesThatTheKernelsDoNotTake) {
-  CudaModelShape shape = HostModel().shape;
+  DecoderShape shape = HostModel().shape;
   shape.hidden = 68;
   EXPECT_EQ(MessageOf([&] { CudaModel{shape}; }),
             "hidden size 68: the CUDA decoder takes multiples of 8 up to 16384");
@@ -316,7 +315,7 @@ TEST(CudaDecoderTest, RefusesSizesThatTheKernelsDoNotTake) {
       MessageOf([&] { host.Upload(); }),
       "layer 0, query, key and value, number 2: expected a layer of [32, 64], found [64, 64]");
   HostModel without_norm;
-  without_norm.layers[1].mlp_norm = HostNorm();
+  without_norm.layers[1].mlp_norm = DecoderNorm();
   EXPECT_EQ(MessageOf([&] { without_norm.Upload(); }),
             "a decoder layer without a norm before attention or the MLP");
 }

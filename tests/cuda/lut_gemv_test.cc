@@ -46,7 +46,7 @@ std::vector<float> Multiply(const cuda::DeviceLayer& layer, const DeviceMatrix& 
                             const cuda::DeviceInfo& device, Buffer<unsigned>* arrived,
                             const std::function<void(cuda::GemvArguments*)>& change = nullptr) {
   const CudaMatrix given = x.View();
-  const DeviceMatrix y(CudaType::kFloat32, given.rows, layer.view().rows);
+  const DeviceMatrix y(FloatType::kFloat32, given.rows, layer.view().rows);
   const cuda::GemvRoom room = cuda::RoomForGemv(layer.view(), given.rows, device);
   const Buffer<float> partials(room.partials, "partials");
   if (arrived->count() < room.arrived)
@@ -93,7 +93,7 @@ void ExpectExactProducts(const PackedLayer& layer, const std::vector<int64_t>& t
     device.shared_bytes = std::min(device.shared_bytes, shared_bytes);
     device.gemv = tuning;
     for (const int64_t rows : tokens) {
-      const DeviceMatrix given(CudaType::kFloat16, {x.data(), rows, in});
+      const DeviceMatrix given(FloatType::kFloat16, {x.data(), rows, in});
       ExpectExact(Multiply(on_device, given, device, &arrived), reference.y,
                   StrCat(layer.bits, " bits, ", count, " multiprocessors, ", rows, " tokens"));
     }
@@ -229,10 +229,10 @@ void ForDevices(const Body& body) {
 TEST(LutGemv, LeavesWhatANormNeeds) {
   constexpr int64_t kOut = 70, kIn = 4352;
   const std::vector<float> x = WholeValues(kIn);
-  const DeviceMatrix given(CudaType::kFloat16, {x.data(), 1, kIn});
+  const DeviceMatrix given(FloatType::kFloat16, {x.data(), 1, kIn});
   const std::vector<float> weight = test::RandomValues(kOut, 3), added = WholeValues(kOut);
   const Buffer<float> weight_on_device(weight, "weight");
-  const DeviceMatrix add(CudaType::kFloat32, {added.data(), 1, kOut});
+  const DeviceMatrix add(FloatType::kFloat32, {added.data(), 1, kOut});
   for (const int bits : {3, 4}) {
     const PackedLayer layer = WholeLayer(bits, kOut, kIn, 9);
     std::vector<double> expected = test::ReferenceMatmul(layer, {x.data(), 1, kIn}).y;
@@ -280,7 +280,7 @@ TEST(LutGemv, TakesWhatANormLeft) {
       const PackedLayer layer = WholeLayer(bits, 70, in, 9);
       const std::vector<double> expected = test::ReferenceMatmul(layer, {x.data(), 1, in}).y;
       const cuda::DeviceLayer on_device = OnDevice(layer);
-      const DeviceMatrix nothing(CudaType::kFloat16, 1, in);
+      const DeviceMatrix nothing(FloatType::kFloat16, 1, in);
       Buffer<unsigned> arrived;
       ForDevices([&](const cuda::DeviceInfo& device, const std::string& what) {
         const std::vector<float> y =
@@ -302,7 +302,7 @@ TEST(LutGemv, AnyOrderOfThreadsGivesTheSameBits) {
         OnDevice(test::MakeRandomLayer(bits, kOut, kIn, 600, 2).layer);
     Buffer<unsigned> arrived;
     for (const int64_t tokens : {1, 5}) {
-      const DeviceMatrix given(CudaType::kFloat16, {x.data(), tokens, kIn});
+      const DeviceMatrix given(FloatType::kFloat16, {x.data(), tokens, kIn});
       const std::vector<float> first =
           Multiply(on_device, given, cuda::CurrentDeviceInfo(), &arrived);
       for (const uint64_t seed : {1, 2, 3}) {

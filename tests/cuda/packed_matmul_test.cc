@@ -67,8 +67,8 @@ TEST_P(CudaMatmulSizes, IsExactOnWholeNumbers) {
         test::ReferenceMatmul(layer, {x.data(), kMaxTokens, in});
     const CudaLayer on_device({layer});
     for (const int64_t tokens : {1, 2, 3, 5, 8, 9, 16, 17, 33, 70}) {
-      const DeviceMatrix given(CudaType::kFloat16, {x.data(), tokens, in});
-      const DeviceMatrix y(CudaType::kFloat32, tokens, out);
+      const DeviceMatrix given(FloatType::kFloat16, {x.data(), tokens, in});
+      const DeviceMatrix y(FloatType::kFloat32, tokens, out);
       CudaPackedMatmul(context, on_device, given.View(), y.View());
       const std::string what = StrCat("outliers ", static_cast<int>(sparse), ", tokens ", tokens);
       ExpectEqual(y.Values(), reference.y, 0, what);
@@ -83,13 +83,13 @@ TEST(CudaMatmul, FewerTokensNeedNoMoreRoomThanWasReserved) {
   const PackedLayer layer = MakeLayer(4, kOut, kIn, Sparse::kNone, 3);
   const CudaLayer on_device({layer});
   const CudaContext context(nullptr);
-  const DeviceMatrix x(CudaType::kFloat32, kTokens, kIn), y(CudaType::kFloat32, kTokens, kOut);
+  const DeviceMatrix x(FloatType::kFloat32, kTokens, kIn), y(FloatType::kFloat32, kTokens, kOut);
   ReserveCudaMatmul(context, on_device, kTokens);
   const int64_t reserved = CudaMemoryInUse().used;
   for (const int64_t tokens : {1, 2, 7, 16, 33, 64, 65, 70}) {
     CudaPackedMatmul(context, on_device,
-                     {x.View().data, CudaType::kFloat32, tokens, kIn, x.View().stride},
-                     {y.View().data, CudaType::kFloat32, tokens, kOut, y.View().stride});
+                     {x.View().data, FloatType::kFloat32, tokens, kIn, x.View().stride},
+                     {y.View().data, FloatType::kFloat32, tokens, kOut, y.View().stride});
     EXPECT_EQ(CudaMemoryInUse().used, reserved) << tokens;
   }
 }
@@ -104,8 +104,9 @@ TEST(CudaMatmul, GraphsOutliveTheGrowthOfTheirContext) {
   const CudaLayer on_device({layer});
   const cuda::Stream stream;
   const CudaContext context(stream.handle);
-  const DeviceMatrix given(CudaType::kFloat32, {x.data(), 1, kIn}), y(CudaType::kFloat32, 1, kOut),
-      many(CudaType::kFloat32, 70, kIn), many_y(CudaType::kFloat32, 70, kOut);
+  const DeviceMatrix given(FloatType::kFloat32, {x.data(), 1, kIn}),
+      y(FloatType::kFloat32, 1, kOut), many(FloatType::kFloat32, 70, kIn),
+      many_y(FloatType::kFloat32, 70, kOut);
   const auto capture = [&](const DeviceMatrix& in, const DeviceMatrix& out, cudaGraph_t* graph) {
     cuda::Check(cudaStreamBeginCapture(stream.handle, cudaStreamCaptureModeThreadLocal), "capture");
     const std::string message =
@@ -142,7 +143,7 @@ TEST_P(CudaMatmulSizes, DequantizesToTheWeight) {
     const int64_t first = out / 3;
     std::vector<float> expected(static_cast<size_t>((out - first) * in));
     Dequantize(layer, first, {expected.data(), out - first, in});
-    for (const CudaType type : {CudaType::kFloat16, CudaType::kBFloat16, CudaType::kFloat32}) {
+    for (const FloatType type : {FloatType::kFloat16, FloatType::kBFloat16, FloatType::kFloat32}) {
       const DeviceMatrix weight(type, out - first, in);
       CudaDequantize(context, on_device, first, weight.View());
       EXPECT_EQ(weight.Values(), expected);
@@ -160,14 +161,14 @@ TEST(CudaMatmul, AgreesWithDoublePrecisionOnRealNumbers) {
   std::vector<float> small = ones;  // fp16 holds them as they are, but not divided by much
   for (float& value : small) value *= 1e-3f;
   const CudaContext context(nullptr);
-  const auto check = [&](int bits, const std::vector<float>& x, CudaType type) {
+  const auto check = [&](int bits, const std::vector<float>& x, FloatType type) {
     PackedLayer layer = test::MakeRandomLayer(bits, kOut, kIn, 40, 9).layer;
     for (float& value : layer.lookup_table) value *= 0.02f;
     for (float& value : layer.outliers.vals) value *= 0.1f;
     const test::MatmulReference reference = test::ReferenceMatmul(layer, {x.data(), kTokens, kIn});
     const CudaLayer on_device({layer});
     for (const int64_t tokens : {1, 4, 20, 70}) {
-      const DeviceMatrix given(type, {x.data(), tokens, kIn}), y(CudaType::kFloat32, tokens, kOut);
+      const DeviceMatrix given(type, {x.data(), tokens, kIn}), y(FloatType::kFloat32, tokens, kOut);
       CudaPackedMatmul(context, on_device, given.View(), y.View());
       const std::vector<float> values = y.Values();
       double error = 0, norm = 0;
@@ -180,9 +181,9 @@ TEST(CudaMatmul, AgreesWithDoublePrecisionOnRealNumbers) {
     }
   };
   for (const int bits : {3, 4}) {
-    check(bits, ones, CudaType::kFloat16);
-    check(bits, ones, CudaType::kFloat32);
-    check(bits, small, CudaType::kFloat16);
+    check(bits, ones, FloatType::kFloat16);
+    check(bits, ones, FloatType::kFloat32);
+    check(bits, small, FloatType::kFloat16);
   }
 }
 
@@ -195,9 +196,9 @@ TEST(CudaMatmul, TakesMoreTokensThanGoAtOnce) {
   const test::MatmulReference reference = test::ReferenceMatmul(layer, {x.data(), kTokens, kIn});
   const CudaContext context(nullptr);
   const CudaLayer on_device({layer});
-  for (const CudaType type : {CudaType::kFloat16, CudaType::kFloat32}) {
+  for (const FloatType type : {FloatType::kFloat16, FloatType::kFloat32}) {
     const DeviceMatrix given(type, {x.data(), kTokens, kIn}),
-        y(CudaType::kFloat32, {add.data(), kTokens, kOut});
+        y(FloatType::kFloat32, {add.data(), kTokens, kOut});
     const CudaMatrix sum = y.View();
     CudaPackedMatmul(context, on_device, given.View(), sum, &sum);
     const std::vector<float> values = y.Values();
@@ -218,17 +219,17 @@ TEST(CudaMatmul, TakesAndGivesAnyType) {
   const test::MatmulReference reference = test::ReferenceMatmul(layer, {x.data(), kTokens, kIn});
   const CudaContext context(nullptr);
   const CudaLayer on_device({layer});
-  for (const CudaType in : {CudaType::kFloat16, CudaType::kBFloat16, CudaType::kFloat32}) {
-    for (const CudaType out : {CudaType::kFloat16, CudaType::kBFloat16, CudaType::kFloat32}) {
+  for (const FloatType in : {FloatType::kFloat16, FloatType::kBFloat16, FloatType::kFloat32}) {
+    for (const FloatType out : {FloatType::kFloat16, FloatType::kBFloat16, FloatType::kFloat32}) {
       const DeviceMatrix given(in, {x.data(), kTokens, kIn}), y(out, {add.data(), kTokens, kOut});
       const CudaMatrix sum = y.View();
       CudaPackedMatmul(context, on_device, given.View(), sum, &sum);
       const std::vector<float> values = y.Values();
       for (size_t i = 0; i < values.size(); ++i) {
         const float exact = static_cast<float>(reference.y[i]) + add[i];
-        const float expected = out == CudaType::kFloat16    ? Fp16ToFloat(FloatToFp16(exact))
-                               : out == CudaType::kBFloat16 ? Bf16ToFloat(FloatToBf16(exact))
-                                                            : exact;
+        const float expected = out == FloatType::kFloat16    ? Fp16ToFloat(FloatToFp16(exact))
+                               : out == FloatType::kBFloat16 ? Bf16ToFloat(FloatToBf16(exact))
+                                                             : exact;
         ASSERT_EQ(values[i], expected) << "element " << i;
       }
     }
@@ -246,8 +247,8 @@ TEST(CudaMatmul, LayersOneBelowTheOtherAreOneMatrix) {
   const CudaContext context(nullptr);
   const CudaLayer both({first, second});
   ASSERT_EQ(both.out_features(), 123);
-  const DeviceMatrix given(CudaType::kFloat16, {x.data(), kTokens, kIn}),
-      y(CudaType::kFloat32, kTokens, 123);
+  const DeviceMatrix given(FloatType::kFloat16, {x.data(), kTokens, kIn}),
+      y(FloatType::kFloat32, kTokens, 123);
   CudaPackedMatmul(context, both, given.View(), y.View());
   const std::vector<float> values = y.Values();
   for (int64_t t = 0; t < kTokens; ++t) {
@@ -278,10 +279,10 @@ TEST(CudaMatmul, GatesTwoInterleavedLayers) {
       const test::MatmulReference of_gate = test::ReferenceMatmul(gate, {x.data(), tokens, in});
       const test::MatmulReference of_up = test::ReferenceMatmul(up, {x.data(), tokens, in});
       const CudaLayer both({gate, up}, true);
-      const DeviceMatrix given(CudaType::kFloat16, {x.data(), tokens, in});
-      for (const CudaActivation which : {CudaActivation::kSilu, CudaActivation::kRelu,
-                                         CudaActivation::kGelu, CudaActivation::kGeluTanh}) {
-        const DeviceMatrix y(CudaType::kFloat32, tokens, out);
+      const DeviceMatrix given(FloatType::kFloat16, {x.data(), tokens, in});
+      for (const Activation which :
+           {Activation::kSilu, Activation::kRelu, Activation::kGelu, Activation::kGeluTanh}) {
+        const DeviceMatrix y(FloatType::kFloat32, tokens, out);
         const CudaGating gating = {which, kScale};
         CudaPackedMatmul(context, both, given.View(), y.View(), nullptr, 1, &gating);
         EXPECT_TRUE(y.Untouched());
@@ -302,8 +303,8 @@ TEST(CudaMatmul, GatesNothingElse) {
                     other = MakeLayer(4, 38, 96, Sparse::kNone, 1);
   const CudaContext context(nullptr);
   const CudaLayer one({layer}), below({layer, layer}), two({layer, layer}, true);
-  const DeviceMatrix x(CudaType::kFloat32, 2, 96), y(CudaType::kFloat32, 2, 70),
-      wide(CudaType::kFloat32, 2, 140);
+  const DeviceMatrix x(FloatType::kFloat32, 2, 96), y(FloatType::kFloat32, 2, 70),
+      wide(FloatType::kFloat32, 2, 140);
   const CudaGating gating;
   const CudaMatrix add = y.View();
   const auto message = [&](const CudaLayer& given, const CudaMatrix& out, const CudaMatrix* added) {
@@ -324,10 +325,10 @@ TEST(CudaMatmul, ChecksSizes) {
   const PackedLayer layer = MakeLayer(4, 70, 96, Sparse::kNone, 1);
   const CudaContext context(nullptr);
   const CudaLayer on_device({layer});
-  const DeviceMatrix x(CudaType::kFloat32, 2, 64), y(CudaType::kFloat32, 2, 70);
+  const DeviceMatrix x(FloatType::kFloat32, 2, 64), y(FloatType::kFloat32, 2, 70);
   EXPECT_EQ(MessageOf([&] { CudaPackedMatmul(context, on_device, x.View(), y.View()); }),
             "packed layer of [70, 96]: x is [2, 64], y is [2, 70]");
-  const DeviceMatrix halves(CudaType::kFloat16, 3, 96);
+  const DeviceMatrix halves(FloatType::kFloat16, 3, 96);
   CudaMatrix shifted = halves.View();
   shifted.data = static_cast<uint16_t*>(shifted.data) + 1;
   shifted.rows = 2;
@@ -336,8 +337,8 @@ TEST(CudaMatmul, ChecksSizes) {
       StrCat("packed layer of [70, 96]: expected rows of x at multiples of 16 bytes, found an "
              "address of ",
              shifted.data, " and a stride of ", 2 * shifted.stride, " bytes"));
-  const CudaMatrix add(y.View().data, CudaType::kFloat32, 2, 69, y.View().stride);
-  const DeviceMatrix whole(CudaType::kFloat32, 2, 96);
+  const CudaMatrix add(y.View().data, FloatType::kFloat32, 2, 69, y.View().stride);
+  const DeviceMatrix whole(FloatType::kFloat32, 2, 96);
   EXPECT_EQ(MessageOf([&] { CudaPackedMatmul(context, on_device, whole.View(), y.View(), &add); }),
             "packed layer of [70, 96]: y is [2, 70], what is added to it is [2, 69]");
 }

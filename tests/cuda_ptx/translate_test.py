@@ -27,8 +27,8 @@ class Translate(unittest.TestCase):
 
     def test_names_of_kernels(self):
         self.assertEqual(translate.in_source("_ZN2sq4cuda12_GLOBAL__N_119RopeAndAppendKernelENS0_5CacheE"), "sq::cuda::RopeAndAppendKernel")
-        self.assertEqual(translate.in_source("_ZN2sq4cuda14ActivateKernelILNS_14CudaActivationE2EEEvf"),
-                         "sq::cuda::ActivateKernel<(sq::CudaActivation)2>")
+        self.assertEqual(translate.in_source("_ZN2sq4cuda14ActivateKernelILNS_10ActivationE2EEEvf"),
+                         "sq::cuda::ActivateKernel<(sq::Activation)2>")
 
     def test_labels_jumps_and_guards(self):
         self.assertEqual(lines_of("$L__BB0_1:\n\t@!%p3 bra \t$L__BB0_1;"), ["l_L__BB0_1:;", "if (!r_p3) { goto l_L__BB0_1; }"])

@@ -15,8 +15,8 @@ void Gemm::Multiply(const Operands& o, cudaStream_t stream) {
                      [o] {
                        const auto value = [&](const void* matrix, int64_t at) {
                          const uint16_t bits = static_cast<const uint16_t*>(matrix)[at];
-                         return o.type == CudaType::kFloat16 ? Fp16ToFloat(bits)
-                                                             : Bf16ToFloat(bits);
+                         return o.type == FloatType::kFloat16 ? Fp16ToFloat(bits)
+                                                              : Bf16ToFloat(bits);
                        };
                        for (int64_t t = 0; t < o.tokens; ++t) {
                          for (int64_t r = 0; r < o.rows; ++r) {

@@ -8,12 +8,12 @@
 
 namespace sq::test {
 
-inline double ReferenceActivation(CudaActivation function, double x) {
+inline double ReferenceActivation(Activation function, double x) {
   switch (function) {
-    case CudaActivation::kSilu: return x / (1 + std::exp(-x));
-    case CudaActivation::kRelu: return std::max(x, 0.0);
-    case CudaActivation::kGelu: return x * 0.5 * std::erfc(-x / std::sqrt(2.0));
-    case CudaActivation::kGeluTanh: {
+    case Activation::kSilu: return x / (1 + std::exp(-x));
+    case Activation::kRelu: return std::max(x, 0.0);
+    case Activation::kGelu: return x * 0.5 * std::erfc(-x / std::sqrt(2.0));
+    case Activation::kGeluTanh: {
       const double kPi = 3.14159265358979323846;
       return x * 0.5 * (1 + std::tanh(std::sqrt(2 / kPi) * (x + 0.044715 * x * x * x)));
     }

@@ -24,7 +24,7 @@ inline void SetScheduleSeed([[maybe_unused]] uint64_t seed) {
 // Rows begin at multiples of 16 bytes; what lies between the end of a row and the next one is NaN.
 class DeviceMatrix {
  public:
-  DeviceMatrix(CudaType type, int64_t rows, int64_t cols)
+  DeviceMatrix(FloatType type, int64_t rows, int64_t cols)
       : type_(type),
         rows_(rows),
         cols_(cols),
@@ -32,18 +32,18 @@ class DeviceMatrix {
         buffer_(rows * stride_ * Size(), "test matrix") {
     cuda::Check(cudaMemset(buffer_.data(), 0xff, static_cast<size_t>(buffer_.bytes())), "poison");
   }
-  DeviceMatrix(CudaType type, MatrixView<const float> values)
+  DeviceMatrix(FloatType type, MatrixView<const float> values)
       : DeviceMatrix(type, values.rows, values.cols) {
     std::vector<unsigned char> bytes(static_cast<size_t>(buffer_.bytes()), 0xff);
     for (int64_t r = 0; r < rows_; ++r) {
       for (int64_t c = 0; c < cols_; ++c) {
         const float value = values.Row(r)[c];
         unsigned char* at = bytes.data() + (r * stride_ + c) * Size();
-        if (type == CudaType::kFloat32) {
+        if (type == FloatType::kFloat32) {
           std::memcpy(at, &value, sizeof value);
         } else {
           const uint16_t half =
-              type == CudaType::kFloat16 ? FloatToFp16(value) : FloatToBf16(value);
+              type == FloatType::kFloat16 ? FloatToFp16(value) : FloatToBf16(value);
           std::memcpy(at, &half, sizeof half);
         }
       }
@@ -78,20 +78,20 @@ class DeviceMatrix {
   }
 
  private:
-  int64_t Size() const { return type_ == CudaType::kFloat32 ? 4 : 2; }
+  int64_t Size() const { return type_ == FloatType::kFloat32 ? 4 : 2; }
   float ValueAt(const std::vector<unsigned char>& bytes, int64_t row, int64_t col) const {
     const unsigned char* at = bytes.data() + (row * stride_ + col) * Size();
     float value;
     uint16_t half;
-    if (type_ == CudaType::kFloat32) {
+    if (type_ == FloatType::kFloat32) {
       std::memcpy(&value, at, sizeof value);
       return value;
     }
     std::memcpy(&half, at, sizeof half);
-    return type_ == CudaType::kFloat16 ? Fp16ToFloat(half) : Bf16ToFloat(half);
+    return type_ == FloatType::kFloat16 ? Fp16ToFloat(half) : Bf16ToFloat(half);
   }
 
-  CudaType type_;
+  FloatType type_;
   int64_t rows_, cols_, stride_;
   cuda::Buffer<unsigned char> buffer_;
 };

@@ -14,16 +14,16 @@ namespace sq::test {
 
 inline const cuda::Queue kQueue;
 constexpr uint64_t kSeeds[] = {0, 1, 2};
-constexpr CudaType kTypes[] = {CudaType::kFloat16, CudaType::kBFloat16, CudaType::kFloat32};
+constexpr FloatType kTypes[] = {FloatType::kFloat16, FloatType::kBFloat16, FloatType::kFloat32};
 
-inline float Rounded(float value, CudaType type) {
-  return type == CudaType::kFloat16    ? Fp16ToFloat(FloatToFp16(value))
-         : type == CudaType::kBFloat16 ? Bf16ToFloat(FloatToBf16(value))
-                                       : value;
+inline float Rounded(float value, FloatType type) {
+  return type == FloatType::kFloat16    ? Fp16ToFloat(FloatToFp16(value))
+         : type == FloatType::kBFloat16 ? Bf16ToFloat(FloatToBf16(value))
+                                        : value;
 }
 // Half a unit in the last place, relative.
-inline double Precision(CudaType type) {
-  return type == CudaType::kFloat16 ? 1.0 / 2048 : type == CudaType::kBFloat16 ? 1.0 / 256 : 0;
+inline double Precision(FloatType type) {
+  return type == FloatType::kFloat16 ? 1.0 / 2048 : type == FloatType::kBFloat16 ? 1.0 / 256 : 0;
 }
 
 template <typename T>

@@ -23,12 +23,12 @@ namespace sq {
 // do not fit, the matrix and its inputs are bf16.
 struct HostMatrix {
   const void* data = nullptr;
-  CudaType type = CudaType::kFloat16;
+  FloatType type = FloatType::kFloat16;
   int64_t rows = 0, cols = 0;
 };
 
 // A linear layer, packed (with its own bias) or dense.
-struct HostLinear {
+struct DecoderLinear {
   std::optional<PackedView> packed;
   HostMatrix dense;
   const float* bias = nullptr;  // [rows], of a dense one; null: none
@@ -37,31 +37,31 @@ struct HostLinear {
 
 // An RMS norm, or where there is a bias a layer norm. fp32 [features]. Those of heads may have no
 // weight, and are no norms then.
-struct HostNorm {
+struct DecoderNorm {
   const float *weight = nullptr, *bias = nullptr;
 };
 
-struct CudaModelShape {
+struct DecoderShape {
   int64_t hidden = 0;        // a multiple of 8, at most 16384
   int64_t intermediate = 0;  // a multiple of 8
   int64_t heads = 0, kv_heads = 0;
   int64_t head_dim = 0;  // a multiple of 8, at most 256
   int64_t vocab = 0;
   float norm_epsilon = 0;
-  CudaActivation activation = CudaActivation::kSilu;
+  Activation activation = Activation::kSilu;
 };
 
-struct CudaModelLayer {
-  HostLinear query, key, value, attention_out, gate, up, down;  // no gate: the MLP is not gated
-  HostNorm attention_norm, mlp_norm;                            // [hidden]
-  HostNorm query_norm, key_norm;                                // [head_dim], of each head
+struct DecoderLayerWeights {
+  DecoderLinear query, key, value, attention_out, gate, up, down;  // no gate: the MLP is not gated
+  DecoderNorm attention_norm, mlp_norm;                            // [hidden]
+  DecoderNorm query_norm, key_norm;                                // [head_dim], of each head
   int64_t attention_window = 0;  // positions that a token attends to, itself included; 0: all
 };
 
-struct CudaModelEnds {
+struct EmbeddingAndHead {
   HostMatrix embedding;  // [vocab][hidden]
   HostMatrix positions;  // [positions][hidden], learned; no data: rotary
-  HostNorm norm;
+  DecoderNorm norm;
   HostMatrix head;  // [vocab][hidden]; the embedding's data again where they are tied
 };
 
@@ -71,17 +71,17 @@ struct CudaModelEnds {
 // device's memory will not do.
 class CudaModel {
  public:
-  explicit CudaModel(const CudaModelShape& shape);
+  explicit CudaModel(const DecoderShape& shape);
   ~CudaModel();
   CudaModel(const CudaModel&) = delete;
   CudaModel& operator=(const CudaModel&) = delete;
 
   // In order. Query, key and value, and gate and up, become one matrix each where their bits or
   // types agree.
-  void AddLayer(const CudaModelLayer& layer);
-  void SetEnds(const CudaModelEnds& ends);
+  void AddLayer(const DecoderLayerWeights& layer);
+  void SetEmbeddingAndHead(const EmbeddingAndHead& ends);
 
-  const CudaModelShape& shape() const;
+  const DecoderShape& shape() const;
   int64_t DeviceBytes() const;
   // Of weights that a step reads: all but the embedding, where the head is another matrix, and
   // learned positions, of which it reads rows.

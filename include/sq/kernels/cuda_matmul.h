@@ -16,20 +16,20 @@
 
 namespace sq {
 
-enum class CudaType { kFloat16, kBFloat16, kFloat32 };
+enum class FloatType { kFloat16, kBFloat16, kFloat32 };
 
 // A row-major matrix in device memory that somebody else owns. Rows begin at multiples of 16 bytes.
 struct CudaMatrix {
   void* data = nullptr;
-  CudaType type = CudaType::kFloat32;
+  FloatType type = FloatType::kFloat32;
   int64_t rows = 0;
   int64_t cols = 0;
   int64_t stride = 0;  // elements from one row to the next, >= cols
 
   CudaMatrix() = default;
-  CudaMatrix(void* data, CudaType type, int64_t rows, int64_t cols)
+  CudaMatrix(void* data, FloatType type, int64_t rows, int64_t cols)
       : CudaMatrix(data, type, rows, cols, cols) {}
-  CudaMatrix(void* data, CudaType type, int64_t rows, int64_t cols, int64_t stride)
+  CudaMatrix(void* data, FloatType type, int64_t rows, int64_t cols, int64_t stride)
       : data(data), type(type), rows(rows), cols(cols), stride(stride) {}
 };
 
@@ -86,12 +86,12 @@ class CudaLayer {
   std::unique_ptr<State> state_;
 };
 
-enum class CudaActivation { kSilu, kRelu, kGelu, kGeluTanh };
+enum class Activation { kSilu, kRelu, kGelu, kGeluTanh };
 
 // What a gated MLP does with its gate and up projections, of one interleaved layer of both, gate
 // first: y[t][o] = function(gate[t][o]) * up[t][o] * scale.
 struct CudaGating {
-  CudaActivation function = CudaActivation::kSilu;
+  Activation function = Activation::kSilu;
   float scale = 1;
 };
 

@@ -111,8 +111,8 @@ void Attend(const Queue& queue, const AttentionPlan& plan, const CudaMatrix& qkv
 
 // out = f(gate) * up * scale, or f(up) * scale where gate has no data. gate, up: fp32 [rows][cols];
 // out: any type. cols: a multiple of 4.
-void Activate(const Queue& queue, CudaActivation function, const CudaMatrix& gate,
-              const CudaMatrix& up, float scale, const CudaMatrix& out);
+void Activate(const Queue& queue, Activation function, const CudaMatrix& gate, const CudaMatrix& up,
+              float scale, const CudaMatrix& out);
 
 // y[r] += bias. y: fp32 [rows][cols].
 void AddBias(const Queue& queue, const float* bias, const CudaMatrix& y);

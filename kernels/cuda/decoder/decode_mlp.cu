@@ -8,7 +8,7 @@ namespace {
 
 constexpr int kThreads = 256;
 
-template <CudaActivation function>
+template <Activation function>
 __global__ void ActivateKernel(CudaMatrix gate, CudaMatrix up, float scale, CudaMatrix out) {
   LetNextStart();
   WaitForPrevious();
@@ -47,23 +47,23 @@ LaunchShape Shape(const Queue& queue, int64_t columns, int64_t rows) {
 
 }  // namespace
 
-void Activate(const Queue& queue, CudaActivation function, const CudaMatrix& gate,
-              const CudaMatrix& up, float scale, const CudaMatrix& out) {
-  SQ_DCHECK(up.type == CudaType::kFloat32 && out.cols % 4 == 0);
+void Activate(const Queue& queue, Activation function, const CudaMatrix& gate, const CudaMatrix& up,
+              float scale, const CudaMatrix& out) {
+  SQ_DCHECK(up.type == FloatType::kFloat32 && out.cols % 4 == 0);
   const LaunchShape shape = Shape(queue, out.cols / 4, out.rows);
   const auto launch = [&](auto* kernel) {
     Launch("activation", shape, queue.stream, kernel, gate, up, scale, out);
   };
   switch (function) {
-    case CudaActivation::kSilu: return launch(ActivateKernel<CudaActivation::kSilu>);
-    case CudaActivation::kRelu: return launch(ActivateKernel<CudaActivation::kRelu>);
-    case CudaActivation::kGelu: return launch(ActivateKernel<CudaActivation::kGelu>);
-    case CudaActivation::kGeluTanh: return launch(ActivateKernel<CudaActivation::kGeluTanh>);
+    case Activation::kSilu: return launch(ActivateKernel<Activation::kSilu>);
+    case Activation::kRelu: return launch(ActivateKernel<Activation::kRelu>);
+    case Activation::kGelu: return launch(ActivateKernel<Activation::kGelu>);
+    case Activation::kGeluTanh: return launch(ActivateKernel<Activation::kGeluTanh>);
   }
 }
 
 void AddBias(const Queue& queue, const float* bias, const CudaMatrix& y) {
-  SQ_DCHECK(y.type == CudaType::kFloat32);
+  SQ_DCHECK(y.type == FloatType::kFloat32);
   Launch("bias", Shape(queue, y.cols, y.rows), queue.stream, AddBiasKernel, bias, y);
 }
 

@@ -83,7 +83,7 @@ __global__ void RopeAndAppendKernel(RopeArguments a, Cache cache) {
 
 void Normalize(const Queue& queue, const CudaMatrix& x, const float* weight, const float* bias,
                float epsilon, const CudaMatrix& out) {
-  SQ_DCHECK(x.type == CudaType::kFloat32 && x.cols % 4 == 0 && x.cols <= kMaxNormSize);
+  SQ_DCHECK(x.type == FloatType::kFloat32 && x.cols % 4 == 0 && x.cols <= kMaxNormSize);
   const int64_t vectors = x.cols / 4;
   LaunchShape shape;
   shape.grid = dim3(static_cast<unsigned>(x.rows));

@@ -100,7 +100,7 @@ void EmbedTokens(const Queue& queue, const StepState& state, int64_t tokens,
 int64_t ArgmaxParts(int64_t cols) { return CeilDivide(cols, kPartColumns); }
 
 void Argmax(const Queue& queue, const CudaMatrix& x, const ArgmaxScratch& space, int32_t* ids) {
-  SQ_DCHECK(x.type == CudaType::kFloat32);
+  SQ_DCHECK(x.type == FloatType::kFloat32);
   LaunchShape shape;
   shape.grid = dim3(static_cast<unsigned>(ArgmaxParts(x.cols)), static_cast<unsigned>(x.rows));
   shape.block = dim3(kThreads);

@@ -14,8 +14,8 @@ namespace sq {
 
 using cuda::Buffer;
 using cuda::DenseMatrix;
+using cuda::LinearBlock;
 using cuda::LinearGroup;
-using cuda::LinearPart;
 
 namespace {
 
@@ -26,14 +26,14 @@ constexpr char kNeedsLess[] = "quantized to fewer bits the model needs less";
 void ReadValues(const HostMatrix& matrix, int64_t first, int64_t count, std::vector<float>* out) {
   const auto* bytes = static_cast<const uint8_t*>(matrix.data);
   out->resize(static_cast<size_t>(count));
-  if (matrix.type == CudaType::kFloat32) {
+  if (matrix.type == FloatType::kFloat32) {
     std::memcpy(out->data(), bytes + 4 * first, static_cast<size_t>(4 * count));
     return;
   }
   // A file's values may lie at odd addresses.
   std::vector<uint16_t> stored(static_cast<size_t>(count));
   std::memcpy(stored.data(), bytes + 2 * first, static_cast<size_t>(2 * count));
-  if (matrix.type == CudaType::kFloat16) {
+  if (matrix.type == FloatType::kFloat16) {
     Fp16ToFloat(stored.data(), out->data(), count);
   } else {
     Bf16ToFloat(stored.data(), out->data(), count);
@@ -50,8 +50,8 @@ void ForParts(const HostMatrix& matrix, const Body& body) {
 }
 
 // fp16 where all values fit, else bf16.
-CudaType TypeOnDevice(const HostMatrix& matrix) {
-  if (matrix.type == CudaType::kFloat16) return matrix.type;
+FloatType TypeOnDevice(const HostMatrix& matrix) {
+  if (matrix.type == FloatType::kFloat16) return matrix.type;
   constexpr float kMost = 65504;
   std::atomic<bool> fits{true};
   ForParts(matrix, [&](int64_t first, int64_t count) {
@@ -61,11 +61,11 @@ CudaType TypeOnDevice(const HostMatrix& matrix) {
                                  [](float value) { return std::fabs(value) <= kMost; });
     if (!all) fits = false;
   });
-  return fits ? CudaType::kFloat16 : CudaType::kBFloat16;
+  return fits ? FloatType::kFloat16 : FloatType::kBFloat16;
 }
 
 // Writes the matrix to `out` on the device.
-void Copy(const HostMatrix& matrix, CudaType type, uint16_t* out) {
+void Copy(const HostMatrix& matrix, FloatType type, uint16_t* out) {
   const int64_t count = matrix.rows * matrix.cols;
   if (matrix.type == type) {
     return cuda::CopyToDevice(out, matrix.data, 2 * count, "weights");
@@ -74,7 +74,7 @@ void Copy(const HostMatrix& matrix, CudaType type, uint16_t* out) {
   ForParts(matrix, [&](int64_t first, int64_t some) {
     std::vector<float> values;
     ReadValues(matrix, first, some, &values);
-    if (type == CudaType::kFloat16) {
+    if (type == FloatType::kFloat16) {
       FloatToFp16(values.data(), rounded.data() + first, some);
     } else {
       FloatToBf16(values.data(), rounded.data() + first, some);
@@ -98,33 +98,33 @@ Buffer<float> Upload(const float* values, int64_t count, const char* what) {
   return Buffer<float>(std::vector<float>(values, values + count), what);
 }
 
-cuda::NormWeights Upload(const HostNorm& norm, int64_t size) {
+cuda::NormWeights Upload(const DecoderNorm& norm, int64_t size) {
   return {Upload(norm.weight, size, "norms"), Upload(norm.bias, size, "norms")};
 }
 
-int64_t Rows(const HostLinear& linear) {
+int64_t Rows(const DecoderLinear& linear) {
   return linear.packed ? linear.packed->out_features : linear.dense.rows;
 }
-int64_t Cols(const HostLinear& linear) {
+int64_t Cols(const DecoderLinear& linear) {
   return linear.packed ? linear.packed->in_features : linear.dense.cols;
 }
-bool HasBias(const HostLinear& linear) {
+bool HasBias(const DecoderLinear& linear) {
   return linear.packed ? linear.packed->bias != nullptr : linear.bias != nullptr;
 }
 
 // Whether two layers can be one matrix; `types` are theirs on the device.
-bool Alike(const HostLinear& a, const HostLinear& b, CudaType type_a, CudaType type_b) {
+bool Alike(const DecoderLinear& a, const DecoderLinear& b, FloatType type_a, FloatType type_b) {
   if (a.packed.has_value() != b.packed.has_value() || HasBias(a) != HasBias(b)) return false;
   return a.packed ? a.packed->bits == b.packed->bits : type_a == type_b;
 }
 
-LinearPart UploadPart(const std::vector<const HostLinear*>& linears, CudaType type,
-                      bool interleaved) {
-  LinearPart part;
-  for (const HostLinear* linear : linears) part.rows += Rows(*linear);
+LinearBlock UploadPart(const std::vector<const DecoderLinear*>& linears, FloatType type,
+                       bool interleaved) {
+  LinearBlock part;
+  for (const DecoderLinear* linear : linears) part.rows += Rows(*linear);
   if (linears.front()->packed) {
     std::vector<PackedView> views;
-    for (const HostLinear* linear : linears) views.push_back(*linear->packed);
+    for (const DecoderLinear* linear : linears) views.push_back(*linear->packed);
     part.packed = std::make_unique<CudaLayer>(views, interleaved);
     return part;
   }
@@ -136,7 +136,7 @@ LinearPart UploadPart(const std::vector<const HostLinear*>& linears, CudaType ty
       Buffer<uint16_t>(CheckedMultiply(part.rows, cols, "dense weights"), "dense weights");
   std::vector<float> bias;
   int64_t row = 0;
-  for (const HostLinear* linear : linears) {
+  for (const DecoderLinear* linear : linears) {
     Copy(linear->dense, type, part.dense.values.data() + row * cols);
     row += Rows(*linear);
     if (linear->bias != nullptr)
@@ -147,27 +147,27 @@ LinearPart UploadPart(const std::vector<const HostLinear*>& linears, CudaType ty
 }
 
 // `rows`: of each layer. `gate_up`: these they are.
-LinearGroup UploadGroup(const std::vector<const HostLinear*>& linears,
+LinearGroup UploadGroup(const std::vector<const DecoderLinear*>& linears,
                         const std::vector<int64_t>& rows, int64_t cols, const std::string& what,
                         bool gate_up = false) {
   LinearGroup group;
   group.cols = cols;
-  std::vector<CudaType> types(linears.size(), CudaType::kFloat16);
+  std::vector<FloatType> types(linears.size(), FloatType::kFloat16);
   bool any_fp16 = false;
   for (size_t i = 0; i < linears.size(); ++i) {
-    const HostLinear& linear = *linears[i];
+    const DecoderLinear& linear = *linears[i];
     SQ_CHECK(!linear.Empty() && Rows(linear) == rows[i] && Cols(linear) == cols, what,
              linears.size() > 1 ? StrCat(", number ", i + 1) : "", ": expected a layer of [",
              rows[i], ", ", cols, "], found [", Rows(linear), ", ", Cols(linear), "]");
     if (linear.packed) continue;
     types[i] = TypeOnDevice(linear.dense);
-    if (types[i] == CudaType::kBFloat16) group.input = CudaType::kBFloat16;
-    any_fp16 = any_fp16 || types[i] == CudaType::kFloat16;
+    if (types[i] == FloatType::kBFloat16) group.input = FloatType::kBFloat16;
+    any_fp16 = any_fp16 || types[i] == FloatType::kFloat16;
   }
-  SQ_CHECK(group.input == CudaType::kFloat16 || !any_fp16, what,
+  SQ_CHECK(group.input == FloatType::kFloat16 || !any_fp16, what,
            ": layers of one input in fp16 and in bf16");
   for (size_t begin = 0, end; begin < linears.size(); begin = end) {
-    std::vector<const HostLinear*> some;
+    std::vector<const DecoderLinear*> some;
     for (end = begin;
          end < linears.size() && Alike(*linears[begin], *linears[end], types[begin], types[end]);
          ++end) {
@@ -183,7 +183,7 @@ LinearGroup UploadGroup(const std::vector<const HostLinear*>& linears,
 
 int64_t Bytes(const LinearGroup& group) {
   int64_t bytes = 0;
-  for (const LinearPart& part : group.parts) {
+  for (const LinearBlock& part : group.parts) {
     bytes += part.dense.values.bytes() + part.bias.bytes() +
              (part.packed != nullptr ? part.packed->DeviceBytes() : 0);
   }
@@ -193,7 +193,7 @@ int64_t Bytes(const cuda::NormWeights& norm) { return norm.weight.bytes() + norm
 
 }  // namespace
 
-CudaModel::CudaModel(const CudaModelShape& shape) : state_(std::make_unique<State>()) {
+CudaModel::CudaModel(const DecoderShape& shape) : state_(std::make_unique<State>()) {
   SQ_CHECK(shape.hidden % 8 == 0 && shape.hidden <= cuda::kMaxNormSize, "hidden size ",
            shape.hidden, ": the CUDA decoder takes multiples of 8 up to ", cuda::kMaxNormSize);
   SQ_CHECK(shape.intermediate % 8 == 0, "intermediate size ", shape.intermediate,
@@ -203,18 +203,18 @@ CudaModel::CudaModel(const CudaModelShape& shape) : state_(std::make_unique<Stat
   state_->shape = shape;
 }
 CudaModel::~CudaModel() = default;
-const CudaModelShape& CudaModel::shape() const { return state_->shape; }
+const DecoderShape& CudaModel::shape() const { return state_->shape; }
 int64_t CudaModel::DeviceBytes() const { return state_->bytes; }
 int64_t CudaModel::StepBytes() const {
   return state_->bytes - state_->positions.values.bytes() -
          (state_->head != nullptr ? state_->embedding.values.bytes() : 0);
 }
 
-void CudaModel::AddLayer(const CudaModelLayer& layer) {
+void CudaModel::AddLayer(const DecoderLayerWeights& layer) {
   SQ_CHECK(layer.attention_norm.weight != nullptr && layer.mlp_norm.weight != nullptr,
            "a decoder layer without a norm before attention or the MLP");
   cuda::WithAdvice(kNeedsLess, [&] {
-    const CudaModelShape& shape = state_->shape;
+    const DecoderShape& shape = state_->shape;
     const int64_t queries = shape.heads * shape.head_dim, keys = shape.kv_heads * shape.head_dim;
     const std::string name = StrCat("layer ", state_->layers.size(), ", ");
     cuda::ModelLayer out;
@@ -244,10 +244,10 @@ void CudaModel::AddLayer(const CudaModelLayer& layer) {
   });
 }
 
-void CudaModel::SetEnds(const CudaModelEnds& ends) {
+void CudaModel::SetEmbeddingAndHead(const EmbeddingAndHead& ends) {
   cuda::WithAdvice(kNeedsLess, [&] {
     State& state = *state_;
-    const CudaModelShape& shape = state.shape;
+    const DecoderShape& shape = state.shape;
     const auto expect = [&](const HostMatrix& matrix, const char* what) {
       SQ_CHECK(matrix.rows == shape.vocab && matrix.cols == shape.hidden, what, ": expected [",
                shape.vocab, ", ", shape.hidden, "], found [", matrix.rows, ", ", matrix.cols, "]");
@@ -265,7 +265,7 @@ void CudaModel::SetEnds(const CudaModelEnds& ends) {
     state.bytes +=
         state.embedding.values.bytes() + state.positions.values.bytes() + Bytes(state.norm);
     if (ends.head.data == ends.embedding.data) return;
-    HostLinear head;
+    DecoderLinear head;
     head.dense = ends.head;
     state.head =
         std::make_unique<LinearGroup>(UploadGroup({&head}, {shape.vocab}, shape.hidden, "head"));

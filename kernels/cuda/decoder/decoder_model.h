@@ -13,14 +13,14 @@ namespace sq::cuda {
 // A dense matrix [rows][cols], fp16 or bf16, on the device.
 struct DenseMatrix {
   Buffer<uint16_t> values;
-  CudaType type = CudaType::kFloat16;
+  FloatType type = FloatType::kFloat16;
   int64_t rows = 0, cols = 0;
   CudaMatrix View() const { return {values.data(), type, rows, cols}; }
 };
 
 // Linear layers of one input whose outputs lie side by side, such as query, key and value: as few
 // matrices as bits and types allow.
-struct LinearPart {
+struct LinearBlock {
   std::unique_ptr<CudaLayer> packed;  // or dense
   DenseMatrix dense;
   Buffer<float> bias;  // of a dense one, or none
@@ -28,8 +28,8 @@ struct LinearPart {
   int64_t rows = 0;
 };
 struct LinearGroup {
-  std::vector<LinearPart> parts;
-  CudaType input = CudaType::kFloat16;  // what its input is rounded to
+  std::vector<LinearBlock> parts;
+  FloatType input = FloatType::kFloat16;  // what its input is rounded to
   int64_t rows = 0, cols = 0;
   bool gated = false;  // gate and up, packed and interleaved: CudaGating
 };
@@ -71,7 +71,7 @@ struct ModelLayer {
 }  // namespace sq::cuda
 
 struct sq::CudaModel::State {
-  CudaModelShape shape;
+  DecoderShape shape;
   std::vector<cuda::ModelLayer> layers;
   cuda::DenseMatrix embedding, positions;
   cuda::NormWeights norm;

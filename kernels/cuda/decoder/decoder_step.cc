@@ -14,8 +14,8 @@ namespace sq {
 using cuda::Buffer;
 using cuda::Epilogue;
 using cuda::FusedNorm;
+using cuda::LinearBlock;
 using cuda::LinearGroup;
-using cuda::LinearPart;
 using cuda::ModelLayer;
 using cuda::Prologue;
 
@@ -78,7 +78,7 @@ struct CudaDecoder::State {
     graph = nullptr;
   }
 
-  const CudaModelShape& shape() const { return model->shape(); }
+  const DecoderShape& shape() const { return model->shape(); }
   int64_t QkvRows() const { return (shape().heads + 2 * shape().kv_heads) * shape().head_dim; }
   cuda::Cache CacheOf(size_t layer) const {
     return {keys[layer].data(), values[layer].data(), shape().kv_heads, capacity, shape().head_dim};
@@ -148,7 +148,7 @@ void CudaDecoder::State::Reserve(int64_t tokens) {
   for (const ModelLayer& layer : weights.layers) {
     for (const LinearGroup* group :
          {&layer.qkv, &layer.attention_out, &layer.gate_up, &layer.down}) {
-      for (const LinearPart& part : group->parts) {
+      for (const LinearBlock& part : group->parts) {
         if (part.packed != nullptr) ReserveCudaMatmul(*context, *part.packed, rows);
       }
     }
@@ -170,9 +170,9 @@ void CudaDecoder::State::Reserve(int64_t tokens) {
 void CudaDecoder::State::RunLayer(size_t index, int64_t tokens) {
   const std::vector<ModelLayer>& layers = model->state().layers;
   const ModelLayer& layer = layers[index];
-  const CudaModelShape& s = shape();
+  const DecoderShape& s = shape();
   const int64_t rows = batch * tokens, attended_cols = s.heads * s.head_dim;
-  const CudaMatrix hidden(buffers.hidden.data(), CudaType::kFloat32, rows, s.hidden);
+  const CudaMatrix hidden(buffers.hidden.data(), FloatType::kFloat32, rows, s.hidden);
   // A norm as the product before it passes it on, if it does.
   const auto passed = [&](const LinearGroup& from, const cuda::NormWeights& norm,
                           const LinearGroup& to, const cuda::FusedNormScratch& place) {
@@ -180,7 +180,7 @@ void CudaDecoder::State::RunLayer(size_t index, int64_t tokens) {
   };
   // What comes out of it, else by a kernel of its own.
   const auto normed = [&](const FusedNorm& passed_on, const cuda::NormWeights& norm,
-                          CudaType type) {
+                          FloatType type) {
     Prologue input;
     input.norm = passed_on;
     if (passed_on.weight != nullptr) return input;
@@ -194,7 +194,7 @@ void CudaDecoder::State::RunLayer(size_t index, int64_t tokens) {
                                                  layers[i].qkv, *attention_norm);
   };
 
-  const CudaMatrix qkv(buffers.qkv.data(), CudaType::kFloat32, rows, QkvRows());
+  const CudaMatrix qkv(buffers.qkv.data(), FloatType::kFloat32, rows, QkvRows());
   Multiply(layer.qkv, normed(attention_norm_of(index), layer.attention_norm, layer.qkv.input), qkv);
   cuda::RopeArguments rope;
   rope.qkv = qkv;
@@ -227,7 +227,7 @@ void CudaDecoder::State::RunLayer(size_t index, int64_t tokens) {
 // hidden += the MLP of `input`.
 void CudaDecoder::State::RunMlp(const ModelLayer& layer, const Prologue& input,
                                 const CudaMatrix& hidden, const Epilogue& to_hidden) {
-  const CudaModelShape& s = shape();
+  const DecoderShape& s = shape();
   const int64_t rows = hidden.rows;
   Prologue activated;
   activated.x = CudaMatrix(buffers.activated.data(), layer.down.input, rows, s.intermediate);
@@ -239,9 +239,9 @@ void CudaDecoder::State::RunMlp(const ModelLayer& layer, const Prologue& input,
     Multiply(layer.gate_up, input, activated.x, gated);
   } else {
     const int64_t wide = layer.gate_up.rows;
-    const CudaMatrix gate_up(buffers.gate_up.data(), CudaType::kFloat32, rows, wide);
+    const CudaMatrix gate_up(buffers.gate_up.data(), FloatType::kFloat32, rows, wide);
     Multiply(layer.gate_up, input, gate_up);
-    const CudaMatrix up(buffers.gate_up.data() + (wide - s.intermediate), CudaType::kFloat32, rows,
+    const CudaMatrix up(buffers.gate_up.data() + (wide - s.intermediate), FloatType::kFloat32, rows,
                         s.intermediate, wide);
     const CudaMatrix gate = layer.gated ? gate_up : CudaMatrix();
     cuda::Activate(queue, gated.gating.function, gate, up, gated.gating.scale, activated.x);
@@ -253,9 +253,9 @@ void CudaDecoder::State::RunMlp(const ModelLayer& layer, const Prologue& input,
 void CudaDecoder::State::RunHead(int64_t tokens) {
   const CudaModel::State& weights = model->state();
   const int64_t hidden = shape().hidden, vocab = shape().vocab;
-  const CudaMatrix last(buffers.hidden.data() + (tokens - 1) * hidden, CudaType::kFloat32, batch,
+  const CudaMatrix last(buffers.hidden.data() + (tokens - 1) * hidden, FloatType::kFloat32, batch,
                         hidden, tokens * hidden);
-  const CudaMatrix y(logits.data(), CudaType::kFloat32, batch, vocab);
+  const CudaMatrix y(logits.data(), FloatType::kFloat32, batch, vocab);
   const cuda::DenseMatrix& head =
       weights.head != nullptr ? weights.head->parts[0].dense : weights.embedding;
   const CudaMatrix normed(buffers.normed.data(), head.type, batch, hidden);
@@ -268,7 +268,7 @@ void CudaDecoder::State::RunHead(int64_t tokens) {
 // Queues everything that a step does on the device; `fed`: ids [batch][tokens] there.
 void CudaDecoder::State::Run(int32_t* fed, int64_t tokens, bool head) {
   const CudaModel::State& weights = model->state();
-  const CudaMatrix hidden(buffers.hidden.data(), CudaType::kFloat32, batch * tokens,
+  const CudaMatrix hidden(buffers.hidden.data(), FloatType::kFloat32, batch * tokens,
                           shape().hidden);
   const CudaMatrix positions =
       weights.positions.values.data() != nullptr ? weights.positions.View() : CudaMatrix();

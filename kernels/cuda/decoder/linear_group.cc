@@ -25,8 +25,8 @@ void Multiply(const Products& by, const LinearGroup& group, const Prologue& inpu
               const CudaMatrix& y, const Epilogue& end) {
   if (group.gated) return PackedMatmul(by.context, *group.parts.front().packed, input, y, end);
   const bool add = end.add.data != nullptr;
-  for (const LinearPart& part : group.parts) {
-    const CudaMatrix out(static_cast<float*>(y.data) + part.first, CudaType::kFloat32, y.rows,
+  for (const LinearBlock& part : group.parts) {
+    const CudaMatrix out(static_cast<float*>(y.data) + part.first, FloatType::kFloat32, y.rows,
                          part.rows, y.stride);
     if (part.packed != nullptr) {
       Epilogue of_part = end;

@@ -26,7 +26,7 @@ __device__ __forceinline__ void Store8(const LayerView& layer, const Target& tar
   if (to < 0 || to >= target.out.rows || column >= layer.inputs) return;
   const int64_t at = static_cast<int64_t>(to) * target.out.stride + column;
   const float scale = target.row_scaled ? layer.row_scale[row] : 1.0f;
-  if (target.out.type == CudaType::kFloat16 && scale == 1.0f) {
+  if (target.out.type == FloatType::kFloat16 && scale == 1.0f) {
     *reinterpret_cast<uint4*>(static_cast<uint16_t*>(target.out.data) + at) = {words[0], words[1],
                                                                                words[2], words[3]};
     return;
@@ -34,7 +34,7 @@ __device__ __forceinline__ void Store8(const LayerView& layer, const Target& tar
   float values[8];
 #pragma unroll
   for (int i = 0; i < 8; ++i) values[i] = HalfValue(words[i / 2] >> (16 * (i % 2))) * scale;
-  if (target.out.type == CudaType::kFloat32) {
+  if (target.out.type == FloatType::kFloat32) {
     auto* to32 = reinterpret_cast<float4*>(static_cast<float*>(target.out.data) + at);
     to32[0] = {values[0], values[1], values[2], values[3]};
     to32[1] = {values[4], values[5], values[6], values[7]};
@@ -43,7 +43,7 @@ __device__ __forceinline__ void Store8(const LayerView& layer, const Target& tar
   uint32_t rounded[4];
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
-    rounded[i] = target.out.type == CudaType::kFloat16
+    rounded[i] = target.out.type == FloatType::kFloat16
                      ? PackHalves(values[2 * i], values[2 * i + 1])
                      : PackBFloats(values[2 * i], values[2 * i + 1]);
   }

@@ -63,7 +63,7 @@ struct Gemm::State {
   cublasLtHandle_t handle = nullptr;
   Buffer<uint8_t> workspace;
   // The library's first choice for a shape, asked for once.
-  using Shape = std::tuple<CudaType, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t>;
+  using Shape = std::tuple<FloatType, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t>;
   std::map<Shape, cublasLtMatmulAlgo_t> algorithms;
   ~State() {
     if (handle != nullptr) cublasLtDestroy(handle);
@@ -77,8 +77,8 @@ Gemm::Gemm() : state_(std::make_unique<State>()) {
 Gemm::~Gemm() = default;
 
 void Gemm::Multiply(const Operands& o, cudaStream_t stream) {
-  SQ_DCHECK(o.type != CudaType::kFloat32);
-  const cudaDataType_t type = o.type == CudaType::kFloat16 ? CUDA_R_16F : CUDA_R_16BF;
+  SQ_DCHECK(o.type != FloatType::kFloat32);
+  const cudaDataType_t type = o.type == FloatType::kFloat16 ? CUDA_R_16F : CUDA_R_16BF;
   // Column-major: y^T [rows x tokens] = w^T^T [rows x inputs] * x^T [inputs x tokens].
   const Layout w(type, o.inputs, o.rows, o.w_stride), x(type, o.inputs, o.tokens, o.x_stride);
   const Layout y(CUDA_R_32F, o.rows, o.tokens, o.y_stride);

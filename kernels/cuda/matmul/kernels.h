@@ -63,7 +63,7 @@ class Gemm {
   // y [tokens][rows] = x [tokens][inputs] * w^T, w [rows][inputs]; fp16, or bf16 where that is
   // said, to fp32. Strides in elements, of x and w multiples of 8.
   struct Operands {
-    CudaType type = CudaType::kFloat16;  // of x and w
+    FloatType type = FloatType::kFloat16;  // of x and w
     const void* x = nullptr;
     int64_t tokens = 0, x_stride = 0;
     const void* w = nullptr;

@@ -123,7 +123,7 @@ void CheckSizes(const LayerView& view, const cuda::Prologue& input, const CudaMa
            "], what is added to it is [", end.add.rows, ", ", end.add.cols, "]");
   constexpr int64_t kAlignment = 16;  // bytes
   SQ_CHECK(
-      normed || x.type != CudaType::kFloat16 ||
+      normed || x.type != FloatType::kFloat16 ||
           (reinterpret_cast<uintptr_t>(x.data) % kAlignment == 0 && 2 * x.stride % kAlignment == 0),
       "packed layer of [", view.rows, ", ", view.inputs, "]: expected rows of x at multiples of ",
       kAlignment, " bytes, found an address of ", x.data, " and a stride of ", 2 * x.stride,
@@ -131,7 +131,7 @@ void CheckSizes(const LayerView& view, const cuda::Prologue& input, const CudaMa
 }
 
 CudaMatrix RowsOf(const CudaMatrix& matrix, int64_t first, int64_t count) {
-  const int64_t size = matrix.type == CudaType::kFloat32 ? 4 : 2;
+  const int64_t size = matrix.type == FloatType::kFloat32 ? 4 : 2;
   return CudaMatrix(static_cast<unsigned char*>(matrix.data) + first * matrix.stride * size,
                     matrix.type, count, matrix.cols, matrix.stride);
 }
@@ -151,7 +151,7 @@ struct Halves {
   float scale;  // that products are multiplied by
 };
 Halves HalvesOf(CudaContext::State& state, const CudaMatrix& x, float x_scale) {
-  if (x.type == CudaType::kFloat16) {
+  if (x.type == FloatType::kFloat16) {
     return {static_cast<const uint16_t*>(x.data), x.stride, x_scale};
   }
   const int64_t stride = InputStride(x.cols);
@@ -190,7 +190,7 @@ void ByDequantizing(CudaContext::State& state, const LayerView& view, const Cuda
   const int64_t stride = view.padded_inputs, step = NTileRows(view);
   for (int64_t first = 0; first < view.rows; first += step) {
     const int64_t rows = std::min<int64_t>(step, view.rows - first);
-    const CudaMatrix n_tile(state.scratch.n_tile.data(), CudaType::kFloat16, rows, view.inputs,
+    const CudaMatrix n_tile(state.scratch.n_tile.data(), FloatType::kFloat16, rows, view.inputs,
                             stride);
     cuda::Dequantize(view, first, n_tile, false, state.stream);
     cuda::Gemm::Operands operands;
