@@ -4,9 +4,9 @@
 A multiprocessor issues 4 instructions of 32 lanes a clock; so at `instructions` per weight (and lane) it decodes
 128 / instructions weights a clock, and its shared memory moves 128 bytes a clock. An H100 at its full memory bandwidth
 needs 28.9 weights a clock at 4 bits and 38.6 at 3 (H200: 32.9 and 43.9). Checked for every architecture: the instructions
-per weight of the main loop, staging of x included, on its way without outliers, and of the loop within it a pack of
-outliers; that all loads from memory in both are of 128 bits; that their ways spill no registers (what only the last unit of
-a tile needs may be); that codes go to shared memory without passing through registers, and that a warp that waits for some
+per weight of the main loop, staging of x included, on its way without outliers, and of the loop within it a block of
+16 outliers; that all loads from memory in both are of 128 bits; that their ways spill no registers (those that only the last K-tile of
+a tile needs may be spilled); that indices go to shared memory without passing through registers, and that a warp that waits for some
 leaves those behind them on their way. What is spilled elsewhere, once a tile or a launch, is in the table. And of attention,
 that a warp asks for all it needs of 32 positions before it waits for any.
 
@@ -31,11 +31,11 @@ BUDGET = {(4, 1, 16, "rows"): 2.6, (4, 2, 16, "rows"): 3.05,
           (3, 4, 16, "quads"): 2.5, (3, 8, 16, "quads"): 2.5, (3, 16, 16, "quads"): 2.9,
           (3, 1, 8, "rows"): 2.35, (3, 4, 8, "rows"): 3.65, (3, 8, 8, "rows"): 5.6,
           (3, 1, 16, "rows, normed"): 2.65, (3, 1, 8, "rows, normed"): 2.5}
-# Groups of copies that a warp leaves on their way when it waits for codes, by (bits, whether of rows).
+# Groups of copies that a warp leaves on their way when it waits for indices, by (bits, whether of rows).
 LEFT_BEHIND = {(4, True): 7, (4, False): 3, (3, True): 5, (3, False): 5}
-# Instructions per pack of outliers, by (tokens, whether of rows); where a unit has several stages a vote leaves out those of
+# Instructions per block of 16 outliers, by (tokens, whether of rows); where a K-tile has several stages a vote leaves out those of
 # inputs that are not there.
-PACK_BUDGET = {(1, True): 34, (2, True): 43, (4, True): 47, (8, True): 75, (4, False): 63, (8, False): 75, (16, False): 82}
+OUTLIER_BLOCK_BUDGET = {(1, True): 34, (2, True): 43, (4, True): 47, (8, True): 75, (4, False): 63, (8, False): 75, (16, False): 82}
 # Loads of attention on their way at once, by (queries, 16-byte chunks of a key that a lane takes): keys and values.
 ATTENTION_LOADS = {(1, 2): 8 + 8, (2, 2): 8 + 8, (1, 4): 16 + 16, (2, 4): 16 + 16}
 
@@ -169,18 +169,18 @@ def count(function, instructions):
     main = shortest(all_loops, instructions, "HMMA.16816", "LDG.")
     if main is None:
         raise ValueError(f"{function}: no loop with products and loads")
-    packs = shortest(all_loops, instructions, "HMMA.", "LDS.U16")
+    blocks = shortest(all_loops, instructions, "HMMA.", "LDS.U16")
     loads = {i for i in main if instructions[i].opcode.startswith("LDG.")}  # of x
     stores = {i for i in main if instructions[i].opcode.startswith("STS")}  # of quads for outliers alone
     staging = loads | stores if of_rows else loads
     without_outliers = shortest_way(main, instructions, staging)
     way = [instructions[i] for i in without_outliers]
-    # Once around each innermost loop over packs, of which there is one a stage.
+    # Once around each innermost loop over blocks of outliers, of which there is one a stage.
     inner = [loop for loop in all_loops if loop < main and not any(other < loop for other in all_loops)]
-    over_packs = [loop for loop in inner if any(instructions[i].opcode.startswith("LDS.U16") for i in loop)]
-    by_outliers = set(shortest_way(main, instructions, loads | stores | {min(loop) for loop in over_packs}))
-    with_outliers = len(by_outliers.difference(*over_packs))
-    on_the_way = sorted(by_outliers.union(without_outliers, *over_packs))
+    over_blocks = [loop for loop in inner if any(instructions[i].opcode.startswith("LDS.U16") for i in loop)]
+    by_outliers = set(shortest_way(main, instructions, loads | stores | {min(loop) for loop in over_blocks}))
+    with_outliers = len(by_outliers.difference(*over_blocks))
+    on_the_way = sorted(by_outliers.union(without_outliers, *over_blocks))
     opcodes = opcodes_of(way)
     # Of rows, a product is of one token; else of 8.
     products = sum(each.opcode.startswith("HMMA.16816") for each in way) / (tokens if of_rows else -(-tokens // MMA_TOKENS))
@@ -194,7 +194,7 @@ def count(function, instructions):
         "instructions": len(way) / weights, "with_outliers": with_outliers / weights,
         "alu": sum(opcodes[name] for name in ALU) / weights,
         "shared": shared_bytes(way, tokens) / weights,
-        "pack": len(packs) if packs else 0,
+        "outlier_block": len(blocks) if blocks else 0,
         "copies": opcodes["LDGSTS"], "waits": waits,
         "narrow": narrow, "spilled": spilled, "spilled_anywhere": narrow_or_spilled(instructions)[1],
     }
@@ -227,13 +227,13 @@ def problems(architecture, found):
         yield f"{name}: {found['instructions']:.2f} instructions per weight, over {budget:.2f}"
     chunks = 2 * found["bits"]
     if found["copies"] != chunks:
-        yield f"{name}: {found['copies']} copies of codes to shared memory a unit, expected {chunks}"
+        yield f"{name}: {found['copies']} copies of indices to shared memory a K-tile, expected {chunks}"
     left_behind = LEFT_BEHIND[found["bits"], found["of_rows"]]
     if found["waits"] != [left_behind] * chunks:
         yield f"{name}: waits for all but the last {found['waits']} copies, expected {[left_behind] * chunks}"
-    pack_budget = PACK_BUDGET[found["tokens"], found["of_rows"]]
-    if found["pack"] > pack_budget:
-        yield f"{name}: {found['pack']} instructions per pack of outliers, over {pack_budget}"
+    outlier_block_budget = OUTLIER_BLOCK_BUDGET[found["tokens"], found["of_rows"]]
+    if found["outlier_block"] > outlier_block_budget:
+        yield f"{name}: {found['outlier_block']} instructions per block of outliers, over {outlier_block_budget}"
     if found["narrow"]:
         yield f"{name}: loads narrower than 128 bits in the main loop: {' '.join(found['narrow'])}"
     if found["spilled"]:
@@ -242,12 +242,12 @@ def problems(architecture, found):
 
 def print_table(rows):
     print("| architecture | bits | tokens | warps | lanes of | instructions/weight | ALU | shared memory | "
-          "weights/clock it could decode | instructions/weight that outliers add | and a pack | spills elsewhere |")
+          "weights/clock it could decode | instructions/weight that outliers add | and a block of 16 | spills elsewhere |")
     print("|" + "---|" * 12)
     for architecture, found in rows:
         rate = min(128 / found["instructions"], 64 / found["alu"], 32 / found["shared"])
         print("| {} | {bits} | {tokens} | {warps} | {lanes} | {instructions:.2f} | {alu:.2f} | {shared:.2f} | {:.0f} | {:.2f} | "
-              "{pack} | {spilled_anywhere} |".format(architecture, rate, found["with_outliers"] - found["instructions"], **found))
+              "{outlier_block} | {spilled_anywhere} |".format(architecture, rate, found["with_outliers"] - found["instructions"], **found))
 
 
 def disassemble(tools, path):

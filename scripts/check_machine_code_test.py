@@ -71,7 +71,7 @@ class CheckMachineCode(unittest.TestCase):
                 f"@P1 BRA {hex(16 * (1 + len(LOOP) + 3))}"]
         skipped = f"@!P1 BRA {hex(16 * (1 + len(LOOP) + 1 + len(pack)))}"
         architecture, counts = found(listing(LOOP + [skipped] + pack))
-        self.assertEqual(counts["pack"], 3)
+        self.assertEqual(counts["outlier_block"], 3)
         self.assertAlmostEqual(counts["instructions"], (INSTRUCTIONS + 1) / 256)
         self.assertAlmostEqual(counts["with_outliers"], (INSTRUCTIONS + 3) / 256)
         self.assertEqual(list(check_machine_code.problems(architecture, counts)), [])
@@ -88,12 +88,12 @@ class CheckMachineCode(unittest.TestCase):
     def test_names_codes_that_pass_through_registers(self):
         through = [each.replace("LDGSTS.E.BYPASS.128 [R3]", "LDG.E.128 R3") for each in LOOP]
         problem, = check_machine_code.problems(*found(listing(through)))
-        self.assertIn("0 copies of codes to shared memory a unit, expected 8", problem)
+        self.assertIn("0 copies of indices to shared memory a K-tile, expected 8", problem)
 
     def test_names_a_pack_that_costs_too_much(self):
         pack = ["LDS.U16 R8, [R7]", "HMMA.1688.F32 R24, R56, R48, R24"] + ["IADD3 R1, R1, R2, RZ"] * 40
         problem, = check_machine_code.problems(*found(listing(LOOP + ["NOP", "NOP"] + pack + [f"@P1 BRA {PACK_AT}"])))
-        self.assertIn("43 instructions per pack of outliers, over", problem)
+        self.assertIn("43 instructions per block of outliers, over", problem)
 
     def test_counts_products_of_many_tokens(self):
         of_quads = [each for each in LOOP for _ in range(2 if each.startswith("HMMA") else 1)]

@@ -10,7 +10,7 @@ namespace sq {
 namespace cuda {
 namespace {
 
-// Twice the largest second-level cache or more; the emulated device need not be measured.
+// At least twice the largest L2; the emulated device need not be measured.
 constexpr int64_t kBytes = kEmulated ? 1 << 20 : 256 << 20;
 constexpr int kThreads = 512, kBlocks = 8;  // of a multiprocessor
 constexpr int kPasses = 5, kLaunches = 4;   // of a pass

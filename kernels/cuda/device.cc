@@ -78,20 +78,21 @@ void SynchronizeCudaDevice() { cuda::Check(cudaDeviceSynchronize(), "waiting for
 namespace cuda {
 
 const DeviceInfo& CurrentDeviceInfo() {
-  constexpr int kMostDevices = 64;
-  static DeviceInfo devices[kMostDevices];
-  static std::once_flag asked[kMostDevices];
+  constexpr int kMaxDevices = 64;
+  static DeviceInfo devices[kMaxDevices];
+  static std::once_flag asked[kMaxDevices];
   int index = 0;
   Check(cudaGetDevice(&index), "current device");
-  SQ_CHECK(index < kMostDevices, "CUDA device ", index, ": more devices than are known here");
+  SQ_CHECK(index < kMaxDevices, "CUDA device ", index, ": more devices than are known here");
   std::call_once(asked[index], [&] {
     cudaDeviceProp properties;
     Check(cudaGetDeviceProperties(&properties, index), "properties of a device");
     DeviceInfo& device = devices[index];
     device.multiprocessors = properties.multiProcessorCount;
     device.shared_bytes = static_cast<int64_t>(properties.sharedMemPerBlockOptin);
-    device.overlap = properties.major >= 9;
+    device.pdl = properties.major >= 9;
     device.gemv = TuningFor({properties.major, properties.minor});
+    device.shared_window = ProbeSharedWindow();
   });
   return devices[index];
 }

@@ -1,5 +1,5 @@
-// Instructions that CUDA C++ has no function for, or whose exact form matters to the kernels. On
-// the host tests/cuda_shim/ptx.h has the same functions.
+// Instructions that CUDA C++ has no function for, or whose exact form matters to the kernels.
+// tests/cuda_shim/ptx.h has the same functions for the host.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -48,11 +48,12 @@ __device__ __forceinline__ uint32_t LoadSharedHalf(uint32_t address) {
   return value;
 }
 
-// 128 bits on their way to shared memory; there after this thread's waiting for them, and for its
-// warp after a barrier. A thread's copies form groups, each of all since the last CommitCopies,
-// that arrive in order. WaitForCopies<n>: until no more than the last n groups are on their way.
-// For loads into registers the machine code has six counters, one of which, in practice, all of a
-// loop's loads from memory share: who waits for the oldest of them waits for the newest too.
+// cp.async: copies 128 bits to shared memory. The thread sees them after it has waited, its warp
+// after a further barrier. CommitCopies closes a group of all copies since the last one; groups
+// complete in order. WaitForCopies<n> waits until at most the last n groups are in flight. Loads
+// into registers cannot be waited for in this way: machine code has six scoreboards, and in
+// practice all global loads of a loop share one, so waiting for the oldest load waits for the
+// newest too.
 __device__ __forceinline__ void CopyToShared(uint32_t address, const uint4* global) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(address), "l"(global) : "memory");
 }
@@ -67,9 +68,9 @@ __device__ __forceinline__ void WaitForAllCopies() {
   asm volatile("cp.async.wait_all;" ::: "memory");
 }
 
-// Where the window's dynamic shared memory begins in a kernel without other shared memory: what the
-// system keeps to itself lies before it. The compiler knows it, but cannot say it in a constant
-// expression; whoever uses this compares it with SharedAddress.
+// Where dynamic shared memory begins in a kernel that has no static shared memory: behind what the
+// system reserves. The compiler knows the address but does not offer it as a constant expression,
+// so the host verifies it once for each device (matmul/shared_window.h).
 #if __CUDA_ARCH__ >= 900
 constexpr uint32_t kSharedWindow = 1024;
 #else
@@ -96,9 +97,6 @@ __device__ __forceinline__ uint32_t Times(uint32_t value, uint32_t factor) {
   return result;
 }
 
-// Ends the kernel with an error.
-__device__ __forceinline__ void Trap() { __trap(); }
-
 // 128 bits that this kernel reads once: kept out of the first-level cache.
 __device__ __forceinline__ uint4 LoadOnce(const uint4* global) {
   uint4 value;
@@ -119,12 +117,12 @@ __device__ __forceinline__ uint4 LoadIf(bool wanted, const uint4* global) {
   return value;
 }
 
-// The 32 bytes around an address on their way to the second-level cache, for a later load.
+// Prefetches the 32 bytes around an address into L2.
 __device__ __forceinline__ void Prefetch(const void* global) {
   asm volatile("prefetch.global.L2 [%0];" ::"l"(global));
 }
 
-// A value that another thread block of this launch has written.
+// Loads a value that another thread block of this launch has written.
 __device__ __forceinline__ float LoadFresh(const float* global) { return __ldcg(global); }
 
 // D += A B of a warp, m16n8k16, fp16 to fp32, the lower k in the lower half of a word.
@@ -153,8 +151,8 @@ __device__ __forceinline__ void MultiplyAdd(float (&d)[4], const uint32_t (&a)[2
       : "r"(a[0]), "r"(a[1]), "r"(b));
 }
 
-// Programmatic dependent launch: waits for the results of the kernel before this one on the stream,
-// and lets the next one start. Nothing where the kernel was launched without LaunchShape::overlap.
+// Programmatic dependent launch: waits for the results of the previous kernel on the stream, and
+// lets the next one start. Both do nothing in a kernel launched without LaunchShape::pdl.
 __device__ __forceinline__ void WaitForPrevious() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.wait;" ::: "memory");

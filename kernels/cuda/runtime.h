@@ -13,11 +13,12 @@
 
 namespace sq::cuda {
 
-// Whether these are the headers of tests/cuda_shim: device memory is the host's.
-#ifdef __CUDA_RUNTIME_H__
-constexpr bool kEmulated = false;
-#else
+// Whether the kernels run on the host (tests/cuda_shim), where device memory is the host's. The
+// build defines SQ_CUDA_EMULATED for these libraries and what links them.
+#ifdef SQ_CUDA_EMULATED
 constexpr bool kEmulated = true;
+#else
+constexpr bool kEmulated = false;
 #endif
 
 constexpr int kLanes = 32;  // of a warp
@@ -77,7 +78,7 @@ class Buffer {
   int64_t count_ = 0;
 };
 
-// Runs `body`; where memory will not do, the error's message goes on with `advice`.
+// Runs `body`; "; " and `advice` are added to the message of an OutOfMemory.
 template <typename Body>
 void WithAdvice(const char* advice, const Body& body) {
   try {
@@ -93,9 +94,9 @@ struct LaunchShape {
   // May start while the kernel before it on the stream still runs, and others before that one
   // (programmatic dependent launch, compute capability 9.0 on): the kernel then calls
   // WaitForPrevious before it touches what any of them writes, or writes what any of them reads.
-  bool overlap = false;
-  // Several blocks at once need all the shared memory that a multiprocessor can have.
-  bool most_shared = false;
+  bool pdl = false;
+  // Prefer shared memory to L1, so that several blocks fit on a multiprocessor.
+  bool max_shared = false;
 };
 
 // Launches `kernel` with arguments of its parameters' types. Throws sq::Error, naming `what`.
@@ -108,23 +109,23 @@ void Launch(const char* what, const LaunchShape& shape, cudaStream_t stream,
                                static_cast<int>(shape.shared_bytes)),
           what);
   }
-  // With overlap for all: so that blocks of a kernel that needs much of it can start beside those of
-  // one that does not.
-  if (shape.overlap || shape.most_shared) {
+  // With programmatic dependent launch for all kernels: so that blocks of a kernel that needs much
+  // of it can start beside those of one that does not.
+  if (shape.pdl || shape.max_shared) {
     Check(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
                                cudaSharedmemCarveoutMaxShared),
           what);
   }
-  cudaLaunchAttribute overlap = {};
-  overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  overlap.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchAttribute pdl = {};
+  pdl.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  pdl.val.programmaticStreamSerializationAllowed = 1;
   cudaLaunchConfig_t config = {};
   config.gridDim = shape.grid;
   config.blockDim = shape.block;
   config.dynamicSmemBytes = static_cast<size_t>(shape.shared_bytes);
   config.stream = stream;
-  config.attrs = &overlap;
-  config.numAttrs = shape.overlap ? 1 : 0;
+  config.attrs = &pdl;
+  config.numAttrs = shape.pdl ? 1 : 0;
   Check(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...), what);
 }
 

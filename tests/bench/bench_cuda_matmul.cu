@@ -132,10 +132,10 @@ struct Inputs {
   }
 };
 
-constexpr double kMostError = 1e-3;
+constexpr double kMaxError = 1e-3;
 
 void CheckError(double error, const char* what) {
-  SQ_CHECK(error < kMostError, what, ": relative error ", error, ", more than ", kMostError);
+  SQ_CHECK(error < kMaxError, what, ": relative error ", error, ", more than ", kMaxError);
 }
 
 Timing TimeGemv(const Settings& settings, const PackedLayer& layer, const Copies& copies,
@@ -247,9 +247,12 @@ Json Tune(const Settings& settings) {
     int64_t tokens;
     cuda::GemvTuning tuning;
   };
-  std::vector<Choice> choices = {{2, {0, 16, 1, 1}}, {2, {0, 16, 2, 1}}, {2, {0, 16, 2, 2}}};
+  std::vector<Choice> choices = {
+      {2, {0, {16, 16}, 1, 1}}, {2, {0, {16, 16}, 2, 1}}, {2, {0, {16, 16}, 2, 2}}};
   for (const int warps : {16, 8}) {
-    for (int filled = 1; filled <= 3; ++filled) choices.push_back({1, {0, warps, 2, filled}});
+    for (int filled = 1; filled <= 3; ++filled) {
+      choices.push_back({1, {0, {warps, warps}, 2, filled}});
+    }
   }
   cuda::DeviceInfo device = cuda::CurrentDeviceInfo();
   const cuda::GemvTuning table = device.gemv;
@@ -271,8 +274,8 @@ Json Tune(const Settings& settings) {
               "%6ld x %-6ld %d bit %5.2f %% %ld tokens, %2d warps, rows up to %d tokens, %d blocks "
               "filled: %8.2f us, %.3f of the table's row\n",
               static_cast<long>(out), static_cast<long>(in), bits, 100 * sparsity,
-              static_cast<long>(choice.tokens), choice.tuning.one_token_warps,
-              choice.tuning.most_tokens_of_rows, choice.tuning.filled_blocks, 1e6 * seconds,
+              static_cast<long>(choice.tokens), choice.tuning.one_token_warps[bits - 3],
+              choice.tuning.max_tokens_of_rows, choice.tuning.filled_blocks, 1e6 * seconds,
               seconds / of_table);
           std::fflush(stdout);
           rows.push_back({{"out", out},
@@ -280,8 +283,8 @@ Json Tune(const Settings& settings) {
                           {"bits", bits},
                           {"sparsity_percent", 100 * sparsity},
                           {"tokens", choice.tokens},
-                          {"one_token_warps", choice.tuning.one_token_warps},
-                          {"most_tokens_of_rows", choice.tuning.most_tokens_of_rows},
+                          {"one_token_warps", choice.tuning.one_token_warps[bits - 3]},
+                          {"max_tokens_of_rows", choice.tuning.max_tokens_of_rows},
                           {"filled_blocks", choice.tuning.filled_blocks},
                           {"microseconds", 1e6 * seconds},
                           {"of_the_table", seconds / of_table}});

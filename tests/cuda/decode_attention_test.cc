@@ -145,7 +145,7 @@ TEST_P(DecodeAttention, AgreesWithDoublePrecision) {
   });
 }
 
-// As after PlaceTokens, bit for bit; and the cache too.
+// As after RopeAndAppend, bit for bit; and the cache too.
 TEST_P(DecodeAttentionOfOneToken, IsPlacedByItself) {
   const AttentionCase c = GetParam();
   const int64_t heads = c.kv_heads * c.group, capacity = c.length + 70, half = c.head_dim / 2;
@@ -172,7 +172,7 @@ TEST_P(DecodeAttentionOfOneToken, IsPlacedByItself) {
         }
         cache.keys = OnDevice(seen);
         cache.values = OnDevice(seen);
-        cuda::PositionArguments place;
+        cuda::RopeArguments place;
         place.qkv = qkv.View();
         place.heads = heads;
         place.tokens = 1;
@@ -191,7 +191,7 @@ TEST_P(DecodeAttentionOfOneToken, IsPlacedByItself) {
         const Buffer<float> partial(plan.partial, "test values");
         const Buffer<unsigned> counters = OnDevice(std::vector<unsigned>(plan.counters(), 0));
         const DeviceMatrix attended(FloatType::kFloat32, c.batch, heads * c.head_dim);
-        if (!itself) cuda::PlaceTokens(kQueue, place, cache.View());
+        if (!itself) cuda::RopeAndAppend(kQueue, place, cache.View());
         InAnyOrder([&] {
           cuda::Attend(kQueue, plan, qkv.View(), cache.View(), c.window, length.data(),
                        {partial.data(), counters.data()}, attended.View(),

@@ -113,7 +113,7 @@ TEST(DecodeKernels, TokensAreNormalizedRotatedAndPlaced) {
       for (const bool rotary : {false, true}) {
         const DeviceMatrix qkv(FloatType::kFloat32, {x.data(), kBatch * kTokens, cols});
         const CacheOnDevice cache(kBatch, kKvHeads, kCapacity, head_dim);
-        cuda::PositionArguments arguments;
+        cuda::RopeArguments arguments;
         arguments.qkv = qkv.View();
         arguments.heads = kHeads;
         arguments.tokens = kTokens;
@@ -127,7 +127,7 @@ TEST(DecodeKernels, TokensAreNormalizedRotatedAndPlaced) {
           arguments.cos = on_device[2].data();
           arguments.sin = on_device[3].data();
         }
-        cuda::PlaceTokens(kQueue, arguments, cache.View());
+        cuda::RopeAndAppend(kQueue, arguments, cache.View());
         const std::vector<float> queries = qkv.Values();
         const std::vector<uint16_t> keys = cache.keys.ToHost(), values = cache.values.ToHost();
         int64_t written = 0;

@@ -352,7 +352,7 @@ TEST(CudaDecoderTest, TakesWeightsBeyondFp16) {
   EXPECT_NEAR(squares, 1, 0.7);  // of a normalized vector
 }
 
-#ifndef __CUDA_RUNTIME_H__  // the emulated device's memory can be made small
+#ifdef SQ_CUDA_EMULATED  // the emulated device's memory can be made small
 TEST(CudaDecoderTest, SaysWhatMemoryIsWantedAndWhatHelps) {
   const HostModel host;
   const auto model = host.Upload();

@@ -11,6 +11,7 @@
 #include <random>
 
 #include "kernels/cuda/matmul/device_layer.h"
+#include "kernels/cuda/matmul/gemv_plan.h"
 #include "tests/support/cuda_memory.h"
 #include "tests/support/matmul_reference.h"
 #include "tests/support/random_layer.h"
@@ -40,7 +41,7 @@ std::vector<float> WholeValues(int64_t count) {
   return values;
 }
 
-// Runs as a device with so many multiprocessors would. `change`: what else arguments get.
+// Runs as a device with that number of multiprocessors would. `change`: what else arguments get.
 std::vector<float> Multiply(const cuda::DeviceLayer& layer, const DeviceMatrix& x,
                             const cuda::DeviceInfo& device, Buffer<unsigned>* arrived,
                             const std::function<void(cuda::GemvArguments*)>& change = nullptr) {
@@ -107,29 +108,29 @@ TEST(LutGemv, AnyDivisionOfTheWorkGivesTheSame) {
   }
 }
 
-// Several units a warp, a last one that is not whole, and every instance.
+// Several K-tiles a warp, a last one that is not whole, and every instance.
 TEST(LutGemv, TakesLongRows) {
   for (const int bits : {3, 4})
     ExpectExactProducts(WholeLayer(bits, 64, 9 * 1024 + 32, 20), {1, 2, 4, 8, 13, 16}, {1, 3});
 }
 
 // Most warps have nothing to multiply, some of them entries of tables to fetch.
-TEST(LutGemv, TakesRowsOfOneUnit) {
+TEST(LutGemv, TakesRowsOfOneKTile) {
   for (const int bits : {3, 4})
     ExpectExactProducts(WholeLayer(bits, 190, 224, 3), {1, 2, 16}, {1, 2});
 }
 
-// Some units of a tile have no outliers, others as many as are held at once, or far more.
-TEST(LutGemv, TakesOutliersThatLieInHeaps) {
+// Some K-tiles have no outliers, others as many as shared memory holds at once, or far more.
+TEST(LutGemv, TakesUnevenlySpreadOutliers) {
   constexpr int64_t kOut = 134, kIn = 18 * 256 + 96;
   constexpr int kOfARow[] = {0, 1, 2, 3, 20};
   for (const int bits : {3, 4}) {
     PackedLayer layer = WholeLayer(bits, kOut, kIn, 0);
     layer.outliers.row_ptr.push_back(0);
     for (int64_t row = 0; row < kOut; ++row) {
-      for (int64_t unit = 0; unit * 256 < kIn; ++unit) {
-        for (int i = 0; i < kOfARow[(row / 32 + 3 * unit) % 5]; ++i) {
-          const int64_t column = unit * 256 + 12 * i + row % 12;
+      for (int64_t k_tile = 0; k_tile * 256 < kIn; ++k_tile) {
+        for (int i = 0; i < kOfARow[(row / 32 + 3 * k_tile) % 5]; ++i) {
+          const int64_t column = k_tile * 256 + 12 * i + row % 12;
           if (column >= kIn) break;
           layer.outliers.cols.push_back(static_cast<int32_t>(column));
           layer.outliers.vals.push_back(static_cast<float>((row + 2 * column) % 9) - 4);
@@ -151,8 +152,10 @@ TEST(LutGemv, GetsByWithLittleSharedMemory) {
 TEST(LutGemv, AnyTuningGivesTheSame) {
   for (const int bits : {3, 4}) {
     const PackedLayer layer = WholeLayer(bits, 70, 4352, 9);
-    for (const cuda::GemvTuning& tuning :
-         {cuda::GemvTuning{0, 16, 2, 1}, {0, 16, 1, 2}, {0, 8, 1, 1}, {0, 8, 2, 3}}) {
+    for (const cuda::GemvTuning& tuning : {cuda::GemvTuning{0, {16, 16}, 2, 1},
+                                           {0, {16, 16}, 1, 2},
+                                           {0, {8, 8}, 1, 1},
+                                           {0, {8, 8}, 2, 3}}) {
       ExpectExactProducts(layer, {1, 2}, {3, 5}, int64_t{1} << 40, tuning);
     }
     // Three tiles: a block each for as many multiprocessors, or two.
@@ -161,9 +164,50 @@ TEST(LutGemv, AnyTuningGivesTheSame) {
     device.multiprocessors = 3;
     device.shared_bytes = 227 << 10;
     for (const int filled : {1, 2}) {
-      device.gemv = {0, 16, 2, filled};
+      device.gemv = {0, {16, 16}, 2, filled};
       EXPECT_EQ(cuda::RoomForGemv(on_device.view(), 1, device).partials,
                 filled == 1 ? 0 : 3 * 2 * 32);
+    }
+  }
+}
+
+// How many blocks for one token a multiprocessor holds, as tuning.cc counts them.
+TEST(LutGemv, TuningLeavesRoomForTwoBlocks) {
+  struct Row {
+    cuda::Capability capability;
+    int64_t shared_bytes;  // of the largest block
+    int bits, warps;
+    int64_t blocks;
+  };
+  for (const Row& row : {Row{{8, 0}, 163 << 10, 3, 16, 2},
+                         {{8, 0}, 163 << 10, 4, 8, 2},
+                         {{8, 6}, 99 << 10, 3, 8, 2},
+                         {{8, 6}, 99 << 10, 4, 8, 1},  // all that it has room for
+                         {{9, 0}, 227 << 10, 3, 16, 2},
+                         {{9, 0}, 227 << 10, 4, 16, 2},
+                         {{10, 0}, 227 << 10, 3, 16, 2},
+                         {{10, 0}, 227 << 10, 4, 16, 2},
+                         {{12, 0}, 99 << 10, 3, 8, 2},
+                         {{12, 0}, 99 << 10, 4, 8, 1}}) {
+    cuda::DeviceInfo device;
+    device.multiprocessors = 100;
+    device.shared_bytes = row.shared_bytes;
+    device.gemv = cuda::TuningFor(row.capability);
+    cuda::LayerView layer = {};
+    layer.rows = layer.padded_rows = layer.inputs = layer.padded_inputs = 4096;
+    const auto plan = row.bits == 3 ? cuda::PlanGemv<3> : cuda::PlanGemv<4>;
+    const cuda::GemvPlan found = plan(layer, 1, false, device);
+    const std::string what = StrCat(ToString(row.capability), ", ", row.bits, " bits");
+    EXPECT_EQ(found.warps, row.warps) << what;
+    EXPECT_EQ(found.resident, row.blocks) << what;
+    // What the table does without: a block of 16 where that leaves room for one only.
+    for (int& warps : device.gemv.one_token_warps) warps = 24 - row.warps;
+    const cuda::GemvPlan other = plan(layer, 1, false, device);
+    if (row.warps == 8 && other.warps == 16) {
+      EXPECT_EQ(other.resident, 1) << what;
+    }
+    if (row.warps == 16) {
+      EXPECT_GE(row.warps * row.blocks, other.warps * other.resident) << what;
     }
   }
 }
@@ -176,7 +220,7 @@ void ForDevices(const Body& body) {
     for (const int count : {1, 3, 24}) {
       cuda::DeviceInfo device = cuda::CurrentDeviceInfo();
       device.multiprocessors = count;
-      device.gemv = {0, warps, 2, 2};
+      device.gemv = {0, {warps, warps}, 2, 2};
       body(device, StrCat(warps, " warps, ", count, " multiprocessors"));
     }
   }
@@ -200,8 +244,9 @@ TEST(LutGemv, LeavesWhatANormNeeds) {
       const Buffer<float> squares(std::vector<float>(cuda::NormSums(kOut), -1), "squares");
       const std::vector<float> y =
           Multiply(on_device, given, device, &arrived, [&](cuda::GemvArguments* arguments) {
-            arguments->end.add = add.View();
-            arguments->end.norm = {weight_on_device.data(), 0, weighted.data(), squares.data()};
+            arguments->epilogue.add = add.View();
+            arguments->epilogue.norm = {weight_on_device.data(), 0, weighted.data(),
+                                        squares.data()};
           });
       ExpectExact(y, expected, what);
       const std::vector<float> found = weighted.ToHost(), sums = squares.ToHost();

@@ -5,6 +5,7 @@
 #include <random>
 #include <tuple>
 
+#include "kernels/cuda/streams.h"
 #include "sq/base/half.h"
 #include "sq/kernels/cuda_device.h"
 #include "sq/kernels/cuda_matmul.h"
@@ -56,14 +57,14 @@ INSTANTIATE_TEST_SUITE_P(CudaMatmul, CudaMatmulSizes,
 
 TEST_P(CudaMatmulSizes, IsExactOnWholeNumbers) {
   const auto [bits, out, in] = GetParam();
-  constexpr int64_t kMostTokens = 70;
-  std::vector<float> x = RandomValues(kMostTokens * in, 1);
+  constexpr int64_t kMaxTokens = 70;
+  std::vector<float> x = RandomValues(kMaxTokens * in, 1);
   MakeWhole(&x);
   const CudaContext context(nullptr);
   for (const Sparse sparse : kSparse) {
     const PackedLayer layer = MakeLayer(bits, out, in, sparse, 11);
     const test::MatmulReference reference =
-        test::ReferenceMatmul(layer, {x.data(), kMostTokens, in});
+        test::ReferenceMatmul(layer, {x.data(), kMaxTokens, in});
     const CudaLayer on_device({layer});
     for (const int64_t tokens : {1, 2, 3, 5, 8, 9, 16, 17, 33, 70}) {
       const DeviceMatrix given(FloatType::kFloat16, {x.data(), tokens, in});
@@ -93,6 +94,46 @@ TEST(CudaMatmul, FewerTokensNeedNoMoreRoomThanWasReserved) {
   }
 }
 
+// A graph of one token that is captured before its context grows for more.
+TEST(CudaMatmul, GraphsOutliveTheGrowthOfTheirContext) {
+  constexpr int64_t kOut = 20, kIn = 9024;  // long enough to be divided among blocks
+  std::vector<float> x = RandomValues(kIn, 1);
+  MakeWhole(&x);
+  const PackedLayer layer = MakeLayer(4, kOut, kIn, Sparse::kOnePerRow, 3);
+  const test::MatmulReference reference = test::ReferenceMatmul(layer, {x.data(), 1, kIn});
+  const CudaLayer on_device({layer});
+  const cuda::Stream stream;
+  const CudaContext context(stream.handle);
+  const DeviceMatrix given(FloatType::kFloat32, {x.data(), 1, kIn}),
+      y(FloatType::kFloat32, 1, kOut), many(FloatType::kFloat32, 70, kIn),
+      many_y(FloatType::kFloat32, 70, kOut);
+  const auto capture = [&](const DeviceMatrix& in, const DeviceMatrix& out, cudaGraph_t* graph) {
+    cuda::Check(cudaStreamBeginCapture(stream.handle, cudaStreamCaptureModeThreadLocal), "capture");
+    const std::string message =
+        MessageOf([&] { CudaPackedMatmul(context, on_device, in.View(), out.View()); });
+    cuda::Check(cudaStreamEndCapture(stream.handle, graph), "capture");
+    return message;
+  };
+  cudaGraph_t graph = nullptr;
+  EXPECT_EQ(capture(given, y, &graph),
+            "packed layer of [20, 9024]: a capture of 1 tokens needs memory that ReserveCudaMatmul "
+            "has to allocate before it");
+  cuda::Check(cudaGraphDestroy(graph), "graph");
+  ReserveCudaMatmul(context, on_device, 1);
+  ASSERT_EQ(capture(given, y, &graph), "");
+  cudaGraphExec_t executable = nullptr;
+  cuda::Check(cudaGraphInstantiate(&executable, graph, 0), "graph");
+  CudaPackedMatmul(context, on_device, many.View(), many_y.View());  // grows
+  for (int launch = 0; launch < 2; ++launch) {
+    cuda::Check(cudaMemset(y.View().data, 0xff, 4 * kOut), "memory");
+    cuda::Check(cudaGraphLaunch(executable, stream.handle), "graph");
+    cuda::Check(cudaStreamSynchronize(stream.handle), "graph");
+    ExpectEqual(y.Values(), reference.y, 0, "by the graph");
+  }
+  cuda::Check(cudaGraphExecDestroy(executable), "graph");
+  cuda::Check(cudaGraphDestroy(graph), "graph");
+}
+
 TEST_P(CudaMatmulSizes, DequantizesToTheWeight) {
   const auto [bits, out, in] = GetParam();
   const CudaContext context(nullptr);
@@ -112,7 +153,7 @@ TEST_P(CudaMatmulSizes, DequantizesToTheWeight) {
 }
 
 // Values as models have them. Tolerance: the table and outliers are rounded to fp16, 2^-12 of the
-// row's scale, and a weight that has an outlier once more where panels are dequantized; x to fp16,
+// row's scale, and a weight that has an outlier once more in the dense path; x to fp16,
 // 2^-12; the sum as in matmul_reference.h.
 TEST(CudaMatmul, AgreesWithDoublePrecisionOnRealNumbers) {
   constexpr int64_t kOut = 100, kIn = 800, kTokens = 70;
@@ -224,7 +265,7 @@ TEST(CudaMatmul, LayersOneBelowTheOtherAreOneMatrix) {
             "of 320 inputs, no bias");
 }
 
-// With one part of the inputs and several, by the LUT-GEMV and by panels.
+// With one part of the inputs and several, by the LUT-GEMV and by the dense path.
 TEST(CudaMatmul, GatesTwoInterleavedLayers) {
   constexpr float kScale = 0.125f;
   const CudaContext context(nullptr);

@@ -28,7 +28,7 @@ RAW = {"add": "{} + {}", "sub": "{} - {}", "mul": "{} * {}", "mad": "{} * {} + {
        "xor": "{} ^ {}", "not": "~{}", "neg": "0 - {}"}
 WORDS = {"prmt": "sq::cuda::Permute", "dp4a": "sq::cuda::DotBytes"}
 # Whole instructions without operands, or with one that is left alone.
-ALONE = {"ret": "return;", "trap": "sq::cuda::Trap();", "membar.gl": ";", "griddepcontrol.wait": "sq::cuda::WaitForPrevious();",
+ALONE = {"ret": "return;", "membar.gl": ";", "griddepcontrol.wait": "sq::cuda::WaitForPrevious();",
          "griddepcontrol.launch_dependents": "sq::cuda::LetNextStart();", "cp.async.commit_group": "sq::cuda::CommitCopies();",
          "cp.async.wait_all": "sq::cuda::WaitForAllCopies();"}
 

@@ -26,7 +26,7 @@ class Translate(unittest.TestCase):
         self.assertIn("static_shared[20 + 1]", text)
 
     def test_names_of_kernels(self):
-        self.assertEqual(translate.in_source("_ZN2sq4cuda12_GLOBAL__N_111PlaceKernelENS0_5CacheE"), "sq::cuda::PlaceKernel")
+        self.assertEqual(translate.in_source("_ZN2sq4cuda12_GLOBAL__N_119RopeAndAppendKernelENS0_5CacheE"), "sq::cuda::RopeAndAppendKernel")
         self.assertEqual(translate.in_source("_ZN2sq4cuda14ActivateKernelILNS_10ActivationE2EEEvf"),
                          "sq::cuda::ActivateKernel<(sq::Activation)2>")
 

@@ -1,7 +1,7 @@
 // Stands in for the CUDA toolkit's header of this name when kernels/cuda is compiled for the host:
 // the part of the language and of the runtime that our kernels use, over fibers.h. Device memory is
 // host memory that ends at a page nobody may touch; streams run at once, but for kernels that may
-// overlap; a captured graph is the list of its launches.
+// pdl; a captured graph is the list of its launches.
 #pragma once
 
 #include <algorithm>
@@ -231,6 +231,12 @@ enum cudaStreamCaptureMode {
   cudaStreamCaptureModeThreadLocal = 1,
   cudaStreamCaptureModeRelaxed = 2
 };
+enum cudaStreamCaptureStatus {
+  cudaStreamCaptureStatusNone = 0,
+  cudaStreamCaptureStatusActive = 1,
+  cudaStreamCaptureStatusInvalidated = 2
+};
+cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status);
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph);
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
@@ -267,10 +273,10 @@ namespace sq::shim {
 // Runs when all before it on the stream has ended, which is now, or is added to the graph that the
 // stream is captured into.
 cudaError_t Submit(cudaStream_t stream, std::function<void()> work);
-// The same for a kernel. With `overlap` it begins while up to kMostStarted such kernels before it
+// The same for a kernel. With `pdl` it begins while up to kMaxStarted such kernels before it
 // have begun and not ended (fibers.h), and ends when more come or someone waits for the stream.
-constexpr size_t kMostStarted = 6;
-cudaError_t Submit(cudaStream_t stream, Launch launch, bool overlap);
+constexpr size_t kMaxStarted = 6;
+cudaError_t Submit(cudaStream_t stream, Launch launch, bool pdl);
 constexpr size_t kMaxDynamicShared = 227 * 1024;
 
 // What runs in the place of a kernel, given where each of its parameters is.
@@ -294,7 +300,7 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   }
   // By value, as a launch copies them.
   std::tuple<Parameters...> copies(std::forward<Arguments>(arguments)...);
-  const bool overlap =
+  const bool pdl =
       config->numAttrs > 0 && config->attrs[0].val.programmaticStreamSerializationAllowed != 0;
   const auto replacement = sq::shim::ReplacementOf(reinterpret_cast<void (*)()>(kernel));
   const auto run = [=] {
@@ -306,5 +312,5 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
         },
         copies);
   };
-  return sq::shim::Submit(config->stream, {grid, block, shared, run}, overlap);
+  return sq::shim::Submit(config->stream, {grid, block, shared, run}, pdl);
 }

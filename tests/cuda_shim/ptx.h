@@ -78,8 +78,6 @@ inline uint32_t DotBytes(uint32_t a, uint32_t b, uint32_t c) {
 
 inline uint32_t Times(uint32_t value, uint32_t factor) { return value * factor; }
 
-inline void Trap() { throw std::runtime_error("CUDA shim: a trap"); }
-
 inline uint4 LoadOnce(const uint4* global) {
   if (reinterpret_cast<uintptr_t>(global) % 16 != 0) {
     throw std::runtime_error("CUDA shim: an unaligned 128-bit load");

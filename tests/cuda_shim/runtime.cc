@@ -119,8 +119,8 @@ cudaError_t Submit(cudaStream_t stream, std::function<void()> work) {
   });
 }
 
-cudaError_t Submit(cudaStream_t stream, Launch launch, bool overlap) {
-  if (!overlap) {
+cudaError_t Submit(cudaStream_t stream, Launch launch, bool pdl) {
+  if (!pdl) {
     return Submit(stream, [launch = std::move(launch)] { RunGrid(launch); });
   }
   return SubmitTo(stream, [launch = std::move(launch)](CUstream_st* to) {
@@ -128,7 +128,7 @@ cudaError_t Submit(cudaStream_t stream, Launch launch, bool overlap) {
     // One that waits before it lets this one start: then all before it has ended.
     if (!started.empty() && !LetsNextStart(*started.back())) Finish(to, 1);
     started.push_back(StartGrid(launch));
-    Finish(to, kMostStarted);
+    Finish(to, kMaxStarted);
   });
 }
 
@@ -286,6 +286,11 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEve
   return cudaSuccess;
 }
 
+cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status) {
+  const bool capturing = stream != nullptr && stream->capturing;
+  *status = capturing ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone;
+  return cudaSuccess;
+}
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
   if (stream == nullptr || stream->capturing) return cudaErrorInvalidValue;
   stream->capturing = true;

@@ -16,7 +16,7 @@ namespace sq::test {
 
 // The order in which the emulated device runs its threads; a real one has its own.
 inline void SetScheduleSeed([[maybe_unused]] uint64_t seed) {
-#ifndef __CUDA_RUNTIME_H__
+#ifdef SQ_CUDA_EMULATED
   shim::SetScheduleSeed(seed);
 #endif
 }

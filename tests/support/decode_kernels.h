@@ -41,7 +41,7 @@ inline void InAnyOrder(const std::function<void()>& body) {
   }
 }
 
-// What PlaceTokens and Attend work on, on both sides.
+// What RopeAndAppend and Attend work on, on both sides.
 struct CacheOnDevice {
   int64_t batch, kv_heads, capacity, head_dim;
   cuda::Buffer<uint16_t> keys, values;

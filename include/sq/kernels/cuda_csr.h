@@ -13,7 +13,7 @@ namespace sq {
 class CudaCsr {
  public:
   // Copies a valid matrix (ValidateCsr) to the current device. Throws sq::Error when its memory
-  // will not do.
+  // is too small.
   CudaCsr(const CsrView& csr, int64_t out_features, int64_t in_features);
   ~CudaCsr();
   CudaCsr(const CudaCsr&) = delete;

@@ -34,16 +34,20 @@ struct CudaMatrix {
 };
 
 // A stream (a cudaStream_t; null: the default one) and the memory that kernels on it need besides
-// their arguments. Not for use from two threads at once. Grows when a larger call comes, but never
-// during a capture: call Reserve before one.
+// their arguments. Not for use from two threads at once. That memory
+// grows when a larger call comes, except while the stream is captured into a graph: such a call
+// throws sq::Error, so call ReserveCudaMatmul before the capture. Graphs hold addresses of the
+// memory; the context keeps what it outgrows after a capture until it is destroyed, so graphs stay
+// valid as long as the context and the layers live.
 class CudaContext {
  public:
-  // On the current device. The stream is the caller's and must outlive the context. With `overlap`
-  // (where the device has programmatic dependent launch, compute capability 9.0 on) a product
-  // starts while the kernel before it on the stream still runs: its weights are on their way by
-  // then. It waits before it touches what others write, so this is safe whatever runs before and
-  // after; it helps where those are short.
-  explicit CudaContext(void* stream, bool overlap = false);
+  // On the current device. The stream is the caller's and must outlive the context. With `pdl`
+  // (programmatic dependent launch; ignored before compute capability 9.0) a product may start
+  // while the previous kernel on the stream still runs, and loads its weights meanwhile. It waits
+  // before it touches memory that others write, so this is safe after and before any kernel; it
+  // pays where kernels are short. Throws sq::Error where shared memory does not begin where the
+  // kernels expect it, after compilation by a driver that lays it out differently.
+  explicit CudaContext(void* stream, bool pdl = false);
   ~CudaContext();
   CudaContext(const CudaContext&) = delete;
   CudaContext& operator=(const CudaContext&) = delete;
@@ -63,7 +67,7 @@ class CudaLayer {
  public:
   // Copies to the current device. The layers must be valid (ValidatePackedLayer), and have all a
   // bias or none, and up to 65536 inputs. Throws sq::Error when they do not fit together or the
-  // device's memory will not do. They are there when it returns, for any stream.
+  // device is out of memory. When it returns, every stream may use them.
   // interleaved: of layers of one size, row r of layer i becomes row r * layers + i.
   explicit CudaLayer(const std::vector<PackedView>& layers, bool interleaved = false);
   ~CudaLayer();
@@ -96,7 +100,7 @@ struct CudaGating {
 // that do not agree.
 //
 // Up to 64 tokens the LUT-GEMV with the sparse part inside, in passes of 16, or of 8 where the
-// device has little shared memory; beyond, panels of the weight are dequantized to fp16 and
+// device has little shared memory; beyond, N-tiles of the weight are dequantized to fp16 and
 // multiplied by cuBLASLt.
 void CudaPackedMatmul(const CudaContext& context, const CudaLayer& layer, const CudaMatrix& x,
                       const CudaMatrix& y, const CudaMatrix* add = nullptr, float x_scale = 1,

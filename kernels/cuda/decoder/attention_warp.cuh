@@ -1,11 +1,11 @@
-// Attention, as one warp goes over 32 positions for some queries of a kv head.
+// Attention by one warp, to 32 positions at a time, for some queries of one kv head.
 //
-// Keys: 4 lanes a key, 8 keys at once; lane l takes the 16-byte chunks l%4, l%4 + 4, .. of key l/4,
-// so that every load is of whole sectors; two exchanges give the product. Scores then move to the
-// lane of their number. Values: as many lanes a row as it may have chunks, each adding up its 8
-// dims for every query; weights come from their lanes by exchange. Where there are registers for
-// it, all 32 positions are on their way at once: a warp waits for memory once, not once a key.
-// Powers are of 2: log2(e) is in the queries' scale.
+// Keys: 4 lanes take one key, 8 keys at once. Lane l loads the 16-byte vectors l%4, l%4 + 4, .. of
+// key l/4, so that every load covers whole sectors; two shuffles complete a dot product, and each
+// score moves to the lane of its position. Values: a row is split among lanes by 16-byte vectors;
+// each lane accumulates its 8 dims for every query, with weights from other lanes by shuffles.
+// Where registers allow, all 32 positions are loaded together, so a warp waits for memory once and
+// not once a key. Exponentials are powers of 2: log2(e) is part of the queries' scale.
 #pragma once
 
 #include "kernels/cuda/reduce.cuh"
@@ -16,7 +16,7 @@ namespace sq::cuda {
 constexpr int kWarpPositions = kLanes;  // positions of a warp
 constexpr float kNoScore = -INFINITY;
 
-// Dims that chunks hold: those of a query in shared memory.
+// Dims that vectors hold: those of a query in shared memory.
 template <int kChunks>
 constexpr int kDims = 32 * kChunks;
 
@@ -32,7 +32,7 @@ struct HeadRows {
   const uint16_t* data;
   int head_dim, end;
 
-  // The chunk of 16 bytes from `dim` on; beyond head_dim the last one. Past the first-level cache,
+  // The 16-byte vector from `dim` on; beyond head_dim the last one. Past the first-level cache,
   // which may hold rows as they were when another kernel wrote them.
   __device__ __forceinline__ uint4 Load(int position, int dim) const {
     // Of 32 bits each, so that an address is one instruction.
@@ -43,8 +43,8 @@ struct HeadRows {
   }
 };
 
-// Keys of 32 positions on their way to a warp, in rounds of 8 keys: as many rounds at once as there
-// are registers for, so that their ways through memory are one.
+// Keys of 32 positions, loaded in rounds of 8 keys; as many rounds are in flight as registers
+// allow, so that their latencies overlap.
 template <int kQueries, int kChunks>
 struct KeyRows {
   static constexpr int kRounds = kWarpPositions / 8;
@@ -52,9 +52,9 @@ struct KeyRows {
   static constexpr bool kAhead = kHeld == kRounds;
   uint4 held[kHeld][kChunks];
 
-  // A chunk's first dim.
-  __device__ __forceinline__ static int Dim(int chunk) {
-    return 8 * (4 * chunk + static_cast<int>(threadIdx.x) % 4);
+  // First dim of a vector.
+  __device__ __forceinline__ static int Dim(int vector) {
+    return 8 * (4 * vector + static_cast<int>(threadIdx.x) % 4);
   }
   // Of round `round` on.
   __device__ __forceinline__ void Load(const HeadRows& keys, int first, int round) {

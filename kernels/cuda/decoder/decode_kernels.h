@@ -11,11 +11,11 @@
 //             of the weights; at 128 tokens 2.6 %
 //             the rest a layer: residual 16 KB read and written four times, products 48 + 16 + 16
 //             KB and activations 8 + 8 + 22 + 8 KB written and read once: < 0.4 MB, < 13 MB in all,
-//             and that in the second-level cache
+//             and that in L2
 //   launches  a layer: attention and 4 products = 5, which do its norms and its activation too
 //             (dense layers: 8); embedding, first and last norm, head, argmax and advance: 166 in
 //             one graph. At about 1.5 us each where nothing overlaps that is 0.25 ms, a third of
-//             the time that 2.5 GB take at 3 TB/s: hence the overlap
+//             the time that 2.5 GB take at 3 TB/s: hence programmatic dependent launch
 #pragma once
 
 #include "kernels/cuda/runtime.h"
@@ -24,16 +24,17 @@
 
 namespace sq::cuda {
 
-// Where kernels are queued. With `overlap` a kernel is launched when all blocks of the one before
-// it run, and waits for it before it touches memory that any other kernel of the step writes: every
-// kernel does, so when one has ended all before it on the stream have, whoever wrote those. So
-// several can be there at once, the last of them with its weights on their way, and none keeps
-// those before it from running, since these do already. What changes between steps alone, such as
-// the number of tokens seen, is read before the wait: EmbedTokens, the first kernel of a step, lets
-// none start before the step before has ended. Needs compute capability 9.0.
+// Where kernels are queued. With `pdl` (programmatic dependent launch, compute capability 9.0 on) a
+// kernel starts once all blocks of the previous one run, and calls WaitForPrevious before it
+// touches memory that any other kernel of the step writes. Since every kernel does so, the end of
+// one implies the end of all before it on the stream. Several kernels can therefore be resident at
+// once, the last of them already loading its weights, and none delays an earlier one, which is
+// running. What changes only between steps, such as the number of tokens seen, is read before the
+// wait: EmbedTokens, the first kernel of a step, lets no other start before the previous step has
+// ended.
 struct Queue {
   cudaStream_t stream = nullptr;
-  bool overlap = false;
+  bool pdl = false;
 };
 
 // What steps share on the device. `length` tokens have been seen.
@@ -47,17 +48,17 @@ struct StepState {
 void EmbedTokens(const Queue& queue, const StepState& state, int64_t tokens,
                  const CudaMatrix& table, const CudaMatrix& positions, const CudaMatrix& out);
 
-constexpr int64_t kMostNormSize = 16384;
+constexpr int64_t kMaxNormSize = 16384;
 // out[r] = norm(x[r]): (x - mean) / sqrt(variance + epsilon) * weight + bias, or without bias x /
 // sqrt(mean square + epsilon) * weight. x: fp32 [rows][size]; weight, bias: fp32 [size], at
 // multiples of 16 bytes; out: [rows][size] of any type, rows at multiples of 16 bytes. size: a
-// multiple of 4, at most kMostNormSize.
+// multiple of 4, at most kMaxNormSize.
 void Normalize(const Queue& queue, const CudaMatrix& x, const float* weight, const float* bias,
                float epsilon, const CudaMatrix& out);
 
-constexpr int64_t kMostHeadDim = 256;
+constexpr int64_t kMaxHeadDim = 256;
 // Keys and values of one layer: fp16 [batch][kv_heads][capacity][head_dim] each, head_dim a
-// multiple of 8, at most kMostHeadDim.
+// multiple of 8, at most kMaxHeadDim.
 struct Cache {
   uint16_t *keys, *values;
   int64_t kv_heads, capacity, head_dim;
@@ -68,7 +69,7 @@ struct Cache {
 // rotated where there are cos and sin [capacity][head_dim / 2]: dims i and i + head_dim/2 by the
 // angle of position length + t. Queries are written back, keys and values go to the cache, rounded
 // to fp16.
-struct PositionArguments {
+struct RopeArguments {
   CudaMatrix qkv;
   int64_t heads = 0, tokens = 0;  // tokens of each sequence
   const float *query_norm = nullptr, *key_norm = nullptr;
@@ -76,13 +77,13 @@ struct PositionArguments {
   const float *cos = nullptr, *sin = nullptr;
   const int32_t* length = nullptr;
 };
-void PlaceTokens(const Queue& queue, const PositionArguments& arguments, const Cache& cache);
+void RopeAndAppend(const Queue& queue, const RopeArguments& arguments, const Cache& cache);
 
 // out[r] = softmax(q k / sqrt(head_dim)) v, causal: over the cache's first length + t + 1
 // positions, or the last `window` of them. Query head h reads kv head h / (heads / kv_heads).
-// qkv: as PlaceTokens leaves it; out: [rows][heads * head_dim] of any type. With `place`, which is
-// for one token of each sequence, instead of PlaceTokens: queries are not written back, else all is
-// as after it, bit for bit.
+// qkv: as RopeAndAppend leaves it; out: [rows][heads * head_dim] of any type. With `place`, which
+// is for one token of each sequence, instead of RopeAndAppend: queries are not written back, else
+// all is as after it, bit for bit.
 //
 // A block takes up to 8 queries (head, token) of one kv head, which share what it reads, and one
 // split of the positions; each of its warps goes over 32 positions at a time with a maximum and sum
@@ -99,13 +100,14 @@ struct AttentionPlan {
 // `blocks_wanted`: how many keep the device busy.
 AttentionPlan PlanAttention(int64_t batch, int64_t tokens, int64_t heads, const Cache& cache,
                             int64_t blocks_wanted);
-struct AttentionSpace {
+struct AttentionScratch {
   float* partial;      // AttentionPlan::partial
   unsigned* counters;  // AttentionPlan::counters(), zero, and zero again afterwards
 };
 void Attend(const Queue& queue, const AttentionPlan& plan, const CudaMatrix& qkv,
-            const Cache& cache, int64_t window, const int32_t* length, const AttentionSpace& space,
-            const CudaMatrix& out, const PositionArguments* place = nullptr);
+            const Cache& cache, int64_t window, const int32_t* length,
+            const AttentionScratch& space, const CudaMatrix& out,
+            const RopeArguments* rope = nullptr);
 
 // out = f(gate) * up * scale, or f(up) * scale where gate has no data. gate, up: fp32 [rows][cols];
 // out: any type. cols: a multiple of 4.
@@ -116,13 +118,13 @@ void Activate(const Queue& queue, Activation function, const CudaMatrix& gate, c
 void AddBias(const Queue& queue, const float* bias, const CudaMatrix& y);
 
 // ids[b] = where x[b] is greatest, the lowest such column; NaN is below all. x: fp32 [batch][cols].
-struct ArgmaxSpace {
+struct ArgmaxScratch {
   float* values;       // ArgmaxParts(cols) a row
   int32_t* ids;        // the same
   unsigned* counters;  // one a row, zero, and zero again afterwards
 };
 int64_t ArgmaxParts(int64_t cols);
-void Argmax(const Queue& queue, const CudaMatrix& x, const ArgmaxSpace& space, int32_t* ids);
+void Argmax(const Queue& queue, const CudaMatrix& x, const ArgmaxScratch& space, int32_t* ids);
 
 // *length += tokens.
 void Advance(const Queue& queue, int32_t* length, int64_t tokens);

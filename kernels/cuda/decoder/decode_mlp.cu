@@ -41,7 +41,7 @@ LaunchShape Shape(const Queue& queue, int64_t columns, int64_t rows) {
   shape.grid =
       dim3(static_cast<unsigned>(CeilDivide(columns, kThreads)), static_cast<unsigned>(rows));
   shape.block = dim3(kThreads);
-  shape.overlap = queue.overlap;
+  shape.pdl = queue.pdl;
   return shape;
 }
 

@@ -1,6 +1,5 @@
-// Norms of whole rows, and what happens to queries and keys before attention: norms of heads,
-// rotation, the way into the cache.
-#include "kernels/cuda/decoder/place_head.cuh"
+// Norms of whole rows; and RoPE, norms of heads and the append to the KV cache before attention.
+#include "kernels/cuda/decoder/rope_head.cuh"
 #include "kernels/cuda/vectors.cuh"
 
 namespace sq::cuda {
@@ -8,7 +7,7 @@ namespace {
 
 constexpr int kNormThreads = 1024;  // at most
 constexpr int kHeld = 4;            // vectors of 4 that a thread keeps in registers
-static_assert(4 * kHeld * kNormThreads >= kMostNormSize);
+static_assert(4 * kHeld * kNormThreads >= kMaxNormSize);
 constexpr int kHeadsAtOnce = 4;  // warps of a block
 
 template <bool layer_norm>
@@ -56,26 +55,26 @@ __global__ void __launch_bounds__(kNormThreads)
 }
 
 // A warp a head.
-__global__ void PlaceKernel(PositionArguments a, Cache cache) {
+__global__ void RopeAndAppendKernel(RopeArguments a, Cache cache) {
   LetNextStart();
   const int heads = static_cast<int>(a.heads), kv_heads = static_cast<int>(cache.kv_heads);
   const int head = static_cast<int>(blockIdx.x) * kHeadsAtOnce + WarpOfBlock();
   if (head >= heads + 2 * kv_heads) return;
   // What the kernel before this one does not write: on its way while that one ends.
   const int64_t position = __ldcg(a.length) + static_cast<int>(blockIdx.y);
-  HeadPlacer placer;
-  placer.LoadAhead(a, cache, head, position);
+  HeadRope rope;
+  rope.LoadAhead(a, cache, head, position);
   WaitForPrevious();
   const int64_t sequence = blockIdx.z, row = sequence * a.tokens + blockIdx.y;
   float* const x = static_cast<float*>(a.qkv.data) + row * a.qkv.stride +
                    static_cast<int64_t>(head) * cache.head_dim;
   if (head < heads) {
-    placer.Place(a, cache, x,
-                 [&](int dim, float2 two) { *reinterpret_cast<float2*>(x + dim) = two; });
+    rope.Apply(a, cache, x,
+               [&](int dim, float2 two) { *reinterpret_cast<float2*>(x + dim) = two; });
   } else {
-    uint16_t* const place = PlaceInCache(cache, sequence, head - heads, position);
-    placer.Place(a, cache, x, [&](int dim, float2 two) {
-      *reinterpret_cast<uint32_t*>(place + dim) = PackHalves(two.x, two.y);
+    uint16_t* const cached = CacheRow(cache, sequence, head - heads, position);
+    rope.Apply(a, cache, x, [&](int dim, float2 two) {
+      *reinterpret_cast<uint32_t*>(cached + dim) = PackHalves(two.x, two.y);
     });
   }
 }
@@ -84,27 +83,27 @@ __global__ void PlaceKernel(PositionArguments a, Cache cache) {
 
 void Normalize(const Queue& queue, const CudaMatrix& x, const float* weight, const float* bias,
                float epsilon, const CudaMatrix& out) {
-  SQ_DCHECK(x.type == FloatType::kFloat32 && x.cols % 4 == 0 && x.cols <= kMostNormSize);
+  SQ_DCHECK(x.type == FloatType::kFloat32 && x.cols % 4 == 0 && x.cols <= kMaxNormSize);
   const int64_t vectors = x.cols / 4;
   LaunchShape shape;
   shape.grid = dim3(static_cast<unsigned>(x.rows));
   // Few threads, for which there is room beside the kernel before this one.
   shape.block = dim3(static_cast<unsigned>(RoundUp(CeilDivide(vectors, kHeld), kLanes)));
-  shape.overlap = queue.overlap;
+  shape.pdl = queue.pdl;
   Launch("norm", shape, queue.stream, bias != nullptr ? NormKernel<true> : NormKernel<false>,
          static_cast<const float*>(x.data), x.stride, vectors, weight, bias, epsilon, out);
 }
 
-void PlaceTokens(const Queue& queue, const PositionArguments& arguments, const Cache& cache) {
-  SQ_DCHECK(cache.head_dim % 8 == 0 && cache.head_dim <= kMostHeadDim);
+void RopeAndAppend(const Queue& queue, const RopeArguments& arguments, const Cache& cache) {
+  SQ_DCHECK(cache.head_dim % 8 == 0 && cache.head_dim <= kMaxHeadDim);
   LaunchShape shape;
   shape.grid =
       dim3(static_cast<unsigned>(CeilDivide(arguments.heads + 2 * cache.kv_heads, kHeadsAtOnce)),
            static_cast<unsigned>(arguments.tokens),
            static_cast<unsigned>(arguments.qkv.rows / arguments.tokens));
   shape.block = dim3(kHeadsAtOnce * kLanes);
-  shape.overlap = queue.overlap;
-  Launch("place tokens", shape, queue.stream, PlaceKernel, arguments, cache);
+  shape.pdl = queue.pdl;
+  Launch("RoPE and KV-cache append", shape, queue.stream, RopeAndAppendKernel, arguments, cache);
 }
 
 }  // namespace sq::cuda

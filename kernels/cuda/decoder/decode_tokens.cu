@@ -52,7 +52,7 @@ __device__ Candidate BlockBest(Candidate best) {
   return best;
 }
 
-__global__ void ArgmaxKernel(CudaMatrix x, ArgmaxSpace space, int32_t* ids) {
+__global__ void ArgmaxKernel(CudaMatrix x, ArgmaxScratch space, int32_t* ids) {
   LetNextStart();
   WaitForPrevious();
   const int64_t row = blockIdx.y, parts = gridDim.x;
@@ -93,24 +93,24 @@ void EmbedTokens(const Queue& queue, const StepState& state, int64_t tokens,
   shape.grid =
       dim3(static_cast<unsigned>(CeilDivide(out.cols, kThreads)), static_cast<unsigned>(out.rows));
   shape.block = dim3(kThreads);
-  shape.overlap = queue.overlap;
+  shape.pdl = queue.pdl;
   Launch("embed tokens", shape, queue.stream, EmbedKernel, state, tokens, table, positions, out);
 }
 
 int64_t ArgmaxParts(int64_t cols) { return CeilDivide(cols, kPartColumns); }
 
-void Argmax(const Queue& queue, const CudaMatrix& x, const ArgmaxSpace& space, int32_t* ids) {
+void Argmax(const Queue& queue, const CudaMatrix& x, const ArgmaxScratch& space, int32_t* ids) {
   SQ_DCHECK(x.type == FloatType::kFloat32);
   LaunchShape shape;
   shape.grid = dim3(static_cast<unsigned>(ArgmaxParts(x.cols)), static_cast<unsigned>(x.rows));
   shape.block = dim3(kThreads);
-  shape.overlap = queue.overlap;
+  shape.pdl = queue.pdl;
   Launch("argmax", shape, queue.stream, ArgmaxKernel, x, space, ids);
 }
 
 void Advance(const Queue& queue, int32_t* length, int64_t tokens) {
   LaunchShape shape;
-  shape.overlap = queue.overlap;
+  shape.pdl = queue.pdl;
   Launch("advance", shape, queue.stream, AdvanceKernel, length, tokens);
 }
 

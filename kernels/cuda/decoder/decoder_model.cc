@@ -217,12 +217,12 @@ int64_t BytesOf(const cuda::NormWeights& norm) { return norm.weight.bytes() + no
 }  // namespace
 
 CudaModel::CudaModel(const DecoderShape& shape) : state_(std::make_unique<State>()) {
-  SQ_CHECK(shape.hidden % 8 == 0 && shape.hidden <= cuda::kMostNormSize, "hidden size ",
-           shape.hidden, ": the CUDA decoder takes multiples of 8 up to ", cuda::kMostNormSize);
+  SQ_CHECK(shape.hidden % 8 == 0 && shape.hidden <= cuda::kMaxNormSize, "hidden size ",
+           shape.hidden, ": the CUDA decoder takes multiples of 8 up to ", cuda::kMaxNormSize);
   SQ_CHECK(shape.intermediate % 8 == 0, "intermediate size ", shape.intermediate,
            ": the CUDA decoder takes multiples of 8");
-  SQ_CHECK(shape.head_dim % 8 == 0 && shape.head_dim <= cuda::kMostHeadDim, "heads of ",
-           shape.head_dim, ": the CUDA decoder takes multiples of 8 up to ", cuda::kMostHeadDim);
+  SQ_CHECK(shape.head_dim % 8 == 0 && shape.head_dim <= cuda::kMaxHeadDim, "heads of ",
+           shape.head_dim, ": the CUDA decoder takes multiples of 8 up to ", cuda::kMaxHeadDim);
   state_->shape = shape;
 }
 CudaModel::~CudaModel() = default;

@@ -44,22 +44,22 @@ struct Products {
 void MultiplyDense(const Products& by, const DenseMatrix& weight, const CudaMatrix& x,
                    const CudaMatrix& y, float scale = 1, bool accumulate = false);
 // y = group(input); end.add: none, or y.
-void Multiply(const Products& by, const LinearGroup& group, const ProductInput& input,
-              const CudaMatrix& y, const ProductEnd& end = {});
+void Multiply(const Products& by, const LinearGroup& group, const Prologue& input,
+              const CudaMatrix& y, const Epilogue& end = {});
 
 struct NormWeights {
   Buffer<float> weight, bias;
 };
 
 // What one product of one token passes on to another through a norm.
-struct NormPlace {
+struct FusedNormScratch {
   Buffer<float> weighted, squares;
-  explicit NormPlace(int64_t size);
+  explicit FusedNormScratch(int64_t size);
 };
 // The norm between products by `from` and `to` as they pass it on, or none where they cannot: where
 // either is dense or of several parts, or the norm has a bias.
-PassedNorm PassNorm(const LinearGroup& from, const NormWeights& norm, float epsilon,
-                    const LinearGroup& to, const NormPlace& place);
+FusedNorm FuseNorm(const LinearGroup& from, const NormWeights& norm, float epsilon,
+                   const LinearGroup& to, const FusedNormScratch& place);
 
 struct ModelLayer {
   LinearGroup qkv, attention_out, gate_up, down;

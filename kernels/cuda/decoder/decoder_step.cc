@@ -12,16 +12,16 @@
 namespace sq {
 
 using cuda::Buffer;
+using cuda::Epilogue;
+using cuda::FusedNorm;
 using cuda::LinearBlock;
 using cuda::LinearGroup;
 using cuda::ModelLayer;
-using cuda::PassedNorm;
-using cuda::ProductEnd;
-using cuda::ProductInput;
+using cuda::Prologue;
 
 namespace {
 
-constexpr int64_t kMostRows = 512;    // of a chunk of a prompt
+constexpr int64_t kMaxRows = 512;     // of a chunk of a prompt
 constexpr int64_t kBlocksWanted = 2;  // of attention, a multiprocessor
 constexpr char kNeedsLess[] = "fewer sequences or fewer tokens need less";
 
@@ -42,7 +42,7 @@ Buffer<T> Zeros(int64_t count, const char* what) {
 struct CudaDecoder::State {
   std::shared_ptr<const CudaModel> model;
   int64_t batch = 0, capacity = 0, length = 0;
-  int64_t most_tokens = 0;  // the capacity, or the positions that were learned if these are fewer
+  int64_t max_tokens = 0;  // the capacity, or the positions that were learned if these are fewer
   bool graphs = true;
   cuda::Stream stream;
   cuda::Queue queue;
@@ -50,7 +50,7 @@ struct CudaDecoder::State {
   std::unique_ptr<CudaContext> context;
   cuda::Gemm gemm;
 
-  std::unique_ptr<cuda::NormPlace> attention_norm, mlp_norm;
+  std::unique_ptr<cuda::FusedNormScratch> attention_norm, mlp_norm;
 
   Buffer<float> cos, sin;
   std::vector<Buffer<uint16_t>> keys, values;  // by layer
@@ -86,11 +86,13 @@ struct CudaDecoder::State {
   void AllocateCache();
   void AllocateEnds(const RotaryRows& rotary);
   void Reserve(int64_t tokens);
-  void Multiply(const LinearGroup& group, const ProductInput& input, const CudaMatrix& y,
-                const ProductEnd& end = {}) {
+  void Multiply(const LinearGroup& group, const Prologue& input, const CudaMatrix& y,
+                const Epilogue& end = {}) {
     cuda::Multiply({queue, *context, gemm}, group, input, y, end);
   }
   void RunLayer(size_t index, int64_t tokens);
+  void RunMlp(const ModelLayer& layer, const Prologue& input, const CudaMatrix& hidden,
+              const Epilogue& to_hidden);
   void RunHead(int64_t tokens);
   void Run(int32_t* fed, int64_t tokens, bool head);
   void RunOne();
@@ -116,14 +118,14 @@ void CudaDecoder::State::AllocateEnds(const RotaryRows& rotary) {
     sin = Buffer<float>(std::vector<float>(rotary.sin, rotary.sin + angles), "rotary angles");
   }
   const int64_t vocab = shape().vocab, parts = cuda::ArgmaxParts(vocab);
-  attention_norm = std::make_unique<cuda::NormPlace>(shape().hidden);
-  mlp_norm = std::make_unique<cuda::NormPlace>(shape().hidden);
+  attention_norm = std::make_unique<cuda::FusedNormScratch>(shape().hidden);
+  mlp_norm = std::make_unique<cuda::FusedNormScratch>(shape().hidden);
   device_length = Zeros<int32_t>(1, "a step's state");
   best = Zeros<int32_t>(batch, "a step's state");
   logits = Buffer<float>(CheckedMultiply(batch, vocab, "logits"), "logits");
   host_logits.Grow(logits.count());
-  host_ids.Grow(std::max(batch, kMostRows));
-  ids = Buffer<int32_t>(std::max(batch, kMostRows), "a step's state");
+  host_ids.Grow(std::max(batch, kMaxRows));
+  ids = Buffer<int32_t>(std::max(batch, kMaxRows), "a step's state");
   best_values = Buffer<float>(batch * parts, "argmax");
   best_ids = Buffer<int32_t>(batch * parts, "argmax");
   best_counters = Zeros<unsigned>(batch, "argmax");
@@ -173,13 +175,13 @@ void CudaDecoder::State::RunLayer(size_t index, int64_t tokens) {
   const CudaMatrix hidden(buffers.hidden.data(), FloatType::kFloat32, rows, s.hidden);
   // A norm as the product before it passes it on, if it does.
   const auto passed = [&](const LinearGroup& from, const cuda::NormWeights& norm,
-                          const LinearGroup& to, const cuda::NormPlace& place) {
-    return rows == 1 ? cuda::PassNorm(from, norm, s.norm_epsilon, to, place) : PassedNorm();
+                          const LinearGroup& to, const cuda::FusedNormScratch& place) {
+    return rows == 1 ? cuda::FuseNorm(from, norm, s.norm_epsilon, to, place) : FusedNorm();
   };
   // What comes out of it, else by a kernel of its own.
-  const auto normed = [&](const PassedNorm& passed_on, const cuda::NormWeights& norm,
+  const auto normed = [&](const FusedNorm& passed_on, const cuda::NormWeights& norm,
                           FloatType type) {
-    ProductInput input;
+    Prologue input;
     input.norm = passed_on;
     if (passed_on.weight != nullptr) return input;
     input.x = CudaMatrix(buffers.normed.data(), type, rows, s.hidden);
@@ -187,55 +189,63 @@ void CudaDecoder::State::RunLayer(size_t index, int64_t tokens) {
     return input;
   };
   const auto attention_norm_of = [&](size_t i) {
-    return i == 0 || i == layers.size() ? PassedNorm()
+    return i == 0 || i == layers.size() ? FusedNorm()
                                         : passed(layers[i - 1].down, layers[i].attention_norm,
                                                  layers[i].qkv, *attention_norm);
   };
 
   const CudaMatrix qkv(buffers.qkv.data(), FloatType::kFloat32, rows, QkvRows());
   Multiply(layer.qkv, normed(attention_norm_of(index), layer.attention_norm, layer.qkv.input), qkv);
-  cuda::PositionArguments places;
-  places.qkv = qkv;
-  places.heads = s.heads;
-  places.tokens = tokens;
-  places.query_norm = layer.query_norm.weight.data();
-  places.key_norm = layer.key_norm.weight.data();
-  places.epsilon = s.norm_epsilon;
-  places.cos = cos.data();
-  places.sin = sin.data();
-  places.length = device_length.data();
+  cuda::RopeArguments rope;
+  rope.qkv = qkv;
+  rope.heads = s.heads;
+  rope.tokens = tokens;
+  rope.query_norm = layer.query_norm.weight.data();
+  rope.key_norm = layer.key_norm.weight.data();
+  rope.epsilon = s.norm_epsilon;
+  rope.cos = cos.data();
+  rope.sin = sin.data();
+  rope.length = device_length.data();
   const cuda::Cache cache = CacheOf(index);
-  const bool placed = tokens > 1;  // else by attention itself
-  if (placed) cuda::PlaceTokens(queue, places, cache);
-  ProductInput attended;
+  const bool appended = tokens > 1;  // else attention does it
+  if (appended) cuda::RopeAndAppend(queue, rope, cache);
+  Prologue attended;
   attended.x = CudaMatrix(buffers.attended.data(), layer.attention_out.input, rows, attended_cols);
   cuda::Attend(queue, cuda::PlanAttention(batch, tokens, s.heads, cache, blocks_wanted), qkv, cache,
                layer.attention_window, device_length.data(),
-               {partial.data(), attention_counters.data()}, attended.x, placed ? nullptr : &places);
-  ProductEnd to_hidden;
+               {partial.data(), attention_counters.data()}, attended.x, appended ? nullptr : &rope);
+  Epilogue to_hidden;
   to_hidden.add = hidden;
   to_hidden.norm = passed(layer.attention_out, layer.mlp_norm, layer.gate_up, *mlp_norm);
   Multiply(layer.attention_out, attended, hidden, to_hidden);
 
-  const ProductInput of_mlp = normed(to_hidden.norm, layer.mlp_norm, layer.gate_up.input);
-  ProductInput activated;
+  const Prologue mlp_input = normed(to_hidden.norm, layer.mlp_norm, layer.gate_up.input);
+  to_hidden.norm = attention_norm_of(index + 1);
+  RunMlp(layer, mlp_input, hidden, to_hidden);
+}
+
+// hidden += the MLP of `input`.
+void CudaDecoder::State::RunMlp(const ModelLayer& layer, const Prologue& input,
+                                const CudaMatrix& hidden, const Epilogue& to_hidden) {
+  const DecoderShape& s = shape();
+  const int64_t rows = hidden.rows;
+  Prologue activated;
   activated.x = CudaMatrix(buffers.activated.data(), layer.down.input, rows, s.intermediate);
   activated.scale = 1 / cuda::kInputScale;  // the one input whose size no norm bounds
-  ProductEnd gated;
+  Epilogue gated;
   gated.gating = {s.activation, cuda::kInputScale};
   gated.gated = layer.gate_up.gated;
   if (gated.gated) {
-    Multiply(layer.gate_up, of_mlp, activated.x, gated);
+    Multiply(layer.gate_up, input, activated.x, gated);
   } else {
     const int64_t wide = layer.gate_up.rows;
     const CudaMatrix gate_up(buffers.gate_up.data(), FloatType::kFloat32, rows, wide);
-    Multiply(layer.gate_up, of_mlp, gate_up);
+    Multiply(layer.gate_up, input, gate_up);
     const CudaMatrix up(buffers.gate_up.data() + (wide - s.intermediate), FloatType::kFloat32, rows,
                         s.intermediate, wide);
     const CudaMatrix gate = layer.gated ? gate_up : CudaMatrix();
     cuda::Activate(queue, gated.gating.function, gate, up, gated.gating.scale, activated.x);
   }
-  to_hidden.norm = attention_norm_of(index + 1);
   Multiply(layer.down, activated, hidden, to_hidden);
 }
 
@@ -322,15 +332,15 @@ CudaDecoder::CudaDecoder(std::shared_ptr<const CudaModel> model, int64_t batch, 
     State& state = *state_;
     state.model = std::move(model);
     state.batch = batch;
-    state.capacity = state.most_tokens = capacity;
+    state.capacity = state.max_tokens = capacity;
     const cuda::DenseMatrix& positions = state.model->state().positions;
     if (positions.values.data() != nullptr) {
-      state.most_tokens = std::min(capacity, positions.rows);
+      state.max_tokens = std::min(capacity, positions.rows);
     }
     state.graphs = graphs;
-    state.queue = {state.stream.handle, device.overlap};
+    state.queue = {state.stream.handle, device.pdl};
     state.blocks_wanted = kBlocksWanted * device.multiprocessors;
-    state.context = std::make_unique<CudaContext>(state.stream.handle, device.overlap);
+    state.context = std::make_unique<CudaContext>(state.stream.handle, device.pdl);
     state.AllocateCache();
     state.AllocateEnds(rotary);
     state.Reserve(1);
@@ -353,8 +363,8 @@ void CudaDecoder::Step(const std::vector<std::vector<int32_t>>& ids, float* logi
   SQ_DCHECK(static_cast<int64_t>(ids.size()) == state.batch && !ids[0].empty());
   for (const auto& sequence : ids) SQ_DCHECK(sequence.size() == ids[0].size());
   const auto tokens = static_cast<int64_t>(ids[0].size());
-  SQ_CHECK(state.length + tokens <= state.most_tokens, "decoding of ", tokens, " tokens after ",
-           state.length, ": there is room for ", state.most_tokens);
+  SQ_CHECK(state.length + tokens <= state.max_tokens, "decoding of ", tokens, " tokens after ",
+           state.length, ": there is room for ", state.max_tokens);
   if (tokens == 1) {
     cuda::WithAdvice(kNeedsLess, [&] {
       state.Reserve(1);
@@ -362,7 +372,7 @@ void CudaDecoder::Step(const std::vector<std::vector<int32_t>>& ids, float* logi
     state.Send(ids, 0, 1, state.best.data());
     state.RunOne();
   } else {
-    const int64_t chunk = std::min(std::max<int64_t>(kMostRows / state.batch, 1), tokens);
+    const int64_t chunk = std::min(std::max<int64_t>(kMaxRows / state.batch, 1), tokens);
     cuda::WithAdvice(kNeedsLess, [&] { state.Reserve(chunk); });
     for (int64_t first = 0; first < tokens; first += chunk) {
       const int64_t some = std::min(chunk, tokens - first);
@@ -397,8 +407,8 @@ std::vector<int32_t> CudaDecoder::Best() const {
 }
 
 void CudaDecoder::StepBest() {
-  SQ_CHECK(state_->length > 0 && state_->length < state_->most_tokens, "decoding of a token after ",
-           state_->length, ": there is room for ", state_->most_tokens);
+  SQ_CHECK(state_->length > 0 && state_->length < state_->max_tokens, "decoding of a token after ",
+           state_->length, ": there is room for ", state_->max_tokens);
   state_->RunOne();
   ++state_->length;
 }

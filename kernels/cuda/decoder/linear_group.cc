@@ -21,15 +21,15 @@ void MultiplyDense(const Products& by, const DenseMatrix& weight, const CudaMatr
   by.gemm.Multiply(operands, by.queue.stream);
 }
 
-void Multiply(const Products& by, const LinearGroup& group, const ProductInput& input,
-              const CudaMatrix& y, const ProductEnd& end) {
+void Multiply(const Products& by, const LinearGroup& group, const Prologue& input,
+              const CudaMatrix& y, const Epilogue& end) {
   if (group.gated) return PackedMatmul(by.context, *group.parts.front().packed, input, y, end);
   const bool add = end.add.data != nullptr;
   for (const LinearBlock& part : group.parts) {
     const CudaMatrix out(static_cast<float*>(y.data) + part.first, FloatType::kFloat32, y.rows,
                          part.rows, y.stride);
     if (part.packed != nullptr) {
-      ProductEnd of_part = end;
+      Epilogue of_part = end;
       if (add) of_part.add = out;
       PackedMatmul(by.context, *part.packed, input, out, of_part);
       continue;
@@ -39,12 +39,12 @@ void Multiply(const Products& by, const LinearGroup& group, const ProductInput& 
   }
 }
 
-NormPlace::NormPlace(int64_t size)
+FusedNormScratch::FusedNormScratch(int64_t size)
     : weighted(size, "activations"),
       squares(std::vector<float>(static_cast<size_t>(NormSums(size)), 0), "activations") {}
 
-PassedNorm PassNorm(const LinearGroup& from, const NormWeights& norm, float epsilon,
-                    const LinearGroup& to, const NormPlace& place) {
+FusedNorm FuseNorm(const LinearGroup& from, const NormWeights& norm, float epsilon,
+                   const LinearGroup& to, const FusedNormScratch& place) {
   const auto is_packed = [](const LinearGroup& group) {
     return group.parts.size() == 1 && group.parts.front().packed != nullptr;
   };

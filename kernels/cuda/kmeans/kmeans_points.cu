@@ -11,7 +11,7 @@ namespace sq::cuda {
 namespace {
 
 // ---------------------------------------------------------------- sorting, a block a row
-constexpr int kMostSortThreads = 512;
+constexpr int kMaxSortThreads = 512;
 // Words that are sorted in shared memory; of longer rows, in pieces of so many. 64 KB.
 constexpr int kPiece = 8192;
 constexpr uint64_t kNothing = ~uint64_t{0};  // behind all weights
@@ -61,7 +61,7 @@ __device__ void SortPieces(int length, int piece, int first_size, int last_size,
   }
 }
 
-__global__ void __launch_bounds__(kMostSortThreads) SortKernel(KmeansBatch batch, int piece) {
+__global__ void __launch_bounds__(kMaxSortThreads) SortKernel(KmeansBatch batch, int piece) {
   __shared__ int positive;
   const int64_t row = blockIdx.x;
   const int n = batch.n, length = static_cast<int>(batch.words_stride);
@@ -228,7 +228,7 @@ void SortRows(const KmeansBatch& batch, cudaStream_t stream) {
   LaunchShape shape;
   shape.grid = dim3(static_cast<unsigned>(batch.rows));
   shape.block = dim3(static_cast<unsigned>(
-      std::min<int64_t>(kMostSortThreads, RoundUp(CeilDivide(batch.words_stride, 4), kLanes))));
+      std::min<int64_t>(kMaxSortThreads, RoundUp(CeilDivide(batch.words_stride, 4), kLanes))));
   shape.shared_bytes = piece * static_cast<int64_t>(sizeof(uint64_t));
   Launch("sort rows", shape, stream, SortKernel, batch, static_cast<int>(piece));
 }

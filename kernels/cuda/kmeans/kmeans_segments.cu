@@ -12,10 +12,10 @@ namespace sq::cuda {
 namespace {
 
 constexpr int kRowsPerBlock = 4;
-constexpr int kMostClusters = kCudaMaxClusters;
+constexpr int kMaxClusters = kCudaMaxClusters;
 constexpr int kCoarsePerCluster = 8;
 // Rounding can add one run to kCoarsePerCluster a cluster.
-constexpr int kMostCoarse = kCoarsePerCluster * kMostClusters + 1;
+constexpr int kMaxCoarse = kCoarsePerCluster * kMaxClusters + 1;
 
 // Boundaries of clusters, the last one first; from null, a cluster for each point.
 struct Split {
@@ -120,10 +120,10 @@ __device__ double Search(Pass pass, int k, double second_moment, double fee, int
 
 // A row's scratch in shared memory.
 struct Scratch {
-  double mass[kMostCoarse + 1], moment[kMostCoarse + 1], best[kMostCoarse + 1];
-  int32_t from[kMostCoarse + 1];
+  double mass[kMaxCoarse + 1], moment[kMaxCoarse + 1], best[kMaxCoarse + 1];
+  int32_t from[kMaxCoarse + 1];
   double slots[2][kLanes];
-  float centroids[kMostClusters];
+  float centroids[kMaxClusters];
   Bracket bracket;
 };
 
@@ -257,7 +257,7 @@ __global__ void __launch_bounds__(kRowsPerBlock* kLanes, 6) CentroidsKernel(Kmea
 constexpr int kAssignThreads = 256;
 
 __global__ void __launch_bounds__(kAssignThreads) AssignKernel(KmeansBatch batch) {
-  __shared__ float steps[kMostClusters];
+  __shared__ float steps[kMaxClusters];
   const int64_t row = blockIdx.x;
   if (threadIdx.x < static_cast<unsigned>(batch.k)) {
     steps[threadIdx.x] = batch.steps[row * batch.k + threadIdx.x];

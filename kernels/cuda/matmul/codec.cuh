@@ -1,6 +1,6 @@
-// What codes stand for, two weights by one look-up: tables of all pairs of a row's entries in
-// shared memory, so that a lane reads its own bank only, whatever the codes. A permutation makes
-// the address of a pair: its byte of the step, shifted by 8, and 4 * the number of the bank.
+// Decoding of two weights by one look-up. Tables of all pairs of a row's entries lie in shared
+// memory so that a lane reads only its own bank, whatever the indices. One byte permutation makes
+// the address of a pair: its byte of the slice, shifted by 8, and 4 * the number of the bank.
 #pragma once
 
 #include "kernels/cuda/matmul/lut_gemv.h"
@@ -18,43 +18,43 @@ struct Codec {
   static constexpr unsigned kBankBytes = kLanes * 4;
   static constexpr unsigned kTableBytes = kPairs * kPairBytes;
 
-  // A unit's chunks, group by group: the group's own has just been read. What is there of a group
-  // without one is collected in the place of the first that has some of it. `group` is to be known
-  // to the compiler, here and below.
-  __device__ __forceinline__ static void Collect(uint32_t* chunks, int group) {
+  // To be called for each K-step in order, once its vector has been read. Collects the bits of a
+  // K-step without a vector in place of the first vector that has some of them. `k_step` must be a
+  // compile-time constant after inlining, here and below.
+  __device__ __forceinline__ static void Collect(uint32_t* vectors, int k_step) {
     if (kBits == 4) return;
-    uint32_t* const words = chunks + 4 * ChunkOf(kBits, group / 4 * 4);
+    uint32_t* const words = vectors + 4 * VectorOf(kBits, k_step / 4 * 4);
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      if (group % 4 == 1) {
+      if (k_step % 4 == 1) {
         words[i] = (words[i] >> 3 & 0x55555555u) | (words[4 + i] >> 2 & 0xaaaaaaaau);
-      } else if (group % 4 == 2) {
+      } else if (k_step % 4 == 2) {
         words[i] = ((words[i] & 0x33333333u) | (words[8 + i] >> 1 & 0xccccccccu)) & 0x77777777u;
       }
     }
   }
-  // The group's codes in word `word` of a chunk, after Collect.
-  __device__ __forceinline__ static uint32_t Step(const uint32_t* chunks, int group, int word) {
-    const uint32_t codes = chunks[4 * ChunkOf(kBits, group) + word];
-    return kBits == 3 && HasChunk(kBits, group) ? codes & 0x77777777u : codes;
+  // The indices of slice `word` of a K-step, after Collect.
+  __device__ __forceinline__ static uint32_t Slice(const uint32_t* vectors, int k_step, int word) {
+    const uint32_t indices = vectors[4 * VectorOf(kBits, k_step) + word];
+    return kBits == 3 && HasVector(kBits, k_step) ? indices & 0x77777777u : indices;
   }
 
-  // The pair of byte `byte` of a step from the table at `at`. Byte `which` of `banks`: 4 * the
+  // The pair of byte `byte` of a slice from the table at `at`. Byte `which` of `banks`: 4 * the
   // number of the bank; as that is below 128, its sign is the rest of the address.
   template <int byte, int at, int which>
-  __device__ __forceinline__ static uint32_t Pair(uint32_t step, uint32_t banks) {
-    return LoadShared<kSharedWindow + at>(Permute(step, banks, 0xcc04 | which | byte << 4));
+  __device__ __forceinline__ static uint32_t Pair(uint32_t slice, uint32_t banks) {
+    return LoadShared<kSharedWindow + at>(Permute(slice, banks, 0xcc04 | which | byte << 4));
   }
 };
 
-// A tile's table entries in shared memory, as both kinds of tables are built from: those of a row
-// in pieces of 8, [piece][row 32][8].
+// A tile's table entries in shared memory, from which both kinds of tables are built: those of a
+// row in pieces of 8, [piece][row 32][8].
 template <int kBits>
 struct TileEntries {
   static constexpr unsigned kPieces = Codec<kBits>::kEntries / 8;
   static constexpr unsigned kBytes = kPieces * kTileRows * 16;
 
-  // A tile's on their way to shared address `to`, by the block's first threads.
+  // Starts the copies of a tile's entries to shared address `to`, by the block's first threads.
   __device__ __forceinline__ static void Fetch(const LayerView& layer, int tile, uint32_t to) {
     const unsigned i = threadIdx.x, row = i % kTileRows, piece = i / kTileRows;
     if (i >= kPieces * kTileRows) return;
@@ -90,7 +90,7 @@ __device__ __forceinline__ uint32_t MakePair(uint32_t first, bool first_upper, u
   return Permute(first, second, (first_upper ? 0x32u : 0x10u) | (second_upper ? 0x7600u : 0x5400u));
 }
 
-// A row's entries in registers, lower and upper bytes apart: for a part of the codes, so that the
+// A row's entries in registers, lower and upper bytes apart: for a part of the indices, so that the
 // integer pipe has more to do and shared memory less.
 template <int kBits>
 struct RowInRegisters {
@@ -108,14 +108,16 @@ struct RowInRegisters {
     }
   }
   // The first four nibbles' weights, two a word.
-  __device__ __forceinline__ void Decode(uint32_t codes, uint32_t* first, uint32_t* second) const {
+  __device__ __forceinline__ void Decode(uint32_t indices, uint32_t* first,
+                                         uint32_t* second) const {
     uint32_t low, high;
     if constexpr (kBits == 3) {
-      low = Permute(lower[0][0], lower[0][1], codes);
-      high = Permute(upper[0][0], upper[0][1], codes);
+      low = Permute(lower[0][0], lower[0][1], indices);
+      high = Permute(upper[0][0], upper[0][1], indices);
     } else {
       // A byte of ones where the nibble's upper bit is set: signs of bytes.
-      const uint32_t second_half = Permute(codes << 4, codes, 0xd9c8), of_eight = codes & 0x7777;
+      const uint32_t second_half = Permute(indices << 4, indices, 0xd9c8),
+                     of_eight = indices & 0x7777;
       const auto choose = [&](const uint32_t(&bytes)[kEights][2]) {
         return (Permute(bytes[0][0], bytes[0][1], of_eight) & ~second_half) |
                (Permute(bytes[1][0], bytes[1][1], of_eight) & second_half);
@@ -158,7 +160,7 @@ __device__ __forceinline__ void BuildTablesOfRows(unsigned char* tables,
   }
 }
 
-// Where the lanes of a quad decode the same four rows, i < 4: which these are, as CodeRing brings
+// Where the lanes of a quad decode the same four rows, i < 4: which these are, as IndexRing brings
 // them.
 struct QuadRows {
   __device__ __forceinline__ static constexpr unsigned Row(unsigned g, unsigned i) {
@@ -166,10 +168,10 @@ struct QuadRows {
   }
   // What tells g and i of an outlier's place, and what is there then.
   static constexpr uint32_t kMaskOfG = 0xc1, kMaskOfI = 6;
-  __device__ __forceinline__ static constexpr uint32_t PlaceOfG(uint32_t g) {
+  __device__ __forceinline__ static constexpr uint32_t PositionOfG(uint32_t g) {
     return g / 4 | g % 4 << 6;
   }
-  __device__ __forceinline__ static constexpr uint32_t PlaceOfI(uint32_t i) { return i << 1; }
+  __device__ __forceinline__ static constexpr uint32_t PositionOfI(uint32_t i) { return i << 1; }
 };
 
 // Tables for these: words [i / 2][pair][i % 2][lane 32], each four times as four lanes have the

@@ -6,9 +6,11 @@
 namespace sq::cuda {
 
 struct GemvPlan {
-  int64_t part_units, partials;
+  int warps;         // of a block
+  int64_t resident;  // blocks that a multiprocessor holds at once
+  int64_t part_k_tiles, partials;
   dim3 grid;
-  void (*launch)(const GemvArguments& arguments, dim3 grid, bool overlap, cudaStream_t stream);
+  void (*launch)(const GemvArguments& arguments, dim3 grid, bool pdl, cudaStream_t stream);
 };
 
 // Of a layer of kBits, for up to GemvTokens tokens, or for one that a norm has left.
@@ -17,6 +19,6 @@ template <int kBits>
 GemvPlan PlanGemv(const LayerView& layer, int64_t tokens, bool normed, const DeviceInfo& device);
 // GemvTokens.
 template <int kBits>
-int64_t MostGemvTokens(const DeviceInfo& device);
+int64_t MaxGemvTokens(const DeviceInfo& device);
 
 }  // namespace sq::cuda

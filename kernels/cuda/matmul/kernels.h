@@ -17,39 +17,40 @@ void Dequantize(const LayerView& layer, int64_t first_row, const CudaMatrix& out
 // fp16(x * kInputScale), padded with zeros to `stride` columns: [x.rows][stride].
 void ConvertInput(const CudaMatrix& x, uint16_t* out, int64_t stride, cudaStream_t stream);
 
-// An RMS norm of one token between two products, without a launch of its own: the first leaves its
-// result times the norm's weight, and sums of its squares; the second divides by the root of their
-// mean before it rounds to fp16. Device memory at multiples of 16 bytes.
-struct PassedNorm {
+// An RMSNorm of one token, fused into the two products around it: the first one's epilogue stores
+// its result times the norm's weight and sums of squares; the second one's prologue divides by the
+// root of the mean square before it rounds to fp16. Device memory at multiples of 16 bytes.
+struct FusedNorm {
   const float* weight = nullptr;  // [size]; null: none
   float epsilon = 0;
   float* weighted = nullptr;  // [size]
-  float* squares = nullptr;   // [NormSums(size)], of 32 rows each; behind the last that has any, 0
+  float* squares = nullptr;   // [NormSums(size)], of 32 rows each; 0 for tiles beyond the last row
 };
 constexpr int64_t NormSums(int64_t size) { return CeilDivide(size, 4 * kTileRows) * 4; }
 
-// What a product ends with, beside scale and bias: `add`, if it has data, or a gating of rows 2i
-// and 2i + 1, if `gated`; and the norm that comes after it, if there is one.
-struct ProductEnd {
+// What a product does to its result besides scale and bias: adds `add`, if that has data, or gates
+// rows 2i and 2i + 1, if `gated`; then the first half of `norm`, if there is one.
+struct Epilogue {
   CudaMatrix add;
   bool gated = false;
   CudaGating gating;
-  PassedNorm norm;
+  FusedNorm norm;
 };
 
-// CudaPackedMatmul with all that a product can begin and end with.
-struct ProductInput {
+// The input of a product.
+struct Prologue {
   CudaMatrix x;
   float scale = 1;
-  PassedNorm norm;  // of one token, in a packed layer's inputs: then it is x, and that is not read
+  FusedNorm norm;  // with a weight, its second half gives the one token's x, and `x` is not read
 };
-void PackedMatmul(const CudaContext& context, const CudaLayer& layer, const ProductInput& input,
-                  const CudaMatrix& y, const ProductEnd& end);
+// CudaPackedMatmul with every prologue and epilogue.
+void PackedMatmul(const CudaContext& context, const CudaLayer& layer, const Prologue& input,
+                  const CudaMatrix& y, const Epilogue& end);
 
-// y[t][first + r] = panel[t][r] * row_scale * scale + bias for r < rows, and then what `end` says;
-// panel: fp32 [tokens][rows]; of a gating `first` and `rows` are even.
-void FinishPanel(const float* panel, const LayerView& layer, int64_t first, int64_t rows,
-                 float scale, const CudaMatrix& y, const ProductEnd& end, cudaStream_t stream);
+// y[t][first + r] = product[t][r] * row_scale * scale + bias for r < rows, and then what `end`
+// says; product: fp32 [tokens][rows]; of a gating `first` and `rows` are even.
+void DenseEpilogue(const float* product, const LayerView& layer, int64_t first, int64_t rows,
+                   float scale, const CudaMatrix& y, const Epilogue& end, cudaStream_t stream);
 
 // Dense products by a library, fp32 sums. One object a stream.
 class Gemm {

@@ -1,23 +1,27 @@
-// How a packed layer lies in device memory, for loads of 128 bits by whole warps. Shared by the
-// host, which repacks, and the device. Rows are padded to 64, inputs to 256, with codes of 0
-// against x of 0.
+// Layout of a packed layer in device memory, made for 128-bit loads by whole warps. The host writes
+// it (repack.cc) and the kernels read it. Rows are padded to 64 and inputs to 256, with indices of
+// 0 that meet inputs of 0.
 //
-// Tiles of 32 rows, units of 256 inputs:
-//   codes [out/32][in/256][2 * bits][lane 32][4 words]
-// A unit has 8 groups of 32 inputs, a group 4 steps of 8 inputs, and lane 4g+q has step s of row
+// Indices are stored by tile of 32 rows and K-tile of 256 inputs:
+//   indices [out/32][in/256][2 * bits][lane 32][4 words]
+// A K-tile has 8 K-steps of 32 inputs, a K-step 4 slices of 8 inputs. In slice s, lane 4g + q holds
+// row
 //   4g + (q + s) % 4
-// so that a step's inputs meet each row of a quad of lanes in another lane (products_of_rows.cuh
-// tells what for). Byte b of a step is the pair of codes for inputs 32 group + 8 s + 2b + {0, 1}, a
-// nibble each, the first in the lower.
-//   4 bits: a chunk, the lane's 4 words, is a group, word s its step s.
-//   3 bits (and 2, in 3): of four groups, 0 to 2 have a chunk each, the lower 3 bits of the nibbles
-//   of word s their step s; the upper bits there are bits 0, 1 and 2 of group 3's step s.
+// so the inputs of a slice meet each row of a quad (PTX's word for four adjacent lanes) in a
+// different lane; products_of_rows.cuh explains why. Byte b of a slice holds the pair of indices
+// for inputs 32 * K-step + 8 s + 2b + {0, 1}, one per nibble, the first in the lower one. A vector
+// is the 4 words (16 bytes) that one load of a lane brings.
+//   4 bits: each K-step has a vector, whose word s is slice s.
+//   3 bits (2 bits are stored as 3): of four K-steps, 0 to 2 have a vector each, with slice s in
+//   the lower 3 bits of the nibbles of word s. The upper bits of these nibbles in the three vectors
+//   are bits 0, 1 and 2 of slice s of K-step 3.
 //
-// Outliers of a tile and unit, in the order of their columns, lie in packs of two octets, the last
-// filled up with values of 0, for products whose inner index counts an octet's outliers:
-//   packs [pack][quad 4][octet 2][values, places]; quad q has outliers 2q and 2q+1 of each octet in
-//   the halves of words
-// Values are fp16, divided by the row's scale; places are described below.
+// Outliers are stored in blocks of 16 (blocked COO), by tile and K-tile and in the order of their
+// columns; the last block of each is filled up with zeros. A block has two halves of 8 outliers,
+// the K extent of an m16n8k8 product:
+//   outlier_blocks [block][quad lane q 4][half 2][values, positions]
+// q has outliers 2q and 2q + 1 of each half, in the two halves of a word. Values are fp16, divided
+// by the row's scale; OutlierPosition packs the row and the input.
 #pragma once
 
 #include <cstdint>
@@ -27,28 +31,29 @@
 namespace sq::cuda {
 
 constexpr int kTileRows = 32;
-constexpr int kGroupInputs = 32;
-constexpr int kSteps = 4;         // of a group
-constexpr int kUnitInputs = 256;  // that the work is divided by
-constexpr int kUnitGroups = kUnitInputs / kGroupInputs;
+constexpr int kStepInputs = 32;
+constexpr int kStepSlices = 4;    // of a K-step
+constexpr int kTileInputs = 256;  // that the work is divided by
+constexpr int kTileSteps = kTileInputs / kStepInputs;
 constexpr int64_t kPaddedRows = 64;  // rows are padded to multiples of it
 
-constexpr int kOctet = 8;  // outliers
-constexpr int kPack = 2 * kOctet;
-constexpr int kPackWords = 16;
-constexpr int kPackBytes = kPackWords * 4;
+constexpr int kHalfBlock = 8;  // outliers
+constexpr int kOutlierBlock = 2 * kHalfBlock;
+constexpr int kOutlierBlockWords = 16;
+constexpr int kOutlierBlockBytes = kOutlierBlockWords * 4;
 
-// Where in its tile and unit an outlier is: bits 0..2 are row / 4, bits 3..4 input / 64, bits
+// Where in its tile and K-tile an outlier is: bits 0..2 are row / 4, bits 3..4 input / 64, bits
 // 6..7 row % 4, bits 8..15 are the input.
-constexpr int kPlaceInputs = 64;
-constexpr uint32_t OutlierPlace(uint32_t row, uint32_t input) {
-  return row / 4 | input / kPlaceInputs << 3 | row % 4 << 6 | input << 8;
+constexpr int kPositionInputs = 64;
+constexpr uint32_t OutlierPosition(uint32_t row, uint32_t input) {
+  return row / 4 | input / kPositionInputs << 3 | row % 4 << 6 | input << 8;
 }
-constexpr uint32_t OutlierRow(uint32_t place) { return place % 8 * 4 + (place >> 6 & 3); }
-constexpr uint32_t OutlierInput(uint32_t place) { return place >> 8 & 255; }
+constexpr uint32_t OutlierRow(uint32_t position) { return position % 8 * 4 + (position >> 6 & 3); }
+constexpr uint32_t OutlierInput(uint32_t position) { return position >> 8 & 255; }
 // The first of the two words of outlier `outlier` among all, and its bits' first in both.
 constexpr int64_t OutlierWord(int64_t outlier) {
-  return outlier / kPack * kPackWords + outlier % kOctet / 2 * 4 + outlier % kPack / kOctet * 2;
+  return outlier / kOutlierBlock * kOutlierBlockWords + outlier % kHalfBlock / 2 * 4 +
+         outlier % kOutlierBlock / kHalfBlock * 2;
 }
 constexpr int OutlierShift(int64_t outlier) { return static_cast<int>(outlier % 2 * 16); }
 
@@ -57,48 +62,50 @@ constexpr float kInputScale = 1.0f / 64;
 
 // A layer in device memory, as kernels take it.
 struct LayerView {
-  int code_bits;         // 3 or 4: of the layout
+  int index_bits;        // 3 or 4: of the layout
   int32_t rows, inputs;  // true sizes
   int32_t padded_rows, padded_inputs;
-  const uint32_t* codes;
-  const uint16_t* table;      // [padded_rows][2^code_bits], fp16, divided by the row's scale
-  const float* row_scale;     // [padded_rows], powers of two
-  const int32_t* pack_begin;  // [tiles * units + 1]: first of each; null: no sparse part
-  const uint32_t* packs;
+  const uint32_t* indices;
+  const uint16_t* table;         // [padded_rows][2^index_bits], fp16, divided by the row's scale
+  const float* row_scale;        // [padded_rows], powers of two
+  const int32_t* outlier_begin;  // [tiles * K-tiles + 1]: first of each; null: no sparse part
+  const uint32_t* outlier_blocks;
   const float* bias;  // [rows] or null
 };
 
-// Index into `codes`, in words, of the first 4 words of a lane for a tile and unit; the next 4 lie
-// 4 * kLanes further on.
-constexpr int64_t CodeWords(int bits, int64_t padded_inputs, int64_t tile, int64_t unit, int lane) {
-  return ((tile * (padded_inputs / kUnitInputs) + unit) * 2 * bits * kLanes + lane) * 4;
+// Index into `indices`, in words, of the first 4 words of a lane for a tile and K-tile; the next 4
+// lie 4 * kLanes further on.
+constexpr int64_t IndexWords(int bits, int64_t padded_inputs, int64_t tile, int64_t k_tile,
+                             int lane) {
+  return ((tile * (padded_inputs / kTileInputs) + k_tile) * 2 * bits * kLanes + lane) * 4;
 }
 
-// The chunk of a unit that a group has; of one that has none, the first of the three with its bits.
-constexpr bool HasChunk(int bits, int group) { return bits == 4 || group % 4 < 3; }
-constexpr int ChunkOf(int bits, int group) {
-  return bits == 4 ? group : group / 4 * 3 + (HasChunk(bits, group) ? group % 4 : 0);
+// The vector of a K-tile that a K-step has; of one that has none, the first of the three with its
+// bits.
+constexpr bool HasVector(int bits, int k_step) { return bits == 4 || k_step % 4 < 3; }
+constexpr int VectorOf(int bits, int k_step) {
+  return bits == 4 ? k_step : k_step / 4 * 3 + (HasVector(bits, k_step) ? k_step % 4 : 0);
 }
 
-// The row of the tile that a lane has at a step.
-constexpr int RowOfStep(int lane, int step) { return lane / 4 * 4 + (lane + step) % 4; }
+// The row of the tile that a lane has at a slice.
+constexpr int RowOfSlice(int lane, int slice) { return lane / 4 * 4 + (lane + slice) % 4; }
 
-// Where the code of a row and input is: the lower bits of the nibble at `shift` of word `word` of
-// `codes`. Of a group without a chunk: bit i is the nibble's upper bit, i chunks further on.
-struct CodePlace {
+// Where the index of a row and input is: the lower bits of the nibble at `shift` of word `word` of
+// `indices`. Of a K-step without a vector: bit i is the nibble's upper bit, i vectors further on.
+struct IndexPosition {
   int64_t word;
   int shift;
-  bool has_chunk;
+  bool has_vector;
 };
-constexpr int kChunkWords = 4 * kLanes;  // from a lane's chunk to its next
-constexpr CodePlace PlaceOf(int bits, int64_t padded_inputs, int64_t row, int64_t k) {
+constexpr int kVectorWords = 4 * kLanes;  // from a lane's vector to its next
+constexpr IndexPosition IndexPositionOf(int bits, int64_t padded_inputs, int64_t row, int64_t k) {
   const int in_tile = static_cast<int>(row % kTileRows),
-            in_unit = static_cast<int>(k % kUnitInputs);
-  const int group = in_unit / kGroupInputs, step = in_unit % kGroupInputs / 8,
-            lane = in_tile / 4 * 4 + (in_tile + kSteps - step) % kSteps;
-  return {CodeWords(bits, padded_inputs, row / kTileRows, k / kUnitInputs, lane) +
-              ChunkOf(bits, group) * kChunkWords + step,
-          in_unit % 8 * 4, HasChunk(bits, group)};
+            in_k_tile = static_cast<int>(k % kTileInputs);
+  const int k_step = in_k_tile / kStepInputs, slice = in_k_tile % kStepInputs / 8,
+            lane = in_tile / 4 * 4 + (in_tile + kStepSlices - slice) % kStepSlices;
+  return {IndexWords(bits, padded_inputs, row / kTileRows, k / kTileInputs, lane) +
+              VectorOf(bits, k_step) * kVectorWords + slice,
+          in_k_tile % 8 * 4, HasVector(bits, k_step)};
 }
 
 }  // namespace sq::cuda

@@ -7,14 +7,14 @@ namespace sq::cuda {
 namespace {
 
 GemvPlan Plan(const LayerView& layer, int64_t tokens, bool normed, const DeviceInfo& device) {
-  return layer.code_bits == 4 ? PlanGemv<4>(layer, tokens, normed, device)
-                              : PlanGemv<3>(layer, tokens, normed, device);
+  return layer.index_bits == 4 ? PlanGemv<4>(layer, tokens, normed, device)
+                               : PlanGemv<3>(layer, tokens, normed, device);
 }
 
 }  // namespace
 
 int64_t GemvTokens(const LayerView& layer, const DeviceInfo& device) {
-  return layer.code_bits == 4 ? MostGemvTokens<4>(device) : MostGemvTokens<3>(device);
+  return layer.index_bits == 4 ? MaxGemvTokens<4>(device) : MaxGemvTokens<3>(device);
 }
 
 GemvRoom RoomForGemv(const LayerView& layer, int64_t tokens, const DeviceInfo& device) {
@@ -27,17 +27,17 @@ GemvRoom RoomForGemv(const LayerView& layer, int64_t tokens, const DeviceInfo& d
   return room;
 }
 
-void LutGemv(const GemvArguments& arguments, const DeviceInfo& device, bool overlap,
+void LutGemv(const GemvArguments& arguments, const DeviceInfo& device, bool pdl,
              cudaStream_t stream) {
   const bool normed = arguments.norm.weight != nullptr;
-  const bool passes_on = arguments.end.norm.weight != nullptr;
+  const bool passes_on = arguments.epilogue.norm.weight != nullptr;
   SQ_DCHECK(arguments.tokens >= 1 && arguments.tokens <= GemvTokens(arguments.layer, device));
   SQ_DCHECK(arguments.tokens == 1 || (!normed && !passes_on));
-  SQ_DCHECK(!passes_on || !arguments.end.gated);
+  SQ_DCHECK(!passes_on || !arguments.epilogue.gated);
   const GemvPlan plan = Plan(arguments.layer, arguments.tokens, normed, device);
   GemvArguments planned = arguments;
-  planned.part_units = static_cast<int>(plan.part_units);
-  plan.launch(planned, plan.grid, overlap, stream);
+  planned.part_k_tiles = static_cast<int>(plan.part_k_tiles);
+  plan.launch(planned, plan.grid, pdl, stream);
 }
 
 }  // namespace sq::cuda

@@ -10,22 +10,22 @@ namespace sq::cuda {
 // tokens' tables need.
 int64_t GemvTokens(const LayerView& layer, const DeviceInfo& device);
 
-// What a launch takes. Work is divided into tiles of rows, and where these are few, their units of
-// inputs into parts. Each part then leaves its sums in `partials`, and the
-// last one to arrive adds them up in order.
+// What a launch takes. Work is divided into tiles of rows, and where these are few, their K-tiles
+// of inputs into parts. Each part then leaves its sums in `partials`, and the last one to arrive
+// adds them up in order.
 struct GemvArguments {
   LayerView layer;
   // x: fp16 [tokens][x_stride], rows at multiples of 16 bytes; what counts is x * x_scale.
   const uint16_t* x;
   int64_t x_stride;
-  PassedNorm norm;  // if there is one, what it left instead of x; x_stride 0
+  FusedNorm norm;  // if there is one, what it left instead of x; x_stride 0
   int tokens;
   float x_scale;
   CudaMatrix y;
-  ProductEnd end;
+  Epilogue epilogue;
   float* partials;    // [tiles][parts][rows of a tile][tokens of the instance]
   unsigned* arrived;  // [tiles], zero between launches
-  int part_units;     // units of a part; set by LutGemv
+  int part_k_tiles;   // K-tiles of a part; set by LutGemv
 };
 
 // Room that a launch needs. `arrived` must be zero before the first launch; launches leave it so.
@@ -35,8 +35,8 @@ struct GemvRoom {
 };
 GemvRoom RoomForGemv(const LayerView& layer, int64_t tokens, const DeviceInfo& device);
 
-// 1 to GemvTokens tokens. With `overlap`, as LaunchShape says.
-void LutGemv(const GemvArguments& arguments, const DeviceInfo& device, bool overlap,
+// 1 to GemvTokens tokens. With `pdl`, as LaunchShape says.
+void LutGemv(const GemvArguments& arguments, const DeviceInfo& device, bool pdl,
              cudaStream_t stream);
 
 }  // namespace sq::cuda

@@ -3,7 +3,7 @@
 
 namespace sq::cuda {
 
-template int64_t MostGemvTokens<4>(const DeviceInfo&);
+template int64_t MaxGemvTokens<4>(const DeviceInfo&);
 template GemvPlan PlanGemv<4>(const LayerView&, int64_t, bool, const DeviceInfo&);
 
 }  // namespace sq::cuda

@@ -10,14 +10,14 @@ namespace sq::cuda {
 namespace {
 
 template <int kBits, int kTokens, int kWarps, bool kOfRows, bool kNormed>
-void LaunchGemv(const GemvArguments& arguments, dim3 grid, bool overlap, cudaStream_t stream) {
+void LaunchGemv(const GemvArguments& arguments, dim3 grid, bool pdl, cudaStream_t stream) {
   using Shape = GemvShape<kBits, kTokens, kWarps, kOfRows, kNormed>;
   LaunchShape shape;
   shape.grid = grid;
   shape.block = dim3(Shape::kThreads);
   shape.shared_bytes = Shape::kBytes;
-  shape.overlap = overlap;
-  shape.most_shared = true;
+  shape.pdl = pdl;
+  shape.max_shared = true;
   Launch("LUT-GEMV", shape, stream, LutGemvKernel<kBits, kTokens, kWarps, kOfRows, kNormed>,
          arguments);
 }
@@ -33,16 +33,18 @@ int64_t Resident(const DeviceInfo& device) {
 template <typename Shape, int kWarps>
 GemvPlan PlanFor(const LayerView& layer, const DeviceInfo& device) {
   const int64_t tiles = CeilDivide(layer.rows, kTileRows);
-  const int64_t units = layer.padded_inputs / kUnitInputs;
-  // Parts where multiprocessors would be idle, as far as there are units for all warps.
+  const int64_t k_tiles = layer.padded_inputs / kTileInputs;
+  // Parts where multiprocessors would be idle, as far as there are K-tiles for all warps.
   const int64_t resident = Resident<Shape>(device);
   const int64_t filled = std::min<int64_t>(device.gemv.filled_blocks, resident);
   const int64_t most =
-      std::clamp<int64_t>(device.multiprocessors * filled / tiles, 1, CeilDivide(units, kWarps));
+      std::clamp<int64_t>(device.multiprocessors * filled / tiles, 1, CeilDivide(k_tiles, kWarps));
   GemvPlan plan;
-  plan.part_units = CeilDivide(units, most);
-  const int64_t parts = CeilDivide(units, plan.part_units);
-  plan.partials = parts == 1 ? 0 : tiles * parts * Shape::End::kValues;
+  plan.warps = kWarps;
+  plan.resident = resident;
+  plan.part_k_tiles = CeilDivide(k_tiles, most);
+  const int64_t parts = CeilDivide(k_tiles, plan.part_k_tiles);
+  plan.partials = parts == 1 ? 0 : tiles * parts * Shape::Epilogue::kValues;
   const int64_t blocks = device.multiprocessors * resident;
   plan.grid = dim3(static_cast<unsigned>(std::min(tiles, blocks)), static_cast<unsigned>(parts));
   return plan;
@@ -53,13 +55,14 @@ template <int kBits, int kTokens, bool kOfRows>
 bool Fits(const DeviceInfo& device) {
   return GemvShape<kBits, kTokens, 16, kOfRows, false>::kBytes <= device.shared_bytes;
 }
-constexpr int kManyTokens = 16, kFewTokens = 8;  // of a launch, where that fits and where not
+constexpr int kMaxTokens = 16;         // of a launch of 16 warps
+constexpr int kMaxTokensOf8Warps = 8;  // where shared memory has no room for these
 
 }  // namespace
 
 template <int kBits>
-int64_t MostGemvTokens(const DeviceInfo& device) {
-  return Fits<kBits, kManyTokens, false>(device) ? kManyTokens : kFewTokens;
+int64_t MaxGemvTokens(const DeviceInfo& device) {
+  return Fits<kBits, kMaxTokens, false>(device) ? kMaxTokens : kMaxTokensOf8Warps;
 }
 
 template <int kBits>
@@ -80,20 +83,20 @@ GemvPlan PlanGemv(const LayerView& layer, int64_t tokens, bool normed, const Dev
     return Fits<kBits, decltype(count)::value, decltype(of_rows)::value != 0>(device);
   };
   const auto with_rows = [&](auto count) {
-    const bool wanted = decltype(count)::value > 1 || device.gemv.one_token_warps == 16;
+    const bool wanted = decltype(count)::value > 1 || device.gemv.one_token_warps[kBits - 3] == 16;
     if (wanted && fits(count, Constant<1>())) return with(count, Constant<16>(), Constant<1>());
     return with(Constant<(decltype(count)::value > 1 ? 4 : 1)>(), Constant<8>(), Constant<1>());
   };
   const auto with_quads = [&](auto count) {
     if (fits(count, Constant<0>())) return with(count, Constant<16>(), Constant<0>());
-    return with(Constant<std::min(decltype(count)::value, kFewTokens)>(), Constant<8>(),
+    return with(Constant<std::min(decltype(count)::value, kMaxTokensOf8Warps)>(), Constant<8>(),
                 Constant<1>());
   };
   if (tokens == 1) return with_rows(Constant<1>());
-  if (tokens == 2 && device.gemv.most_tokens_of_rows >= 2) return with_rows(Constant<2>());
+  if (tokens == 2 && device.gemv.max_tokens_of_rows >= 2) return with_rows(Constant<2>());
   if (tokens <= 4) return with_quads(Constant<4>());
   if (tokens <= 8) return with_quads(Constant<8>());
-  return with_quads(Constant<kManyTokens>());
+  return with_quads(Constant<kMaxTokens>());
 }
 
 }  // namespace sq::cuda

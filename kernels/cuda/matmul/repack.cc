@@ -12,8 +12,8 @@
 namespace sq::cuda {
 namespace {
 
-// So that offsets have 32 bits, and a warp's lanes are as many as its units (PackRanges).
-constexpr int64_t kMostInputs = 65536;
+// So that 32-bit offsets suffice, and a warp has at most one K-tile for each lane (OutlierRanges).
+constexpr int64_t kMaxInputs = 65536;
 
 // A layer's row and where it goes.
 struct Source {
@@ -29,23 +29,24 @@ struct Outlier {
   uint16_t value;
 };
 
-void UnpackRow(const PackedView& layer, int64_t row, uint8_t* codes) {
+void UnpackRow(const PackedView& layer, int64_t row, uint8_t* indices) {
   const MatrixView<const uint32_t> words = layer.Words();
   UnpackIndices(layer.bits, {words.data + row, words.rows, 1, words.stride},
-                {codes, 1, layer.in_features});
+                {indices, 1, layer.in_features});
 }
 
-// Codes of one row, padded, to their places. Rows of one tile share words, so a tile is one
-// thread's.
-void PlaceCodes(const uint8_t* codes, int64_t row, RepackedLayer* out) {
+// Stores the padded indices of one row. Rows of one tile share words, so one thread must handle a
+// tile.
+void StoreIndices(const uint8_t* indices, int64_t row, RepackedLayer* out) {
   for (int64_t k = 0; k < out->padded_inputs; ++k) {
-    const CodePlace place = PlaceOf(out->code_bits, out->padded_inputs, row, k);
-    const uint32_t code = codes[k];
-    uint32_t* const words = out->codes.data() + place.word;
-    if (place.has_chunk) {
-      words[0] |= code << place.shift;
+    const IndexPosition position = IndexPositionOf(out->index_bits, out->padded_inputs, row, k);
+    const uint32_t index = indices[k];
+    uint32_t* const words = out->indices.data() + position.word;
+    if (position.has_vector) {
+      words[0] |= index << position.shift;
     } else {
-      for (int i = 0; i < 3; ++i) words[i * kChunkWords] |= (code >> i & 1) << (place.shift + 3);
+      for (int i = 0; i < 3; ++i)
+        words[i * kVectorWords] |= (index >> i & 1) << (position.shift + 3);
     }
   }
 }
@@ -59,12 +60,12 @@ float ScaleAbove(float largest) {
 }
 
 // Adds the row's outliers to those of its tile.
-void RepackRow(const Source& source, std::vector<uint8_t>* codes, std::vector<Outlier>* outliers,
+void RepackRow(const Source& source, std::vector<uint8_t>* indices, std::vector<Outlier>* outliers,
                RepackedLayer* out) {
   const PackedView& layer = *source.layer;
-  codes->assign(static_cast<size_t>(out->padded_inputs), 0);
-  UnpackRow(layer, source.row, codes->data());
-  const int64_t stored = int64_t{1} << layer.bits, size = int64_t{1} << out->code_bits;
+  indices->assign(static_cast<size_t>(out->padded_inputs), 0);
+  UnpackRow(layer, source.row, indices->data());
+  const int64_t stored = int64_t{1} << layer.bits, size = int64_t{1} << out->index_bits;
   const float* table = layer.lookup_table + source.row * stored;
   float largest = 0;
   for (int64_t c = 0; c < stored; ++c) largest = std::max(largest, std::fabs(table[c]));
@@ -78,50 +79,52 @@ void RepackRow(const Source& source, std::vector<uint8_t>* codes, std::vector<Ou
   for (int64_t c = 0; c < size; ++c) rounded[c] = c < stored ? FloatToFp16(table[c] / scale) : 0;
   for (int32_t e = source.Begin(); e < source.End(); ++e) {
     const int32_t column = csr.cols[e];
-    const uint8_t code = (*codes)[static_cast<size_t>(column)];
-    const double weight = static_cast<double>(table[code]) + csr.vals[e];
-    const double rest = weight / scale - Fp16ToFloat(rounded[code]);
+    const uint8_t index = (*indices)[static_cast<size_t>(column)];
+    const double weight = static_cast<double>(table[index]) + csr.vals[e];
+    const double rest = weight / scale - Fp16ToFloat(rounded[index]);
     outliers->push_back({column, static_cast<int32_t>(source.to % kTileRows),
                          FloatToFp16(static_cast<float>(rest))});
   }
-  PlaceCodes(codes->data(), source.to, out);
+  StoreIndices(indices->data(), source.to, out);
 }
 
-// Where the packs of each tile and unit begin.
-std::vector<int32_t> CountPacks(const std::vector<Source>& sources, const RepackedLayer& layer) {
-  const int64_t units = layer.padded_inputs / kUnitInputs;
-  std::vector<int32_t> begin(static_cast<size_t>(layer.padded_rows / kTileRows * units + 1), 0);
+// Where the outlier blocks of each tile and K-tile begin.
+std::vector<int32_t> CountOutlierBlocks(const std::vector<Source>& sources,
+                                        const RepackedLayer& layer) {
+  const int64_t k_tiles = layer.padded_inputs / kTileInputs;
+  std::vector<int32_t> begin(static_cast<size_t>(layer.padded_rows / kTileRows * k_tiles + 1), 0);
   for (const Source& source : sources) {
-    int32_t* const counts = begin.data() + 1 + source.to / kTileRows * units;
+    int32_t* const counts = begin.data() + 1 + source.to / kTileRows * k_tiles;
     const int32_t* const columns = source.layer->outliers.cols;
-    for (int32_t e = source.Begin(); e < source.End(); ++e) ++counts[columns[e] / kUnitInputs];
+    for (int32_t e = source.Begin(); e < source.End(); ++e) ++counts[columns[e] / kTileInputs];
   }
   for (size_t i = 1; i < begin.size(); ++i)
-    begin[i] = begin[i - 1] + static_cast<int32_t>(CeilDivide(begin[i], kPack));
+    begin[i] = begin[i - 1] + static_cast<int32_t>(CeilDivide(begin[i], kOutlierBlock));
   return begin;
 }
 
-// A tile's outliers to their packs; a tile's packs are its own, so tiles may go side by side.
-void PlaceOutliers(int64_t tile, std::vector<Outlier>* outliers, RepackedLayer* out) {
+// Stores a tile's outliers. Tiles share no blocks, so different threads may handle them.
+void StoreOutliers(int64_t tile, std::vector<Outlier>* outliers, RepackedLayer* out) {
   std::sort(outliers->begin(), outliers->end(), [](const Outlier& a, const Outlier& b) {
     return a.column != b.column ? a.column < b.column : a.row < b.row;
   });
-  const int64_t units = out->padded_inputs / kUnitInputs;
-  const auto place = [&](int64_t at, uint16_t value, uint32_t row, uint32_t input) {
-    uint32_t* const words = out->packs.data() + OutlierWord(at);
+  const int64_t k_tiles = out->padded_inputs / kTileInputs;
+  const auto store = [&](int64_t at, uint16_t value, uint32_t row, uint32_t input) {
+    uint32_t* const words = out->outlier_blocks.data() + OutlierWord(at);
     words[0] |= static_cast<uint32_t>(value) << OutlierShift(at);
-    words[1] |= OutlierPlace(row, input) << OutlierShift(at);
+    words[1] |= OutlierPosition(row, input) << OutlierShift(at);
   };
   auto next = outliers->begin();
-  for (int64_t unit = 0; unit < units; ++unit) {
-    const int32_t* const begin = out->pack_begin.data() + tile * units + unit;
-    for (int64_t at = int64_t{begin[0]} * kPack; at < int64_t{begin[1]} * kPack; ++at) {
-      if (next != outliers->end() && next->column / kUnitInputs == unit) {
-        place(at, next->value, static_cast<uint32_t>(next->row),
-              static_cast<uint32_t>(next->column % kUnitInputs));
+  for (int64_t k_tile = 0; k_tile < k_tiles; ++k_tile) {
+    const int32_t* const begin = out->outlier_begin.data() + tile * k_tiles + k_tile;
+    for (int64_t at = int64_t{begin[0]} * kOutlierBlock; at < int64_t{begin[1]} * kOutlierBlock;
+         ++at) {
+      if (next != outliers->end() && next->column / kTileInputs == k_tile) {
+        store(at, next->value, static_cast<uint32_t>(next->row),
+              static_cast<uint32_t>(next->column % kTileInputs));
         ++next;
       } else {
-        place(at, 0, 0, kUnitInputs - 1);
+        store(at, 0, 0, kTileInputs - 1);
       }
     }
   }
@@ -157,10 +160,10 @@ RepackedLayer Repack(const std::vector<PackedView>& layers, bool interleaved) {
   SQ_CHECK(!layers.empty(), "no layers to repack");
   const PackedView& first = layers.front();
   RepackedLayer out;
-  out.code_bits = std::max(first.bits, 3);
+  out.index_bits = std::max(first.bits, 3);
   out.inputs = first.in_features;
-  SQ_CHECK(out.inputs <= kMostInputs, "a layer of ", out.inputs,
-           " inputs: the CUDA kernels take up to ", kMostInputs);
+  SQ_CHECK(out.inputs <= kMaxInputs, "a layer of ", out.inputs,
+           " inputs: the CUDA kernels take up to ", kMaxInputs);
   bool sparse = false;
   for (const PackedView& layer : layers) {
     SQ_CHECK(layer.bits == first.bits && layer.in_features == first.in_features &&
@@ -175,21 +178,22 @@ RepackedLayer Repack(const std::vector<PackedView>& layers, bool interleaved) {
   }
   out.rows = static_cast<int64_t>(sources.size());
   out.padded_rows = RoundUp(out.rows, kPaddedRows);
-  out.padded_inputs = RoundUp(out.inputs, kUnitInputs);
-  out.codes.assign(static_cast<size_t>(out.padded_rows * out.padded_inputs / 32 * out.code_bits),
-                   0);
-  out.table.assign(static_cast<size_t>(out.padded_rows << out.code_bits), 0);
+  out.padded_inputs = RoundUp(out.inputs, kTileInputs);
+  out.indices.assign(static_cast<size_t>(out.padded_rows * out.padded_inputs / 32 * out.index_bits),
+                     0);
+  out.table.assign(static_cast<size_t>(out.padded_rows << out.index_bits), 0);
   out.row_scale.assign(static_cast<size_t>(out.padded_rows), 1);
   if (sparse) {
-    out.pack_begin = CountPacks(sources, out);
-    out.packs.assign(static_cast<size_t>(out.pack_begin.back()) * kPackWords, 0);
+    out.outlier_begin = CountOutlierBlocks(sources, out);
+    out.outlier_blocks.assign(static_cast<size_t>(out.outlier_begin.back()) * kOutlierBlockWords,
+                              0);
   }
   ParallelFor(CeilDivide(out.rows, kTileRows), [&](int64_t tile) {
-    std::vector<uint8_t> codes;
+    std::vector<uint8_t> indices;
     std::vector<Outlier> outliers;
     for (int64_t row = tile * kTileRows; row < std::min((tile + 1) * kTileRows, out.rows); ++row)
-      RepackRow(sources[static_cast<size_t>(row)], &codes, &outliers, &out);
-    if (sparse) PlaceOutliers(tile, &outliers, &out);
+      RepackRow(sources[static_cast<size_t>(row)], &indices, &outliers, &out);
+    if (sparse) StoreOutliers(tile, &outliers, &out);
   });
   return out;
 }

@@ -10,13 +10,13 @@
 namespace sq::cuda {
 
 struct RepackedLayer {
-  int code_bits = 0;
+  int index_bits = 0;
   int64_t rows = 0, inputs = 0, padded_rows = 0, padded_inputs = 0;
-  std::vector<uint32_t> codes;
+  std::vector<uint32_t> indices;
   std::vector<uint16_t> table;
   std::vector<float> row_scale;
-  std::vector<int32_t> pack_begin;  // empty: no sparse part
-  std::vector<uint32_t> packs;
+  std::vector<int32_t> outlier_begin;  // empty: no sparse part
+  std::vector<uint32_t> outlier_blocks;
   std::vector<float> bias;
 };
 

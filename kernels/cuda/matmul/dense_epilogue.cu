@@ -1,4 +1,5 @@
-// What stands before and after a dense product: rounding its input, scaling its result.
+// Prologue and epilogue of the dense product of many tokens: rounding of x to fp16; scales, bias
+// and what Epilogue describes on the result.
 #include "kernels/cuda/activation.cuh"
 #include "kernels/cuda/elements.cuh"
 #include "kernels/cuda/matmul/kernels.h"
@@ -16,12 +17,12 @@ __global__ void ConvertInputKernel(CudaMatrix x, uint16_t* out, int64_t stride) 
   out[row * stride + column] = __half_as_ushort(__float2half_rn(value * kInputScale));
 }
 
-__global__ void FinishPanelKernel(const float* panel, LayerView layer, int64_t first, int64_t rows,
-                                  float scale, CudaMatrix y, ProductEnd end) {
+__global__ void DenseEpilogueKernel(const float* product, LayerView layer, int64_t first,
+                                    int64_t rows, float scale, CudaMatrix y, Epilogue end) {
   const int64_t token = blockIdx.y, i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   const auto value_of = [&](int64_t r) {
     const int64_t row = first + r;
-    const float value = panel[token * rows + r] * (layer.row_scale[row] * scale);
+    const float value = product[token * rows + r] * (layer.row_scale[row] * scale);
     return layer.bias != nullptr ? value + layer.bias[row] : value;
   };
   if (end.gated) {
@@ -45,14 +46,14 @@ void ConvertInput(const CudaMatrix& x, uint16_t* out, int64_t stride, cudaStream
   Launch("convert the input", shape, stream, ConvertInputKernel, x, out, stride);
 }
 
-void FinishPanel(const float* panel, const LayerView& layer, int64_t first, int64_t rows,
-                 float scale, const CudaMatrix& y, const ProductEnd& end, cudaStream_t stream) {
+void DenseEpilogue(const float* product, const LayerView& layer, int64_t first, int64_t rows,
+                   float scale, const CudaMatrix& y, const Epilogue& end, cudaStream_t stream) {
   LaunchShape shape;
   shape.grid = dim3(static_cast<unsigned>(CeilDivide(end.gated ? rows / 2 : rows, kThreads)),
                     static_cast<unsigned>(y.rows));
   shape.block = dim3(kThreads);
-  Launch("finish a panel", shape, stream, FinishPanelKernel, panel, layer, first, rows, scale, y,
-         end);
+  Launch("dense epilogue", shape, stream, DenseEpilogueKernel, product, layer, first, rows, scale,
+         y, end);
 }
 
 }  // namespace sq::cuda

@@ -6,7 +6,7 @@
 
 #include "kernels/cuda/runtime.h"
 
-#ifndef __CUDA_RUNTIME_H__
+#ifdef SQ_CUDA_EMULATED
 #include "kernels/cuda/ptx.cuh"
 #include "kernels/cuda/streams.h"
 #include "tests/support/cuda_memory.h"
@@ -30,7 +30,7 @@ void AddOne(const float* in, float* out, bool lets_first, bool reads_first) {
 }
 
 // A chain of kernels over buffers of zeros; the last one's sums of what each block has.
-std::vector<float> Chain(int length, bool lets_first, bool reads_first, bool overlap) {
+std::vector<float> Chain(int length, bool lets_first, bool reads_first, bool pdl) {
   Stream stream;
   std::vector<Buffer<float>> buffers;
   for (int i = 0; i <= length; ++i)
@@ -38,7 +38,7 @@ std::vector<float> Chain(int length, bool lets_first, bool reads_first, bool ove
   LaunchShape shape;
   shape.grid = dim3(kBlocks);
   shape.block = dim3(kThreads);
-  shape.overlap = overlap;
+  shape.pdl = pdl;
   for (int i = 0; i < length; ++i) {
     Launch("test", shape, stream.handle, AddOne, buffers[i].data(), buffers[i + 1].data(),
            lets_first, reads_first);
@@ -50,7 +50,7 @@ std::vector<float> Chain(int length, bool lets_first, bool reads_first, bool ove
   return sums;
 }
 
-TEST(CudaOverlap, KernelsThatWaitSeeWhatWasWritten) {
+TEST(CudaPdl, KernelsThatWaitSeeWhatWasWritten) {
   for (const uint64_t seed : {0, 1, 2}) {
     test::SetScheduleSeed(seed);
     for (const bool lets_first : {false, true}) {
@@ -63,7 +63,7 @@ TEST(CudaOverlap, KernelsThatWaitSeeWhatWasWritten) {
 }
 
 // One block of each kernel is too early.
-TEST(CudaOverlap, KernelsThatReadBeforeTheyWaitDoNot) {
+TEST(CudaPdl, KernelsThatReadBeforeTheyWaitDoNot) {
   for (const bool lets_first : {false, true})
     EXPECT_EQ(Chain(20, lets_first, true, true), (std::vector<float>{1, 20, 20}));
   EXPECT_EQ(Chain(20, true, true, false), (std::vector<float>{20, 20, 20}));
