@@ -19,6 +19,7 @@ try:
     from transformers.models.llama.modeling_llama import LlamaRMSNorm
     from transformers.models.ministral.modeling_ministral import MinistralRMSNorm
     from transformers.models.mistral.modeling_mistral import MistralRMSNorm
+    from transformers.models.phi3.modeling_phi3 import Phi3RMSNorm
     from transformers.models.qwen2.modeling_qwen2 import Qwen2RMSNorm
     from transformers.models.qwen3.modeling_qwen3 import Qwen3RMSNorm
 except ImportError as error:
@@ -115,6 +116,11 @@ MODELS = [
         num_attention_heads=4, num_key_value_heads=2, head_dim=8, sliding_window=7, hidden_act="gelu_new",
         layer_types=["full_attention", "sliding_attention", "full_attention"],
         tie_word_embeddings=False,
+        rms_norm_eps=1e-5, rope_parameters={"rope_type": "default", "rope_theta": 10000.0})),
+    # Query, key and value in one tensor, gate and up in one.
+    Golden("phi3-fused-bf16", "bfloat16", legacy_config=True, family="Phi3", seed=51, config=dict(
+        vocab_size=128, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, sliding_window=9, tie_word_embeddings=False,
         rms_norm_eps=1e-5, rope_parameters={"rope_type": "default", "rope_theta": 10000.0})),
 ]
 
@@ -246,15 +252,18 @@ def main():
     default = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../tests/golden/models")
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="models to make (default: all)")
     parser.add_argument("--output", metavar="DIR", default=os.path.normpath(default),
                         help="where the model folders go (default: tests/golden/models)")
     parser.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # the order of sums, and with it the last bits, are then the same
     transformers.utils.logging.disable_progress_bar()
-    for norm in (LlamaRMSNorm, MinistralRMSNorm, MistralRMSNorm, Qwen2RMSNorm, Qwen3RMSNorm):
+    for norm in (LlamaRMSNorm, MinistralRMSNorm, MistralRMSNorm, Phi3RMSNorm, Qwen2RMSNorm, Qwen3RMSNorm):
         norm.forward = norm_in_input_precision
     for number, golden in enumerate(MODELS):
+        if arguments.names and golden.name not in arguments.names:
+            continue
         folder = os.path.join(arguments.output, golden.name)
         for attempt in range(10):
             shutil.rmtree(folder, ignore_errors=True)

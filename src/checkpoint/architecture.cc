@@ -56,6 +56,17 @@ void ParseQwen3(ConfigFields* fields, ModelConfig* config) {
   ParseQwenWindows(defaults, fields, config);
 }
 
+void ParsePhi3(ConfigFields* fields, ModelConfig* config) {
+  FieldDefaults defaults;
+  defaults.positions = 4096;
+  defaults.bos = 1;
+  defaults.eos = 32000;
+  defaults.norm_epsilon = 1e-5;
+  ParseLlamaFields(defaults, fields, config);
+  const int64_t window = ParseWindow(defaults, fields);
+  if (window > 0) config->attention_windows.assign(static_cast<size_t>(config->num_layers), window);
+}
+
 void ParseOpt(ConfigFields* fields, ModelConfig* config) {
   FieldDefaults defaults;
   defaults.bos = defaults.eos = 2;
@@ -109,6 +120,15 @@ Architecture Qwen3() {
   return row;
 }
 
+Architecture Phi3() {
+  Architecture row = LlamaLike("phi3", ParsePhi3);
+  row.layer_linears = {{"self_attn.qkv_proj", {Role::kQuery, Role::kKey, Role::kValue}, nullptr},
+                       {"self_attn.o_proj", {Role::kAttentionOut}, nullptr},
+                       {"mlp.gate_up_proj", {Role::kGate, Role::kUp}, nullptr},
+                       {"mlp.down_proj", {Role::kDown}, nullptr}};
+  return row;
+}
+
 Architecture Opt() {
   return {"opt",
           ParseOpt,
@@ -140,6 +160,7 @@ const std::vector<Architecture>& Architectures() {
                                                  LlamaLike("ministral", ParseMistral),
                                                  LlamaLike("qwen2", ParseQwen2),
                                                  Qwen3(),
+                                                 Phi3(),
                                                  Opt()};
   return rows;
 }

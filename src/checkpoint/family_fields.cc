@@ -83,7 +83,7 @@ void ParseLlamaFields(const FieldDefaults& defaults, ConfigFields* fields, Model
   ParseSizes(defaults, fields, config);
   ParseHeads(defaults, fields, config);
   config->intermediate_size = fields->Int("intermediate_size", 1, kMaxWidth);
-  config->norm_epsilon = fields->PositiveDouble("rms_norm_eps", 1e-6);
+  config->norm_epsilon = fields->PositiveDouble("rms_norm_eps", defaults.norm_epsilon);
   config->tie_word_embeddings = fields->Bool("tie_word_embeddings", false);
   config->activation = ParseActivation(fields, "hidden_act", "silu");
 }

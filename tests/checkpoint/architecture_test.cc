@@ -74,6 +74,48 @@ TEST(ArchitectureTest, OptHasNoGateAndLearnedPositions) {
                         {"model.decoder.final_layer_norm.bias", hidden}}));
 }
 
+// Of Phi-3-mini-4k-instruct.
+TEST(ArchitectureTest, Phi3HasFusedTensors) {
+  const ModelConfig config = ParseModelConfig(
+      R"({"model_type": "phi3", "hidden_size": 3072, "intermediate_size": 8192,
+          "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 32,
+          "max_position_embeddings": 4096, "original_max_position_embeddings": 4096,
+          "rms_norm_eps": 1e-05, "rope_scaling": null, "rope_theta": 10000.0, "hidden_act": "silu",
+          "sliding_window": 2047, "vocab_size": 32064, "bos_token_id": 1, "eos_token_id": 32000,
+          "attention_bias": false, "attention_dropout": 0.0, "embd_pdrop": 0.0, "resid_pdrop": 0.0,
+          "tie_word_embeddings": false, "pad_token_id": 32000, "use_cache": true})",
+      "config.json");
+  EXPECT_EQ(config.AttentionWindow(31), 2047);
+  EXPECT_EQ(config.eos_token_ids, std::vector<int>{32000});
+  const std::vector<LinearInfo> linears = LayerLinears(config, 3);
+  ASSERT_EQ(linears.size(), 4u);
+  EXPECT_EQ(linears[0].WeightName(), "model.layers.3.self_attn.qkv_proj.weight");
+  EXPECT_EQ(linears[0].out_features, 3 * 3072);
+  ASSERT_EQ(linears[0].parts.size(), 3u);
+  EXPECT_EQ(linears[0].parts[2].role, LinearRole::kValue);
+  EXPECT_EQ(linears[0].parts[2].begin, 2 * 3072);
+  EXPECT_EQ(linears[0].parts[2].rows, 3072);
+  EXPECT_EQ(linears[2].name, "model.layers.3.mlp.gate_up_proj");
+  EXPECT_EQ(linears[2].out_features, 2 * 8192);
+  EXPECT_EQ(linears[2].parts[0].role, LinearRole::kGate);
+  EXPECT_EQ(linears[3].in_features, 8192);
+  for (const LinearInfo& linear : linears) EXPECT_FALSE(linear.bias);
+}
+
+// What configuration_phi3.py takes where a file says nothing.
+TEST(ArchitectureTest, Phi3sDefaultsAreItsOwn) {
+  const ModelConfig config = ParseModelConfig(
+      R"({"model_type": "phi3", "hidden_size": 64, "intermediate_size": 128,
+          "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 100})",
+      "config.json");
+  EXPECT_EQ(config.norm_epsilon, 1e-5);
+  EXPECT_EQ(config.num_kv_heads, 4);
+  EXPECT_EQ(config.max_positions, 4096);
+  EXPECT_EQ(config.bos_token_id, 1);
+  EXPECT_EQ(config.eos_token_ids, std::vector<int>{32000});
+  EXPECT_EQ(config.AttentionWindow(0), 0);
+}
+
 TEST(ArchitectureTest, AnUnknownOneIsNone) {
   EXPECT_EQ(FindArchitecture("mamba"), nullptr);
   EXPECT_EQ(FindArchitecture(""), nullptr);

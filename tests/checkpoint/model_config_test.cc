@@ -156,6 +156,7 @@ TEST(ModelConfigTest, NamesFileFieldExpectedAndFound) {
       {"model_type", "1", "\"model_type\": expected a string, found an integer"},
       {"model_type", "\"mamba\"",
        "\"model_type\": not supported: expected one of llama, mistral, ministral, qwen2, qwen3, "
+       "phi3, "
        "opt, found "
        "\"mamba\""},
       {"hidden_size", "", "no \"hidden_size\""},

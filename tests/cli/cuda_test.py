@@ -13,7 +13,7 @@ from cli_support import (BIN, SHIM_BIN, SOURCE, CliTest, command, digests, make_
 
 GOLDEN = ("llama-mha-fp16", "llama-gqa-tied-fp32", "llama3-rope-bf16", "llama-head-dim-fp16", "llama-sharded-bf16",
           "mistral-window-bf16", "qwen2-tied-bf16", "qwen3-bf16", "opt-fp16", "qwen2-yarn-bf16",
-          "llama-dynamic-bf16", "mistral-longrope-bf16", "ministral-gelu-bf16")
+          "llama-dynamic-bf16", "mistral-longrope-bf16", "ministral-gelu-bf16", "phi3-fused-bf16")
 DEVICE = "the host, as a CUDA device for tests"
 
 

@@ -11,7 +11,7 @@ import unittest
 from cli_support import SOURCE, CliTest, read_json, read_safetensors, token_lists, write_json
 
 MODELS = ["llama-gqa-tied-fp32", "llama3-rope-bf16", "mistral-window-bf16", "qwen2-tied-bf16", "qwen3-bf16",
-          "opt-fp16", "qwen2-yarn-bf16", "ministral-gelu-bf16"]
+          "opt-fp16", "qwen2-yarn-bf16", "ministral-gelu-bf16", "phi3-fused-bf16"]
 
 
 def norms_and_linears(config):

@@ -13,9 +13,9 @@
 namespace sq::test {
 
 constexpr const char* kGoldenModels[] = {
-    "llama-mha-fp16",     "llama-gqa-tied-fp32", "llama3-rope-bf16",   "llama-head-dim-fp16",
-    "llama-sharded-bf16", "mistral-window-bf16", "qwen2-tied-bf16",    "qwen3-bf16",
-    "opt-fp16",           "qwen2-yarn-bf16",     "ministral-gelu-bf16"};
+    "llama-mha-fp16",     "llama-gqa-tied-fp32", "llama3-rope-bf16",    "llama-head-dim-fp16",
+    "llama-sharded-bf16", "mistral-window-bf16", "qwen2-tied-bf16",     "qwen3-bf16",
+    "opt-fp16",           "qwen2-yarn-bf16",     "ministral-gelu-bf16", "phi3-fused-bf16"};
 // Rotated by the sequence's length, otherwise up to 14 tokens than beyond: tokens.0 and tokens.1
 // are longer, tokens.2 is shorter, continuation crosses. What comes by way of a cache differs from
 // the whole sequence, so that pieces.sizes tells how tokens.0 is fed and pieces.logits what comes

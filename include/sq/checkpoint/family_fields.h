@@ -16,6 +16,7 @@ struct FieldDefaults {
   int64_t window = -1;    // none
   int64_t positions = 2048;
   int bos = -1, eos = -1;  // none
+  double norm_epsilon = 1e-6;
 };
 
 constexpr int64_t kMaxWidth =
