@@ -35,7 +35,7 @@ BUDGET = {(4, 1, 16, "rows"): 2.6, (4, 2, 16, "rows"): 3.05,
 LEFT_BEHIND = {(4, True): 7, (4, False): 3, (3, True): 5, (3, False): 5}
 # Instructions per block of 16 outliers, by (tokens, whether of rows); where a K-tile has several stages a vote leaves out those of
 # inputs that are not there.
-OUTLIER_BLOCK_BUDGET = {(1, True): 34, (2, True): 43, (4, True): 47, (8, True): 75, (4, False): 63, (8, False): 75, (16, False): 82}
+OUTLIER_BLOCK_BUDGET = {(1, True): 34, (2, True): 43, (4, True): 51, (8, True): 75, (4, False): 63, (8, False): 75, (16, False): 82}
 # Loads of attention on their way at once, by (queries, 16-byte chunks of a key that a lane takes): keys and values.
 ATTENTION_LOADS = {(1, 2): 8 + 8, (2, 2): 8 + 8, (1, 4): 16 + 16, (2, 4): 16 + 16}
 
