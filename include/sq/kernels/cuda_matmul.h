@@ -34,11 +34,11 @@ struct CudaMatrix {
 };
 
 // A stream (a cudaStream_t; null: the default one) and the memory that kernels on it need besides
-// their arguments. Not for use from two threads at once. That memory grows when a larger call comes,
-// except while the stream is captured into a graph: such a call throws sq::Error, so call
+// their arguments. Not for use from two threads at once. That memory grows when a larger call
+// comes, except while the stream is captured into a graph: such a call throws sq::Error, so call
 // ReserveCudaMatmul before the capture. Graphs hold addresses of the memory; the context keeps what
-// it outgrows after a capture until it is destroyed, so graphs stay valid as long as the context and
-// the layers live.
+// it outgrows after a capture until it is destroyed, so graphs stay valid as long as the context
+// and the layers live.
 class CudaContext {
  public:
   // On the current device. The stream is the caller's and must outlive the context. With `pdl`
