@@ -90,7 +90,7 @@ at::Tensor LutLinear(const at::Tensor& x, const at::Tensor& qweight, const at::T
   shape.back() = out;
   at::Tensor y = at::empty(shape, x.options().dtype(at::kFloat));
   const int64_t tokens = out == 0 ? 0 : y.numel() / out;
-  sq::PackedMatmul(layer, {input.const_data_ptr<float>(), tokens, in},
+  sq::PackedMatmul(sq::CpuLayer(layer), {input.const_data_ptr<float>(), tokens, in},
                    {y.mutable_data_ptr<float>(), tokens, out}, TorchGemm, TorchLoop);
   return y.to(x.scalar_type());
 }
