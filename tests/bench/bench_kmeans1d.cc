@@ -86,17 +86,4 @@ void Run(int repeats) {
 }  // namespace
 }  // namespace sq
 
-int main(int argc, char** argv) {
-  const int repeats = argc > 1 ? std::atoi(argv[1]) : 5;
-  if (argc > 2 || repeats <= 0) {
-    std::fprintf(stderr, "usage: bench_kmeans1d [REPEATS]\n");
-    return 2;
-  }
-  try {
-    sq::Run(repeats);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "error: %s\n", error.what());
-    return 1;
-  }
-  return 0;
-}
+int main(int argc, char** argv) { return sq::bench::Main(argc, argv, "bench_kmeans1d", sq::Run); }

@@ -76,16 +76,5 @@ void Run(int repeats) {
 }  // namespace sq
 
 int main(int argc, char** argv) {
-  const int repeats = argc > 1 ? std::atoi(argv[1]) : 5;
-  if (argc > 2 || repeats <= 0) {
-    std::fprintf(stderr, "usage: bench_quantize_layer [REPEATS]\n");
-    return 2;
-  }
-  try {
-    sq::Run(repeats);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "error: %s\n", error.what());
-    return 1;
-  }
-  return 0;
+  return sq::bench::Main(argc, argv, "bench_quantize_layer", sq::Run);
 }

@@ -3,6 +3,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
 #include <functional>
 #include <vector>
 
@@ -29,6 +32,22 @@ inline Timing Time(int repeats, const std::function<void()>& call) {
   }
   std::sort(seconds.begin(), seconds.end());
   return {seconds.front(), seconds[seconds.size() / 2], seconds.back()};
+}
+
+// The main function of a benchmark whose only argument is the number of repeats (default 5).
+inline int Main(int argc, char** argv, const char* name, void (*run)(int repeats)) {
+  const int repeats = argc > 1 ? std::atoi(argv[1]) : 5;
+  if (argc > 2 || repeats <= 0) {
+    std::fprintf(stderr, "usage: %s [REPEATS]\n", name);
+    return 2;
+  }
+  try {
+    run(repeats);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "error: %s\n", error.what());
+    return 1;
+  }
+  return 0;
 }
 
 }  // namespace sq::bench

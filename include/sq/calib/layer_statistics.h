@@ -1,5 +1,5 @@
-// What calibration keeps of each linear layer. The backward pass (fisher.h) hands over the inputs
-// and output gradients of a decoder layer's linear layers; what becomes of them is said here.
+// Calibration statistics of linear layers, accumulated from the inputs and output gradients that
+// the backward pass (fisher.h) provides.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -12,7 +12,8 @@
 
 namespace sq {
 
-// What the samples of one batch show of one linear layer, in the type of its weight.
+// Input and output gradient of one linear layer for the samples of one batch, in the type of its
+// weight.
 struct LinearSamples {
   at::Tensor input;            // [samples, tokens, in]
   at::Tensor output_gradient;  // [samples, tokens, out]: of the sample's loss
@@ -25,8 +26,8 @@ class LayerStatistics {
  public:
   virtual ~LayerStatistics() = default;
 
-  // Takes further batches, called with all of them in the order of their samples. Runs on all
-  // threads, or is queued on the device.
+  // Adds a group of batches. Groups arrive in sample order. Uses all threads, or enqueues on the
+  // device.
   virtual void Add(const std::vector<LayerSamples>& batches) = 0;
 };
 
@@ -38,7 +39,8 @@ class SquaredGradients : public LayerStatistics {
 
   void Add(const std::vector<LayerSamples>& batches) override;
 
-  // One matrix a linear layer: fp32 [out, in], in the host's memory. The end of its use.
+  // One matrix per linear layer: fp32 [out, in], in host memory. The object must not be used
+  // afterwards.
   std::vector<at::Tensor> TakeMatrices();
 
  private:

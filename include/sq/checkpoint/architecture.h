@@ -1,7 +1,7 @@
-// Architectures as data. One row of the table in architecture.cc says all that is particular to a
-// model_type: how its config.json is read, the names of its tensors, and lists of the linear layers
-// and norms of a decoder layer. Loading, calibration, quantizing, packing, checks and the decoders
-// iterate the lists that LayerLinears and LayerNorms make of them.
+// Architectures as data. One row of the table in architecture.cc defines a model_type: how its
+// config.json is parsed, the names of its tensors, and the linear layers and norms of a decoder
+// layer. Loading, calibration, quantization, packing, checks and the decoders iterate over
+// LayerLinears and LayerNorms.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +15,8 @@ namespace sq {
 
 class ConfigFields;
 
-// A field of config.json that changes the computation in a way that is not supported: anything but
-// one of `values`, a JSON list, is refused. Null stands among them where it is allowed.
+// A field of config.json of which only some values are supported. `values` is a JSON list; a field
+// that is present with another value (null included, unless listed) is an error.
 struct FixedField {
   const char* name;
   const char* values;
@@ -25,8 +25,8 @@ struct FixedField {
 // A linear layer of every decoder layer. Its size follows from its roles.
 struct LinearRow {
   const char* name;               // of the module, after the layer's prefix
-  std::vector<LinearRole> roles;  // of its rows, in their order; several: a fused layer
-  bool ModelConfig::*bias;        // whether it has one; null: never
+  std::vector<LinearRole> roles;  // of its rows, in order; several for a fused layer
+  bool ModelConfig::*bias;        // the field that enables its bias; null: no bias
 };
 
 struct NormRow {
@@ -39,8 +39,8 @@ enum class NormKind { kRms, kLayer };
 
 struct Architecture {
   const char* model_type;  // config.json's
-  // Fills in everything but rope and what is of no family. Throws sq::Error on a field that is
-  // missing or out of range.
+  // Sets everything except the RoPE parameters and the quantization. Throws sq::Error for a field
+  // that is missing or out of range.
   void (*parse)(ConfigFields* fields, ModelConfig* config);
   std::vector<FixedField> fixed_fields;  // besides those that all architectures have in common
 
@@ -58,19 +58,19 @@ struct Architecture {
 
 constexpr int64_t kPositionOffset = 2;  // OPT's, which all learned positions here follow
 
-// Null for a model_type without a row.
+// The row of a model_type, or null.
 const Architecture* FindArchitecture(const std::string& model_type);
 
-// "llama, mistral, ...": every model_type that has a row.
+// All supported model_types, comma-separated.
 std::string KnownArchitectures();
 
-// Throws sq::Error unless each of these fields is absent or has a value of its list.
+// Throws sq::Error for the first field that is present with an unsupported value.
 void CheckFixedFields(const std::vector<FixedField>& fixed, ConfigFields* fields);
 
-// Those that all architectures have in common.
+// The fixed fields common to all architectures.
 const std::vector<FixedField>& CommonFixedFields();
 
-// One linear layer of a model as it is stored: what is quantized as one matrix.
+// One linear layer as stored in the checkpoint; it is quantized as one matrix.
 struct LinearInfo {
   std::string name;  // of the module, such as model.layers.0.self_attn.q_proj
   std::vector<LinearPart> parts;
@@ -96,17 +96,17 @@ struct NormInfo {
 std::vector<LinearInfo> LayerLinears(const ModelConfig& config, int64_t layer);
 std::vector<NormInfo> LayerNorms(const ModelConfig& config, int64_t layer);
 
-// The linear layers of all decoder layers, from the first on.
+// The linear layers of all decoder layers, in order.
 std::vector<LinearInfo> ModelLinears(const ModelConfig& config);
 
 // The norm before the LM head.
 NormInfo FinalNormInfo(const ModelConfig& config);
 
-// Name of the tensor that the LM head multiplies by: the embedding where they are tied.
+// Name of the LM head's tensor; that of the embedding if they are tied.
 const char* HeadName(const ModelConfig& config);
 
-// Names and shapes of all tensors of a model but its linear layers': embeddings, norms, and the
-// head unless it is tied.
+// Names and shapes of all tensors other than linear layers: embeddings, norms, and the head unless
+// it is tied.
 struct PlainTensor {
   std::string name;
   std::vector<int64_t> shape;

@@ -1,7 +1,6 @@
-// Fields of config.json that many architectures share, for the parse functions of architecture.cc:
-// names, ranges, and what a field is where it is absent. The reference is transformers 5
-// (configuration_*.py and modeling_*.py of each family), and version 4 where only that writes a
-// field.
+// Parsers for fields of config.json that several architectures share, used by architecture.cc:
+// names, ranges and defaults. Reference: transformers 5 (configuration_*.py and modeling_*.py of
+// each family), and transformers 4 for fields that only version 4 writes.
 #pragma once
 
 #include "sq/checkpoint/config_fields.h"
@@ -9,7 +8,7 @@
 
 namespace sq {
 
-// What a family takes where a field is absent. -1: no value of its own.
+// Defaults of a family for absent fields; -1 stands for the value in the comment.
 struct FieldDefaults {
   int64_t kv_heads = -1;  // as many as heads
   int64_t head_dim = -1;  // hidden_size / heads
@@ -22,32 +21,29 @@ struct FieldDefaults {
 constexpr int64_t kMaxWidth =
     1 << 20;  // of hidden and intermediate values; products of two fit 64 bits
 
-// The number of layers, heads, positions and words, the hidden size, and the ids that begin and end
-// a text.
+// Number of layers, heads and positions, vocabulary and hidden size, BOS and EOS ids.
 void ParseSizes(const FieldDefaults& defaults, ConfigFields* fields, ModelConfig* config);
 
 // num_key_value_heads and head_dim.
 void ParseHeads(const FieldDefaults& defaults, ConfigFields* fields, ModelConfig* config);
 
-// Heads that are hidden_size / num_attention_heads wide.
+// Sets head_dim to hidden_size / num_attention_heads.
 void ParsePlainHeads(ConfigFields* fields, ModelConfig* config);
 
 // An activation by its name in transformers (activations.py, ACT2CLS).
 Activation ParseActivation(ConfigFields* fields, const std::string& key, const char* fallback);
 
-// All of these, and the other fields of LLaMA and its relatives: rotary positions, RMS norms, a
-// gated MLP.
+// All fields of LLaMA-like architectures (RMS norms, gated MLP) except RoPE.
 void ParseLlamaFields(const FieldDefaults& defaults, ConfigFields* fields, ModelConfig* config);
 
-// sliding_window: a number of tokens, or null for none. 0: none.
+// sliding_window in tokens; 0 for none (null).
 int64_t ParseWindow(const FieldDefaults& defaults, ConfigFields* fields);
 
 // Sets ModelConfig::attention_windows to `window` for the layers that layer_types lists as sliding.
 // False where layer_types is absent.
 bool ParseLayerTypes(int64_t window, ConfigFields* fields, ModelConfig* config);
 
-// The same of Qwen: version 5 of transformers lists the layers with a window in layer_types,
-// version 4 says from which layer on.
+// Sliding windows of Qwen models: layer_types in transformers 5, max_window_layers in version 4.
 void ParseQwenWindows(const FieldDefaults& defaults, ConfigFields* fields, ModelConfig* config);
 
 }  // namespace sq

@@ -1,5 +1,5 @@
-// decoder.h on a CUDA device: weights and key-value cache in its memory, and one CUDA graph a step.
-// No CUDA header is needed.
+// The CUDA backend of decoder.h: weights and KV cache in device memory, one CUDA graph per step.
+// Does not include CUDA headers.
 //
 // Numbers: the residual stream, sums and softmax are fp32; what goes into a linear layer is rounded
 // to fp16 (for the MLP's second one with a scale of 2^-6, so that activations up to 4e6 fit), keys
@@ -17,10 +17,10 @@
 
 namespace sq {
 
-// Weights in the memory of the device that was current when it was made. Sizes that the kernels
-// take: hidden a multiple of 8 up to 16384, intermediate a multiple of 8, head_dim a multiple of 8
-// up to 256; no fp16 and bf16 weights that share an input. Query, key and value, and gate and up,
-// become one matrix each where their bits or types agree.
+// Weights in the memory of the device that is current on construction. Supported sizes: hidden a
+// multiple of 8 up to 16384, intermediate a multiple of 8, head_dim a multiple of 8 up to 256.
+// Dense layers with a common input must not mix fp16 and bf16. Query, key and value, and gate and
+// up, are concatenated where their bit widths or types agree.
 class CudaModel : public DecoderModel {
  public:
   explicit CudaModel(const DecoderShape& shape);
@@ -46,28 +46,27 @@ class CudaModel : public DecoderModel {
 
 class CudaDecoder : public DecoderSession {
  public:
-  // `graphs`: whether steps of one token are captured once and replayed; without, each is launched
-  // kernel by kernel, with the same results.
+  // `graphs`: capture single-token steps once and replay them. Otherwise kernels are launched one
+  // by one, with the same results.
   CudaDecoder(std::shared_ptr<const CudaModel> model, int64_t batch, int64_t capacity,
               const RotaryRows& rotary, bool graphs = true);
   ~CudaDecoder() override;
   CudaDecoder(const CudaDecoder&) = delete;
   CudaDecoder& operator=(const CudaDecoder&) = delete;
 
-  // Waits for the last step.
+  // Synchronizes with the last step first.
   void SetRotary(int64_t begin, int64_t count, const RotaryRows& rows) override;
-  // Prompts go in chunks of 512 rows, or one token of each sequence if these are more, for which
-  // buffers grow at the first. `logits` may be null.
+  // Prompts are processed in chunks of 512 rows (or one token per sequence if the batch is larger);
+  // buffers grow on first use. `logits` may be null.
   void Step(const std::vector<std::vector<int32_t>>& ids, float* logits) override;
   std::vector<int32_t> StepGreedily(const std::vector<std::vector<int32_t>>& ids) override;
   std::vector<int32_t> StepGreedily() override;
   void Reset() override;
   int64_t length() const override;
 
-  // What StepGreedily is made of. Queues a step of one token, that which the last step found best;
-  // waits for nothing.
+  // The parts of StepGreedily. StepBest enqueues a step that feeds the argmax of the previous one
+  // and returns at once; Best waits for the last step and returns its argmax [batch].
   void StepBest();
-  // The ids with the greatest logits after the last step: [batch]. Waits for it.
   std::vector<int32_t> Best() const;
 
  private:

@@ -1,9 +1,9 @@
-// Decoding token by token with a key-value cache: a decoder-only transformer's weights as plain
-// numbers and pointers, and the interface of whatever runs them (on a CUDA device:
-// cuda_decoder.h). LibTorch is not needed.
+// Token-by-token decoding with a KV cache: plain structs that describe the weights of a
+// decoder-only transformer, and the interface of the backends that run it (CUDA: cuda_decoder.h).
+// Independent of LibTorch.
 //
-// Weights lie on the host and are read during the calls alone, so that layers can be loaded and
-// dropped one by one.
+// Weights are passed as host pointers that are only read during the call, so a caller can load and
+// free one layer at a time.
 #pragma once
 
 #include <cstdint>
@@ -17,14 +17,14 @@
 
 namespace sq {
 
-// A matrix on the host as a file holds it: [rows][cols] without gaps, any alignment.
+// A row-major host matrix [rows][cols] without padding, in any alignment (as in a mapped file).
 struct HostMatrix {
   const void* data = nullptr;
   FloatType type = FloatType::kFloat16;
   int64_t rows = 0, cols = 0;
 };
 
-// A linear layer, packed (with its own bias) or dense, and what its rows are for.
+// A linear layer, either packed (including its bias) or dense, and the roles of its rows.
 struct DecoderLinear {
   std::vector<LinearPart> parts;
   std::optional<PackedView> packed;
@@ -35,7 +35,7 @@ struct DecoderLinear {
   int64_t cols() const { return packed ? packed->in_features : dense.cols; }
 };
 
-// An RMS norm, or where there is a bias a layer norm: fp32 [hidden], of kQuery and kKey [head_dim].
+// An RMS norm, or a layer norm if `bias` is set. fp32 [hidden]; for kQuery and kKey [head_dim].
 struct DecoderNorm {
   NormRole role = NormRole::kAttention;
   const float *weight = nullptr, *bias = nullptr;
@@ -52,16 +52,16 @@ struct DecoderShape {
 };
 
 struct DecoderLayerWeights {
-  std::vector<DecoderLinear> linears;  // every role once, but kGate where the MLP has none
-  std::vector<DecoderNorm> norms;      // kAttention and kMlp; kQuery and kKey or neither
-  int64_t attention_window = 0;        // positions that a token attends to, itself included; 0: all
+  std::vector<DecoderLinear> linears;  // each role once; kGate only for a gated MLP
+  std::vector<DecoderNorm> norms;      // kAttention and kMlp; optionally kQuery and kKey
+  int64_t attention_window = 0;        // tokens attended to, including the current one; 0: all
 };
 
 struct EmbeddingAndHead {
   HostMatrix embedding;  // [vocab][hidden]
   HostMatrix positions;  // [positions][hidden], learned; no data: rotary
   DecoderNorm norm;
-  HostMatrix head;  // [vocab][hidden]; the embedding's data again where they are tied
+  HostMatrix head;  // [vocab][hidden]; the same pointer as the embedding if tied
 };
 
 // cos and sin of the rotary embedding, fp32 [positions][head_dim / 2]; null: learned positions.
@@ -74,19 +74,18 @@ class DecoderSession {
  public:
   virtual ~DecoderSession() = default;
 
-  // Puts `rows`, of positions [begin, begin + count), in the place of those that it was made with.
+  // Replaces the rotary rows of positions [begin, begin + count).
   virtual void SetRotary(int64_t begin, int64_t count, const RotaryRows& rows) = 0;
 
-  // Feeds `ids` [batch][tokens], all in the vocabulary, and writes the logits after the last ones
-  // to `logits`, host memory fp32 [batch][vocab]. Throws sq::Error beyond the capacity. After an
-  // error of a device only Reset may follow.
+  // Appends `ids` [batch][tokens] (each below vocab) and writes the logits of the last token of
+  // each sequence to `logits`, host fp32 [batch][vocab]. Throws sq::Error when the capacity is
+  // exceeded. After a device error, only Reset may be called.
   virtual void Step(const std::vector<std::vector<int32_t>>& ids, float* logits) = 0;
 
-  // Feeds `ids` likewise. Returns the ids with the greatest logits, the lowest of equal ones:
-  // [batch].
+  // Appends `ids` likewise and returns the argmax of the logits [batch]; ties go to the lowest id.
   virtual std::vector<int32_t> StepGreedily(const std::vector<std::vector<int32_t>>& ids) = 0;
 
-  // Feeds what the last StepGreedily returned, which on a device never leaves it.
+  // Appends the ids returned by the previous StepGreedily, without a round trip through the host.
   virtual std::vector<int32_t> StepGreedily() = 0;
 
   // Forgets all tokens.
@@ -95,24 +94,24 @@ class DecoderSession {
   virtual int64_t length() const = 0;
 };
 
-// Weights in the memory of a device, for any number of sessions. To be held by a shared_ptr: its
-// sessions share in it.
+// Weights in device memory, shared by any number of sessions. Must be owned by a shared_ptr; each
+// session keeps a reference.
 class DecoderModel : public std::enable_shared_from_this<DecoderModel> {
  public:
   virtual ~DecoderModel() = default;
 
-  // In order. Throws sq::Error on sizes and types that the device's kernels do not take, and when
-  // its memory is too small.
+  // Adds the next layer. Throws sq::Error for sizes and types that the kernels do not support, and
+  // when the device is out of memory.
   virtual void AddLayer(const DecoderLayerWeights& layer) = 0;
   virtual void SetEmbeddingAndHead(const EmbeddingAndHead& ends) = 0;
 
-  // Makes room for `capacity` tokens of `batch` sequences; `rotary`: a row for each of them. Throws
-  // sq::Error when the device's memory is too small.
+  // Allocates a KV cache for `batch` sequences of up to `capacity` tokens; `rotary` has `capacity`
+  // rows. Throws sq::Error when the device is out of memory.
   virtual std::unique_ptr<DecoderSession> NewSession(int64_t batch, int64_t capacity,
                                                      const RotaryRows& rotary) const = 0;
 
-  // Bytes of weights in the device's memory, and those of them that a step reads: all but the
-  // embedding, where the head is another matrix, and learned positions, of which it reads rows.
+  // Bytes of all weights in device memory, and the bytes that one step reads: the embedding (unless
+  // tied to the head) and learned positions are excluded, since a step reads only a few rows.
   virtual int64_t Bytes() const = 0;
   virtual int64_t StepBytes() const = 0;
 };

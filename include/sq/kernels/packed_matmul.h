@@ -12,19 +12,19 @@
 
 namespace sq {
 
-// A packed layer in the host's memory in the order that the CPU's kernels want: what CudaLayer is
-// on a device. Made once, when a model is loaded; any number of threads may use it.
+// A packed layer in the layout that the CPU kernels read; the counterpart of CudaLayer. Created
+// once when a model is loaded, and safe to use from several threads.
 class CpuLayer {
  public:
-  // Takes the layer, which must be valid (ValidatePackedLayer).
+  // Takes ownership of a valid layer (ValidatePackedLayer).
   explicit CpuLayer(PackedLayer layer);
-  // The memory of another program, which must outlive this: an operator's tensors.
+  // A view of memory owned by the caller, which must outlive this.
   explicit CpuLayer(const PackedView& layer);
 
   int bits() const { return view_.bits; }
   int64_t out_features() const { return view_.out_features; }
   int64_t in_features() const { return view_.in_features; }
-  // Bytes that a product reads.
+  // Bytes of weights that one product reads.
   int64_t Bytes() const;
 
   const PackedView& view() const { return view_; }

@@ -1,4 +1,4 @@
-// Token by token decoding with a key-value cache, on any device.
+// Token-by-token decoding with a KV cache, on any device.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -14,7 +14,7 @@
 
 namespace sq {
 
-// A whole model in the memory of a device. Any number of decoders may share it.
+// A whole model loaded to a device, shared by any number of decoders.
 struct LoadedModel {
   Model model;
   Device device;
@@ -25,7 +25,7 @@ struct LoadedModel {
   int64_t StepBytes() const;
 };
 
-// Throws sq::Error when the device's memory is too small, and on sizes that its kernels do not take
+// Throws sq::Error when the device is out of memory, and for sizes that its kernels do not support
 // (cuda_decoder.h).
 std::shared_ptr<const LoadedModel> LoadModel(const Model& model, const Device& device);
 
@@ -44,7 +44,8 @@ class Decoder {
   // of equal ones.
   std::vector<int32_t> StepGreedily(const std::vector<std::vector<int32_t>>& ids);
 
-  // Feeds the ids that the last step, a greedy one, returned. On a CUDA device they never leave it.
+  // Appends the ids returned by the last step, which must have been greedy, without a round trip
+  // through the host.
   std::vector<int32_t> StepGreedily();
 
   // Forgets all tokens.
@@ -59,7 +60,7 @@ class Decoder {
 
   std::shared_ptr<const LoadedModel> loaded_;
   int64_t batch_, capacity_;
-  // The RopeLength that each position's row of cos and sin is of.
+  // RopeLength of each position's current row of cos and sin.
   std::vector<int64_t> row_lengths_;
   std::unique_ptr<DecoderSession> session_;
 };

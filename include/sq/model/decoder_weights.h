@@ -1,4 +1,4 @@
-// A model's weights as kernels/decoder.h describes them, read from the checkpoint layer by layer.
+// Loads a checkpoint into a backend of kernels/decoder.h, layer by layer.
 #pragma once
 
 #include "sq/kernels/decoder.h"
@@ -8,8 +8,8 @@ namespace sq {
 
 DecoderShape DecoderShapeOf(const ModelConfig& config);
 
-// Adds all layers, embedding and head of `model` to `decoder`. In the host's memory there is one
-// layer at a time.
+// Adds all layers, the embedding and the head of `model` to `decoder`. Holds one layer at a time in
+// host memory.
 void LoadDecoderWeights(const Model& model, DecoderModel* decoder);
 
 }  // namespace sq

@@ -1,5 +1,5 @@
-// A pass over many sequences, one decoder layer at a time: all of them go through a layer before
-// the next one is loaded, so that a model larger than memory can be run.
+// Layer-by-layer execution over many sequences: all sequences pass through a decoder layer before
+// the next layer is loaded, so that models larger than memory can be run.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -15,19 +15,19 @@
 
 namespace sq {
 
-// How dense weights are loaded for such a pass: fp32; on a device with `bfloat16` as bfloat16,
-// whose products round their operands to it.
+// The form of dense weights in such a pass: fp32, or on a device with `bfloat16` bfloat16, whose
+// products round their operands.
 DenseWeights PassWeights(const Device& device, bool bfloat16);
 
-// Loads layers 0 .. layers - 1 and calls body(number, weights) for each; afterwards waits for the
-// device and calls layer_done, if there is one, with the number of layers done.
+// Loads layers 0 .. layers - 1 in turn. For each, calls body(layer, weights), synchronizes with the
+// device, and calls layer_done (if set) with the number of finished layers.
 void ForEachLayer(LayerLoader* loader, int64_t layers, const Device& device,
                   const std::function<void(int64_t, const DecoderLayer&)>& body,
                   const std::function<void(int64_t)>& layer_done = {});
 
-// Sequences of tokens whose hidden values lie one sequence after the other in [tokens, hidden]
-// tensors, in the host's memory or the device's. Sequences of one length go through a layer several
-// at a time on a device, and on the CPU each on a thread.
+// A set of token sequences whose hidden states are concatenated in [tokens, hidden] tensors, in
+// host or device memory. On a device, sequences of equal length are batched; on the CPU each runs
+// on its own thread.
 class SequencePass {
  public:
   SequencePass() = default;
@@ -41,12 +41,12 @@ class SequencePass {
   // The rows of one sequence, and of one batch.
   at::Tensor Rows(const at::Tensor& all, size_t sequence) const;
   at::Tensor Rows(const at::Tensor& all, const SequenceBatch& batch) const;
-  // What DecoderForward rotates a batch by.
+  // The rotary table for a batch, as DecoderForward takes it.
   RopeTable Rope(const SequenceBatch& batch) const;
 
   // Fills `out` with the sequences' embeddings.
   void Embed(const at::Tensor& out) const;
-  // Takes `in` through a layer to `out`, which may be `in`.
+  // Applies a layer to `in` and writes to `out`, which may be the same tensor.
   void Forward(const DecoderLayer& layer, const at::Tensor& in, const at::Tensor& out) const;
 
  private:

@@ -22,12 +22,12 @@ struct OnCuda {
 };
 
 struct Linear {
-  // A dense weight [out, in] in memory: fp32; on a device also bf16, fp16. Or one that stays in its
-  // file: F32, F16 or BF16. Or a packed layer, with its bias, as the device's kernels take it.
+  // A dense weight [out, in] in memory (fp32; on a device also bf16 or fp16), a dense weight that
+  // stays in its file (F32, F16 or BF16), or a packed layer with its bias, loaded for its device.
   std::variant<at::Tensor, FileTensor, CpuLayer, OnCuda> weight;
-  at::Tensor bias;  // of a dense weight: fp32 [out], undefined when there is none
+  at::Tensor bias;  // of a dense weight: fp32 [out], or undefined
 
-  // The dense weight that is in memory, which must be what `weight` holds.
+  // The dense weight in memory; `weight` must hold one.
   const at::Tensor& dense() const { return std::get<at::Tensor>(weight); }
 };
 

@@ -1,5 +1,5 @@
-// kernels/decoder.h on the CPU by LibTorch's operators: packed layers in memory, dense ones in the
-// mapped files.
+// A CPU session of kernels/decoder.h built on LibTorch operators. Packed layers are in memory,
+// dense weights stay in the mapped files.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +16,8 @@ struct TorchModel {
   std::vector<DecoderLayer> layers;
   Head head;
 
-  // Bytes of weights that a step reads: linear layers in the form that they have in memory or in
-  // the mapped files, norms and head. (Of the embedding a step reads a row.)
+  // Bytes of weights that a step reads: linear layers as stored in memory or in the mapped files,
+  // norms and head, without the embedding.
   int64_t StepBytes() const;
 };
 

@@ -18,8 +18,8 @@ struct LayerCache {
   int64_t length = 0;
 };
 
-// How a linear layer is applied: ApplyLinear, or a wrapper that also watches it. Its first argument
-// is the layer's index in DecoderLayer::linears.
+// Applies a linear layer: ApplyLinear, or a wrapper that also records inputs and outputs. The first
+// argument is the index in DecoderLayer::linears.
 using LinearFn = std::function<at::Tensor(size_t, const Linear&, const at::Tensor&)>;
 
 // hidden: [batch, tokens, hidden] -> the same shape. `rope` covers the tokens' positions. With a

@@ -16,8 +16,7 @@ struct Norm {
   at::Tensor weight, bias;  // fp32 [features]
 };
 
-// A decoder layer's weights, each beside what the architecture says of it (LayerLinears,
-// LayerNorms).
+// Weights of a decoder layer with their descriptions (LayerLinears, LayerNorms).
 struct LayerLinear {
   LinearInfo info;
   Linear linear;
@@ -31,7 +30,7 @@ struct DecoderLayer {
   std::vector<LayerNorm> norms;
   int64_t attention_window = 0;  // ModelConfig::AttentionWindow
 
-  // Null where the architecture has no such norm.
+  // The norm with this role, or null.
   const Norm* FindNorm(NormRole role) const;
 };
 

@@ -1,5 +1,5 @@
-// The stage that finds out how sensitive each weight is: by a Fisher pass over calibration samples,
-// or from a folder of squared gradients that is there already.
+// The calibration stage: determines the sensitivity of each weight, by a Fisher pass over
+// calibration samples or from a folder of squared gradients.
 #pragma once
 
 #include <functional>
@@ -17,13 +17,13 @@ struct CalibrationReport {
   double fisher_seconds = 0;
 };
 
-// What is done with a decoder layer's sensitivities.
+// Receives the sensitivities of one decoder layer.
 using TakeSensitivity = std::function<void(int64_t layer, const LayerSensitivity&)>;
 
-// Calls `take` once for each decoder layer that `run` has not finished: from the last to the first
-// in a Fisher pass, which goes on from the gradient that `run` has saved, else from the first to
-// the last. With options.save_sensitivity the matrices of a Fisher pass also go to the run's
-// folder. Throws Interrupted when that was asked for.
+// Calls `take` once for each decoder layer that `run` has not finished. A Fisher pass goes from the
+// last layer to the first and resumes from the gradient saved in `run`; otherwise layers come from
+// first to last. With options.save_sensitivity, the matrices of a Fisher pass are also written to
+// the run folder. Throws Interrupted after a signal.
 CalibrationReport Calibrate(QuantizeInputs inputs, const QuantizeModelOptions& options,
                             const RunFolder& run, const TakeSensitivity& take);
 

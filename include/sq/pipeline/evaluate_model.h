@@ -41,8 +41,9 @@ struct EvaluateModelOptions {
   int64_t max_memory = 0;  // bytes for activations, more go to a file; 0: half of what is free
 };
 
-// Runs what is asked for, once all of its inputs are read and its outputs can be written, and
-// returns the report that design and README describe.
+// Reads all inputs and checks that all outputs can be written, then runs what is asked for. Returns
+// the report: model, bits, sparsity, results (dataset, perplexity, nll, windows, tokens,
+// sequence_length, seconds), mmlu, benchmark, generated, device, threads, peak_memory_bytes, version.
 nlohmann::ordered_json EvaluateModel(const EvaluateModelOptions& options);
 
 // Token ids of the texts in a JSON file (see ReadJsonDocuments), whatever its name, by the model's

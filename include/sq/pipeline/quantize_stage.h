@@ -1,5 +1,5 @@
-// The stage that makes packed layers: each matrix of a decoder layer with the width that the plan
-// gives it.
+// The quantization stage: turns the matrices of a decoder layer into packed layers, each with the
+// bit width that a plan assigns to it.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -20,8 +20,8 @@ using BitPlan = std::vector<std::vector<int>>;
 
 BitPlan UniformBits(const ModelConfig& config, int bits);
 
-// Sensitivities of a decoder layer's matrices in the order of LayerLinears, fp32 [out, in] in the
-// host's memory. Empty: all weights count the same.
+// Sensitivities of the matrices of a decoder layer in the order of LayerLinears: fp32 [out, in], in
+// host memory. Empty: all weights have equal sensitivity.
 using LayerSensitivity = std::vector<at::Tensor>;
 
 class QuantizeStage {
@@ -30,7 +30,7 @@ class QuantizeStage {
   QuantizeStage(const Model& model, const QuantizeModelOptions& options, BitPlan plan,
                 const RunFolder& run);
 
-  // Quantizes the matrices of one decoder layer and writes them to the run's folder.
+  // Quantizes the matrices of one decoder layer and writes them to the run folder.
   void Run(int64_t layer, const LayerSensitivity& sensitivity) const;
 
  private:
@@ -42,7 +42,7 @@ class QuantizeStage {
   const RunFolder& run_;
 };
 
-// Adds the statistics of all layers, and their sums, to a run's report.
+// Adds per-matrix statistics and their totals to the report of a run.
 void ReportLayers(const RunFolder& run, int64_t layers, nlohmann::ordered_json* report);
 
 }  // namespace sq
