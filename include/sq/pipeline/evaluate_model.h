@@ -43,7 +43,8 @@ struct EvaluateModelOptions {
 
 // Reads all inputs and checks that all outputs can be written, then runs what is asked for. Returns
 // the report: model, bits, sparsity, results (dataset, perplexity, nll, windows, tokens,
-// sequence_length, seconds), mmlu, benchmark, generated, device, threads, peak_memory_bytes, version.
+// sequence_length, seconds), mmlu, benchmark, generated, device, threads, peak_memory_bytes,
+// version.
 nlohmann::ordered_json EvaluateModel(const EvaluateModelOptions& options);
 
 // Token ids of the texts in a JSON file (see ReadJsonDocuments), whatever its name, by the model's
